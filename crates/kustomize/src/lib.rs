@@ -1,0 +1,1 @@
+//! Native, pure rendering of Kustomize bases and overlays.
