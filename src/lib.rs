@@ -1,1 +1,8 @@
-//! Plimsoll.
+//! Plimsoll: a GitOps controller that returns by itself to the last known good state.
+//!
+//! The rooms, in the order in which data flows:
+//! fetch → render → observe → plan → apply → assess → decide → record → report.
+//! Pure rooms decide, IO rooms are thin, shells wire; `tests/it/tidy.rs` enforces who may import whom.
+
+pub mod api;
+pub mod model;

@@ -1,2 +1,8 @@
 //! The binary.
-fn main() {}
+
+fn main() -> anyhow::Result<()> {
+    for (name, yaml) in plimsoll::api::crds()? {
+        std::fs::write(format!("crds/{name}"), yaml)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! The contract with the cluster: kinds, conditions, and every name that we write into objects.
+//!
+//! Enters: YAML and JSON of our own kinds.
+//! Leaves: typed structs; the CRDs under `crds/` are generated from them.
+//! Never: behaviour. What a field means is decided in the rooms.
+
+mod application;
+mod commands;
+mod condition;
+mod manifest;
+mod names;
+mod status;
+mod sync_record;
+
+pub use application::{
+    Application, ApplicationSpec, ApplySpec, Barrier, ConflictPolicy, DeletionPolicy, Dependency,
+    DriftPolicy, HealthExpression, HealthSpec, IgnoreRule, IgnoreTarget, PruneSpec, RewindPolicy,
+    RollbackMode, RollbackSpec, SecretReference, Source, Target,
+};
+pub use commands::{Approve, Cancel, Commands, Ended, Pause, Pin, Release, SyncCommand};
+pub use condition::{Class, Condition, ConditionStatus, ConditionType, Reason};
+pub use manifest::{ManifestError, crds};
+pub use names::*;
+pub use status::{
+    ApplicationStatus, FailureStatus, HealthCounts, Phase, PruneStatus, Quarantine, RecordHead,
+    SetStatus,
+};
+pub use sync_record::{SyncRecord, SyncRecordSpec};

@@ -1,0 +1,77 @@
+//! What the API server answered about the objects of a set, before anything was written.
+//!
+//! Enters: answers to dry-runs and reads, one for each object.
+//! Leaves: `Live`; found, absent, forbidden and not reachable are told apart.
+//! Never: an answer that was not given: an object that was not asked about says so.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{ObjectId, Refusal};
+
+/// One field of ours that another manager owns, as the API server named it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    /// The other manager, for example `kubectl-edit`.
+    pub manager: String,
+    /// Field path as server-side apply writes it, for example `.spec.replicas`.
+    pub path: String,
+}
+
+/// An accepted server-side dry-run.
+#[derive(Clone)]
+pub struct DryRun {
+    /// Whether the object was absent and would be created.
+    pub created: bool,
+    /// The live object as it stood before, where it was read.
+    pub before: Option<Value>,
+    /// The object as it would be.
+    pub after: Value,
+    /// Warning headers of the API server, in order.
+    pub warnings: Vec<String>,
+}
+
+/// Values can be a Secret's: only the shape is printed.
+impl std::fmt::Debug for DryRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DryRun")
+            .field("created", &self.created)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known of one object of a set.
+#[derive(Clone, Debug)]
+pub enum Observed {
+    /// Not asked: its rendered form is what was last applied and nothing says that it drifted.
+    Unchanged,
+    /// The server would take it.
+    Accepted(DryRun),
+    /// Others own fields of it; `forced` is the dry-run that takes them.
+    Conflicting {
+        /// The fields and their owners.
+        conflicts: Vec<Conflict>,
+        /// The live object.
+        before: Value,
+        /// Answer to a forced dry-run, if the caller asked for one and the server took it.
+        forced: Option<DryRun>,
+    },
+    /// The server would not take it.
+    Refused(Refusal),
+    /// Refused only because it names an object of the same set that is not there yet.
+    Deferred {
+        /// What it waits for.
+        on: ObjectId,
+        /// What the server said.
+        message: String,
+    },
+}
+
+/// What is known of every object of a set. Complete by construction: a partial answer is an error of the reader.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// One entry for each object of the set.
+    pub objects: BTreeMap<ObjectId, Observed>,
+}

@@ -1,0 +1,30 @@
+//! The nouns: what flows between the rooms.
+//!
+//! Enters: nothing of ours; this room imports no other.
+//! Leaves: plain values that every room and every test can build by hand.
+//! Never: a cluster client, a clock, a file, a decision of the product.
+
+mod account;
+mod applied;
+mod canonical;
+mod id;
+mod live;
+mod location;
+mod object;
+mod revision;
+mod secret;
+mod snapshot;
+pub mod text;
+mod time;
+
+pub use account::{AccountName, ApplicationKey};
+pub use applied::{Applied, Outcome, Refusal, RefusalReason};
+pub use canonical::{canonical_json, sha256_hex};
+pub use id::{GroupKind, ObjectId};
+pub use live::{Conflict, DryRun, Live, Observed};
+pub use location::Location;
+pub use object::{Object, ObjectError};
+pub use revision::{Digest, ParseDigestError, ParseRevisionError, Revision};
+pub use secret::Secret;
+pub use snapshot::{CommitInfo, Credentials, SourceSpec};
+pub use time::{Deadline, Now};

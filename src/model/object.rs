@@ -1,0 +1,190 @@
+//! One object: JSON and where it came from.
+//!
+//! Enters: a JSON value that the renderer or the API server gave.
+//! Leaves: `Object`, with its identity parsed once.
+//! Never: typed structs of a kind; unknown fields pass through untouched.
+
+use serde_json::Value;
+
+use super::{GroupKind, Location, ObjectId};
+
+/// Why a value is not an object.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// A part of the identity is missing or is not text.
+    #[error("read an object without `{field}` as text")]
+    Missing {
+        /// The field that is missing.
+        field: &'static str,
+    },
+}
+
+/// One Kubernetes object as JSON, with its identity and its place in git.
+///
+/// Cloning is cheap in neither direction: sets are shared behind `Arc`.
+#[derive(Clone, PartialEq)]
+pub struct Object {
+    id: ObjectId,
+    api_version: String,
+    value: Value,
+    /// Where the object stands in the repository, if it came from there.
+    pub location: Option<Location>,
+}
+
+/// The kind and name only: values can be a Secret's.
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Object")
+            .field("id", &self.id)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Object {
+    /// Parses the identity of `value`.
+    ///
+    /// # Errors
+    /// `apiVersion`, `kind` or `metadata.name` is missing or is not text.
+    pub fn new(value: Value, location: Option<Location>) -> Result<Self, ObjectError> {
+        let text = |pointer: &str, field: &'static str| {
+            value
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+                .ok_or(ObjectError::Missing { field })
+        };
+        let api_version = text("/apiVersion", "apiVersion")?;
+        let kind = text("/kind", "kind")?;
+        let name = text("/metadata/name", "metadata.name")?;
+        let namespace = value
+            .pointer("/metadata/namespace")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let group = api_version
+            .split_once('/')
+            .map_or_else(String::new, |(group, _)| group.to_owned());
+        Ok(Self {
+            id: ObjectId {
+                group,
+                kind,
+                namespace,
+                name,
+            },
+            api_version,
+            value,
+            location,
+        })
+    }
+
+    /// Returns the object's identity.
+    pub fn id(&self) -> &ObjectId {
+        &self.id
+    }
+
+    /// Returns `apiVersion`, for example `apps/v1`.
+    pub fn api_version(&self) -> &str {
+        &self.api_version
+    }
+
+    /// Returns the version without the group, for example `v1`.
+    pub fn version(&self) -> &str {
+        self.api_version
+            .rsplit_once('/')
+            .map_or(self.api_version.as_str(), |(_, version)| version)
+    }
+
+    /// Returns the object's kind.
+    pub fn group_kind(&self) -> GroupKind {
+        self.id.group_kind()
+    }
+
+    /// Returns the whole object as JSON.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Returns the JSON and forgets the identity.
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+
+    /// Returns the object with `namespace` set, or removed where it is empty.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: &str) -> Self {
+        if let Some(metadata) = self
+            .value
+            .get_mut("metadata")
+            .and_then(Value::as_object_mut)
+        {
+            if namespace.is_empty() {
+                metadata.remove("namespace");
+            } else {
+                metadata.insert("namespace".to_owned(), Value::from(namespace));
+            }
+        }
+        namespace.clone_into(&mut self.id.namespace);
+        self
+    }
+
+    /// Returns the value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.metadata_text("labels", key)
+    }
+
+    /// Returns the value of an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata_text("annotations", key)
+    }
+
+    fn metadata_text(&self, map: &str, key: &str) -> Option<&str> {
+        self.value.get("metadata")?.get(map)?.get(key)?.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_identity_is_group_kind_namespace_and_name() {
+        let object = Object::new(
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}}),
+            None,
+        )
+        .unwrap();
+        assert_eq!(
+            object.id(),
+            &ObjectId::new("apps", "Deployment", "shop", "web")
+        );
+        assert_eq!(object.version(), "v1");
+        assert_eq!(object.id().to_string(), "Deployment/shop/web");
+    }
+
+    #[test]
+    fn a_nameless_object_is_refused() {
+        let error = Object::new(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {}}),
+            None,
+        )
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "read an object without `metadata.name` as text"
+        );
+    }
+
+    #[test]
+    fn debug_does_not_print_values() {
+        let object = Object::new(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "stringData": {"k": "canary"}}),
+            None,
+        )
+        .unwrap();
+        assert!(!format!("{object:?}").contains("canary"));
+    }
+}
