@@ -6,6 +6,7 @@
 
 mod account;
 mod applied;
+mod attempt;
 mod canonical;
 mod id;
 mod live;
@@ -13,12 +14,14 @@ mod location;
 mod object;
 mod revision;
 mod secret;
+mod seen;
 mod snapshot;
 pub mod text;
 mod time;
 
 pub use account::{AccountName, ApplicationKey};
 pub use applied::{Applied, Outcome, Refusal, RefusalReason};
+pub use attempt::{AttemptKind, Doomed, Head, StoredSet};
 pub use canonical::{canonical_json, sha256_hex};
 pub use id::{GroupKind, ObjectId};
 pub use live::{Conflict, DryRun, Live, Observed};
@@ -26,5 +29,6 @@ pub use location::Location;
 pub use object::{Object, ObjectError};
 pub use revision::{Digest, ParseDigestError, ParseRevisionError, Revision};
 pub use secret::Secret;
+pub use seen::Seen;
 pub use snapshot::{CommitInfo, Credentials, SourceSpec};
 pub use time::{Deadline, Now};

@@ -1,0 +1,20 @@
+//! What a watch knows of one object.
+//!
+//! Enters: watch events.
+//! Leaves: `Seen`.
+//! Never: a proof of absence: before anything is believed gone it is read as the account.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// What a watch knows of one object.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// No watch covers it, or the watch has not listed yet.
+    Unknown,
+    /// The watch has listed and does not have it.
+    Absent,
+    /// The object as last seen, cut to what the set and health need.
+    Present(Arc<Value>),
+}
