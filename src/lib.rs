@@ -6,3 +6,6 @@
 
 pub mod api;
 pub mod model;
+pub mod plan;
+pub mod render;
+pub mod rollout;
