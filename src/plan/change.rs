@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     api::{ConflictPolicy, LABEL_APPLICATION, LABEL_APPLICATION_NAMESPACE},
-    model::{ApplicationKey, Conflict, Live, Object, ObjectId, Observed, Refusal, RefusalReason, text},
+    model::{
+        ApplicationKey, Conflict, Live, Object, ObjectId, Observed, Refusal, RefusalReason, text,
+    },
 };
 
 /// What decides between refusal and change.
@@ -160,7 +162,11 @@ pub fn plan(desired: Vec<Object>, live: &Live, policy: &Policy) -> Plan {
     Plan {
         waves: waves
             .into_iter()
-            .map(|wave| wave.into_iter().filter_map(|object| changes.remove(object.id())).collect())
+            .map(|wave| {
+                wave.into_iter()
+                    .filter_map(|object| changes.remove(object.id()))
+                    .collect()
+            })
             .collect(),
         refused,
         unchanged,
@@ -187,7 +193,8 @@ fn decide(object: &Object, observed: Option<&Observed>, policy: &Policy) -> Deci
         }),
         Some(Observed::Accepted(answer)) => accepted(object, answer, false, policy),
         Some(Observed::Conflicting {
-            forced: Some(answer), ..
+            forced: Some(answer),
+            ..
         }) => accepted(object, answer, true, policy),
         Some(Observed::Conflicting {
             conflicts,
@@ -197,8 +204,17 @@ fn decide(object: &Object, observed: Option<&Observed>, policy: &Policy) -> Deci
     }
 }
 
-fn accepted(object: &Object, answer: &crate::model::DryRun, force: bool, policy: &Policy) -> Decision {
-    if let Some(other) = answer.before.as_ref().and_then(|before| other_owner(before, policy)) {
+fn accepted(
+    object: &Object,
+    answer: &crate::model::DryRun,
+    force: bool,
+    policy: &Policy,
+) -> Decision {
+    if let Some(other) = answer
+        .before
+        .as_ref()
+        .and_then(|before| other_owner(before, policy))
+    {
         return Decision::Refuse(Refusal {
             id: object.id().clone(),
             reason: RefusalReason::OwnedByOther,
@@ -211,7 +227,11 @@ fn accepted(object: &Object, answer: &crate::model::DryRun, force: bool, policy:
     let fields = field_changes(&object.group_kind(), answer.before.as_ref(), &answer.after);
     let action = if answer.created {
         Action::Create
-    } else if answer.before.as_ref().is_some_and(|before| !has_marks(before, policy)) {
+    } else if answer
+        .before
+        .as_ref()
+        .is_some_and(|before| !has_marks(before, policy))
+    {
         Action::Adopt
     } else if force {
         Action::Repair
@@ -306,7 +326,11 @@ mod tests {
         plan(vec![object], &live, &policy())
     }
 
-    fn accepted(created: bool, before: Option<serde_json::Value>, after: serde_json::Value) -> Observed {
+    fn accepted(
+        created: bool,
+        before: Option<serde_json::Value>,
+        after: serde_json::Value,
+    ) -> Observed {
         Observed::Accepted(DryRun {
             created,
             before,
@@ -334,7 +358,11 @@ mod tests {
 
     #[test]
     fn an_object_of_nobody_is_adopted() {
-        let plan = planned(accepted(false, Some(json!({"metadata": {}})), marked("shop")));
+        let plan = planned(accepted(
+            false,
+            Some(json!({"metadata": {}})),
+            marked("shop"),
+        ));
         assert_eq!(plan.changes().next().unwrap().action, Action::Adopt);
     }
 

@@ -26,7 +26,12 @@ pub fn field_changes(kind: &GroupKind, before: Option<&Value>, after: &Value) ->
         return Vec::new();
     };
     let mut changes = Vec::new();
-    compare(&mut changes, &mut String::new(), Some(&before), Some(&after));
+    compare(
+        &mut changes,
+        &mut String::new(),
+        Some(&before),
+        Some(&after),
+    );
     changes
 }
 
@@ -37,10 +42,20 @@ pub fn redacted(kind: &GroupKind, value: &Value) -> Value {
     if let Some(root) = value.as_object_mut() {
         root.remove("status");
         if let Some(metadata) = root.get_mut("metadata").and_then(Value::as_object_mut) {
-            for key in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"] {
+            for key in [
+                "managedFields",
+                "resourceVersion",
+                "generation",
+                "uid",
+                "creationTimestamp",
+                "selfLink",
+            ] {
                 metadata.remove(key);
             }
-            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            if let Some(annotations) = metadata
+                .get_mut("annotations")
+                .and_then(Value::as_object_mut)
+            {
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
                 annotations.remove("deployment.kubernetes.io/revision");
             }
@@ -65,7 +80,9 @@ fn hide(values: &mut Value) {
 }
 
 fn hidden(value: &Value) -> Value {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
     Value::from(format!("*** ({} bytes, {})", text.len(), mark(&text)))
 }
 
@@ -87,7 +104,12 @@ fn mark(text: &str) -> String {
     sha256_hex(&bytes).chars().take(6).collect()
 }
 
-fn compare(changes: &mut Vec<FieldChange>, path: &mut String, before: Option<&Value>, after: Option<&Value>) {
+fn compare(
+    changes: &mut Vec<FieldChange>,
+    path: &mut String,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) {
     match (before, after) {
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
             let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
@@ -101,7 +123,9 @@ fn compare(changes: &mut Vec<FieldChange>, path: &mut String, before: Option<&Va
                 path.truncate(length);
             }
         }
-        (Some(Value::Array(old)), Some(Value::Array(new))) => compare_lists(changes, path, old, new),
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            compare_lists(changes, path, old, new)
+        }
         (before, after) if before == after => {}
         (before, after) => changes.push(FieldChange {
             path: path.clone(),
@@ -120,7 +144,10 @@ fn compare_lists(changes: &mut Vec<FieldChange>, path: &mut String, old: &[Value
         names.sort_unstable();
         names.dedup();
         for key in names {
-            let find = |list: &'_ [Value]| list.iter().position(|item| name(item).as_deref() == Some(key.as_str()));
+            let find = |list: &'_ [Value]| {
+                list.iter()
+                    .position(|item| name(item).as_deref() == Some(key.as_str()))
+            };
             path.push_str(&format!("[{key}]"));
             compare(
                 changes,
@@ -152,7 +179,14 @@ mod tests {
         let changes = field_changes(&GroupKind::new("apps", "Deployment"), Some(&before), &after);
         let lines: Vec<String> = changes
             .iter()
-            .map(|change| format!("{} {:?} {:?}", change.path, change.from.as_deref(), change.to.as_deref()))
+            .map(|change| {
+                format!(
+                    "{} {:?} {:?}",
+                    change.path,
+                    change.from.as_deref(),
+                    change.to.as_deref()
+                )
+            })
             .collect();
         assert_eq!(
             lines,
@@ -167,7 +201,8 @@ mod tests {
     #[test]
     fn a_secret_shows_that_a_value_changed_and_never_the_value() {
         let kind = GroupKind::new("", "Secret");
-        let before = json!({"data": {"a": "canary-one", "b": "same"}, "stringData": ["canary-list"]});
+        let before =
+            json!({"data": {"a": "canary-one", "b": "same"}, "stringData": ["canary-list"]});
         let after = json!({"data": {"a": "canary-two", "b": "same"}, "stringData": 7});
         let changes = field_changes(&kind, Some(&before), &after);
         let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();

@@ -25,10 +25,11 @@ pub struct Judgement {
 ///
 /// Where none can be read, every conflict counts as foreign (law 6).
 pub fn judge(conflicts: &[Conflict], written: &[&Value]) -> Judgement {
-    let (drift, foreign) = conflicts
-        .iter()
-        .cloned()
-        .partition(|conflict| written.iter().any(|value| field_path::has(value, &conflict.path)));
+    let (drift, foreign) = conflicts.iter().cloned().partition(|conflict| {
+        written
+            .iter()
+            .any(|value| field_path::has(value, &conflict.path))
+    });
     Judgement { drift, foreign }
 }
 
@@ -47,10 +48,17 @@ pub fn without_conflicts(object: &Object, conflicts: &[Conflict]) -> Object {
 pub fn without_ignored(object: &Object, rules: &[IgnoreRule]) -> Object {
     let id = object.id();
     let applies = |rule: &&IgnoreRule| {
-        let fits = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|text| text == found);
-        fits(&rule.target.group, &id.group) && fits(&rule.target.kind, &id.kind) && fits(&rule.target.name, &id.name)
+        let fits =
+            |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|text| text == found);
+        fits(&rule.target.group, &id.group)
+            && fits(&rule.target.kind, &id.kind)
+            && fits(&rule.target.name, &id.name)
     };
-    let pointers: Vec<&String> = rules.iter().filter(applies).flat_map(|rule| &rule.fields).collect();
+    let pointers: Vec<&String> = rules
+        .iter()
+        .filter(applies)
+        .flat_map(|rule| &rule.fields)
+        .collect();
     if pointers.is_empty() {
         return object.clone();
     }
@@ -64,7 +72,9 @@ pub fn without_ignored(object: &Object, rules: &[IgnoreRule]) -> Object {
 }
 
 fn remove_pointer(value: &mut Value, pointer: &str) {
-    let Some((parent, last)) = pointer.rsplit_once('/') else { return };
+    let Some((parent, last)) = pointer.rsplit_once('/') else {
+        return;
+    };
     if parent.is_empty() && matches!(last, "apiVersion" | "kind" | "metadata") {
         return;
     }
@@ -136,7 +146,10 @@ fn lists_differ(expected: &[Value], live: &[Value], path: &mut String, depth: us
             live.get(index)
         };
         let length = path.len();
-        path.push_str(&format!("[{}]", name(wanted).unwrap_or_else(|| index.to_string())));
+        path.push_str(&format!(
+            "[{}]",
+            name(wanted).unwrap_or_else(|| index.to_string())
+        ));
         let different = found.is_none_or(|found| differs(wanted, found, path, depth + 1));
         if !different {
             path.truncate(length);
@@ -171,7 +184,10 @@ mod tests {
     #[test]
     fn a_field_that_we_wrote_is_drift_and_another_is_a_conflict() {
         let written = json!({"spec": {"replicas": 2}});
-        let judgement = judge(&[conflict(".spec.replicas"), conflict(".spec.paused")], &[&written]);
+        let judgement = judge(
+            &[conflict(".spec.replicas"), conflict(".spec.paused")],
+            &[&written],
+        );
         assert_eq!(judgement.drift, [conflict(".spec.replicas")]);
         assert_eq!(judgement.foreign, [conflict(".spec.paused")]);
         assert_eq!(judge(&[conflict(".spec.replicas")], &[]).foreign.len(), 1);
@@ -189,9 +205,14 @@ mod tests {
 
     #[test]
     fn what_was_changed_or_taken_is() {
-        let expected = json!({"spec": {"replicas": 2, "containers": [{"name": "web", "image": "web:1"}]}});
-        let changed = json!({"spec": {"replicas": 2, "containers": [{"name": "web", "image": "web:2"}]}});
-        assert_eq!(live_differs(&expected, &changed).unwrap(), ".spec.containers[web].image");
+        let expected =
+            json!({"spec": {"replicas": 2, "containers": [{"name": "web", "image": "web:1"}]}});
+        let changed =
+            json!({"spec": {"replicas": 2, "containers": [{"name": "web", "image": "web:2"}]}});
+        assert_eq!(
+            live_differs(&expected, &changed).unwrap(),
+            ".spec.containers[web].image"
+        );
         let taken = json!({"spec": {"containers": [{"name": "web", "image": "web:1"}]}});
         assert_eq!(live_differs(&expected, &taken).unwrap(), ".spec.replicas");
     }

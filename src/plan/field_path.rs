@@ -19,7 +19,9 @@ pub(super) fn has(value: &Value, path: &str) -> bool {
 
 /// Removes the field at `path`; says whether it was there.
 pub(super) fn remove(value: &mut Value, path: &str) -> bool {
-    let Some(steps) = find(value, path) else { return false };
+    let Some(steps) = find(value, path) else {
+        return false;
+    };
     let steps: Vec<Owned> = steps
         .into_iter()
         .map(|step| match step {
@@ -27,7 +29,9 @@ pub(super) fn remove(value: &mut Value, path: &str) -> bool {
             Step::Index(index) => Owned::Index(index),
         })
         .collect();
-    let Some((last, parents)) = steps.split_last() else { return false };
+    let Some((last, parents)) = steps.split_last() else {
+        return false;
+    };
     let mut at = value;
     for step in parents {
         let next = match step {
@@ -38,7 +42,9 @@ pub(super) fn remove(value: &mut Value, path: &str) -> bool {
         at = next;
     }
     match last {
-        Owned::Key(key) => at.as_object_mut().is_some_and(|map| map.remove(key).is_some()),
+        Owned::Key(key) => at
+            .as_object_mut()
+            .is_some_and(|map| map.remove(key).is_some()),
         Owned::Index(index) => at.as_array_mut().is_some_and(|list| {
             let there = *index < list.len();
             if there {
@@ -85,8 +91,10 @@ fn find<'a>(value: &'a Value, path: &str) -> Option<Vec<Step<'a>>> {
         list.iter().position(|item| *item == wanted)?
     } else {
         let keys = associative_keys(selector)?;
-        list.iter()
-            .position(|item| keys.iter().all(|(key, wanted)| item.get(key).unwrap_or(&Value::Null) == wanted))?
+        list.iter().position(|item| {
+            keys.iter()
+                .all(|(key, wanted)| item.get(key).unwrap_or(&Value::Null) == wanted)
+        })?
     };
     let mut steps = find(list.get(index)?, rest)?;
     steps.insert(0, Step::Index(index));
@@ -168,7 +176,10 @@ mod tests {
         assert!(remove(&mut value, ".spec.containers[name=\"web\"].image"));
         assert!(remove(&mut value, ".metadata.finalizers[=\"a\"]"));
         assert!(!remove(&mut value, ".spec.missing"));
-        assert_eq!(value["spec"]["containers"], json!([{"name": "side"}, {"name": "web"}]));
+        assert_eq!(
+            value["spec"]["containers"],
+            json!([{"name": "side"}, {"name": "web"}])
+        );
         assert_eq!(value["metadata"]["finalizers"], json!(["b"]));
     }
 }

@@ -120,7 +120,12 @@ pub fn plan_prune(
             kept.push((candidate.id.clone(), why));
             continue;
         }
-        let text = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            live.pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         if let Some(why) = protected_kind(candidate) {
             protected.push(format!("{} {why}", candidate.id));
         }
@@ -133,7 +138,12 @@ pub fn plan_prune(
             uid: text("/metadata/uid"),
         });
     }
-    deletes.sort_by_key(|doomed| (std::cmp::Reverse(delete_rank(&doomed.id)), doomed.id.clone()));
+    deletes.sort_by_key(|doomed| {
+        (
+            std::cmp::Reverse(delete_rank(&doomed.id)),
+            doomed.id.clone(),
+        )
+    });
     let hash = plan_hash(&deletes);
     let verdict = if deletes.is_empty() {
         Verdict::Nothing
@@ -162,18 +172,28 @@ pub fn plan_prune(
 fn within(limits: PruneLimits, deletes: usize, inventory: usize) -> Verdict {
     let percent = inventory * limits.max_percent as usize / 100;
     let limit = percent.max(limits.max_objects as usize);
-    let limit = if inventory >= 4 { limit.min(inventory / 2) } else { limit };
+    let limit = if inventory >= 4 {
+        limit.min(inventory / 2)
+    } else {
+        limit
+    };
     if deletes <= limit {
         return Verdict::Open;
     }
     Verdict::NeedsApproval {
-        why: format!("would delete {deletes} of {} (limit {limit})", text::plural(inventory, "object")),
+        why: format!(
+            "would delete {deletes} of {} (limit {limit})",
+            text::plural(inventory, "object")
+        ),
     }
 }
 
 /// The hash covers what would be deleted, each by UID: an approval is of exactly that.
 fn plan_hash(deletes: &[Doomed]) -> Digest {
-    let lines: Vec<String> = deletes.iter().map(|doomed| format!("{:?} {}", doomed.id, doomed.uid)).collect();
+    let lines: Vec<String> = deletes
+        .iter()
+        .map(|doomed| format!("{:?} {}", doomed.id, doomed.uid))
+        .collect();
     Digest::of(lines.join("\n").as_bytes())
 }
 
@@ -187,19 +207,31 @@ fn reason_to_keep(
     let owner = label(LABEL_APPLICATION).zip(label(LABEL_APPLICATION_NAMESPACE));
     match owner {
         None => return Some("carries no marks of ours any more".to_owned()),
-        Some((name, namespace)) if name != application.name || namespace != application.namespace => {
+        Some((name, namespace))
+            if name != application.name || namespace != application.namespace =>
+        {
             return Some(format!("was handed over to Application {namespace}/{name}"));
         }
         Some(_) => {}
     }
-    let owners = live.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let owners = live
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array);
     if owners.is_some_and(|owners| !owners.is_empty()) {
         return Some("is owned by another object".to_owned());
     }
-    if inventory.get(&candidate.id).is_some_and(|owned| owned.protected) || says_protect(live) {
+    if inventory
+        .get(&candidate.id)
+        .is_some_and(|owned| owned.protected)
+        || says_protect(live)
+    {
         return Some("is protected by its annotation".to_owned());
     }
-    if live.pointer("/metadata/uid").and_then(Value::as_str).is_none_or(str::is_empty) {
+    if live
+        .pointer("/metadata/uid")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
         return Some("has no UID to insist on".to_owned());
     }
     None
@@ -218,9 +250,9 @@ fn protected_kind(candidate: &Candidate) -> Option<String> {
     match (id.group.as_str(), id.kind.as_str()) {
         ("", "Namespace") => Some("and all that is in it".to_owned()),
         ("", "PersistentVolumeClaim" | "PersistentVolume") => Some("and its data".to_owned()),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") if candidate.instances > 0 => {
-            Some(format!("and its {}", text::plural(candidate.instances, "instance")))
-        }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") if candidate.instances > 0 => Some(
+            format!("and its {}", text::plural(candidate.instances, "instance")),
+        ),
         _ => None,
     }
 }
@@ -231,7 +263,9 @@ fn is_generated(inventory: &Inventory, candidate: &Candidate) -> bool {
     if !(id.group.is_empty() && matches!(id.kind.as_str(), "ConfigMap" | "Secret")) {
         return false;
     }
-    let Some(stem) = generated_stem(&id.name) else { return false };
+    let Some(stem) = generated_stem(&id.name) else {
+        return false;
+    };
     inventory.iter().any(|(other, _)| {
         other != id
             && other.kind == id.kind
@@ -301,7 +335,9 @@ mod tests {
     }
 
     fn candidates(count: usize) -> Vec<Candidate> {
-        (0..count).map(|index| candidate(value("ConfigMap", &format!("c{index}")))).collect()
+        (0..count)
+            .map(|index| candidate(value("ConfigMap", &format!("c{index}"))))
+            .collect()
     }
 
     const LIMITS: PruneLimits = PruneLimits {
@@ -310,9 +346,15 @@ mod tests {
     };
 
     fn verdict(of: usize, deletes: usize) -> Verdict {
-        plan_prune(&key(), &inventory(of), &candidates(deletes), Some(LIMITS), &BTreeSet::new())
-            .verdict()
-            .clone()
+        plan_prune(
+            &key(),
+            &inventory(of),
+            &candidates(deletes),
+            Some(LIMITS),
+            &BTreeSet::new(),
+        )
+        .verdict()
+        .clone()
     }
 
     #[test]
@@ -323,7 +365,9 @@ mod tests {
         assert_eq!(verdict(4, 2), Verdict::Open);
         assert_eq!(
             verdict(4, 3),
-            Verdict::NeedsApproval { why: "would delete 3 of 4 objects (limit 2)".into() }
+            Verdict::NeedsApproval {
+                why: "would delete 3 of 4 objects (limit 2)".into()
+            }
         );
         assert_eq!(verdict(3, 3), Verdict::Open);
         assert_eq!(verdict(3, 0), Verdict::Nothing);
@@ -331,11 +375,29 @@ mod tests {
 
     #[test]
     fn an_approval_is_of_exactly_that_plan() {
-        let plan = plan_prune(&key(), &inventory(42), &candidates(31), Some(LIMITS), &BTreeSet::new());
+        let plan = plan_prune(
+            &key(),
+            &inventory(42),
+            &candidates(31),
+            Some(LIMITS),
+            &BTreeSet::new(),
+        );
         let approved = BTreeSet::from([plan.hash().to_string()]);
-        let again = plan_prune(&key(), &inventory(42), &candidates(31), Some(LIMITS), &approved);
+        let again = plan_prune(
+            &key(),
+            &inventory(42),
+            &candidates(31),
+            Some(LIMITS),
+            &approved,
+        );
         assert_eq!(again.verdict(), &Verdict::Open);
-        let other = plan_prune(&key(), &inventory(42), &candidates(32), Some(LIMITS), &approved);
+        let other = plan_prune(
+            &key(),
+            &inventory(42),
+            &candidates(32),
+            Some(LIMITS),
+            &approved,
+        );
         assert!(matches!(other.verdict(), Verdict::NeedsApproval { .. }));
     }
 
@@ -360,15 +422,35 @@ mod tests {
         for (kind, group, instances, waits) in [
             ("Namespace", "v1", 0, true),
             ("PersistentVolumeClaim", "v1", 0, true),
-            ("CustomResourceDefinition", "apiextensions.k8s.io/v1", 3, true),
-            ("CustomResourceDefinition", "apiextensions.k8s.io/v1", 0, false),
+            (
+                "CustomResourceDefinition",
+                "apiextensions.k8s.io/v1",
+                3,
+                true,
+            ),
+            (
+                "CustomResourceDefinition",
+                "apiextensions.k8s.io/v1",
+                0,
+                false,
+            ),
         ] {
             let mut live = value(kind, "x");
             live["apiVersion"] = json!(group);
             let mut one = candidate(live);
             one.instances = instances;
-            let plan = plan_prune(&key(), &inventory(9), &[one], Some(LIMITS), &BTreeSet::new());
-            assert_eq!(matches!(plan.verdict(), Verdict::NeedsApproval { .. }), waits, "{kind} {instances}");
+            let plan = plan_prune(
+                &key(),
+                &inventory(9),
+                &[one],
+                Some(LIMITS),
+                &BTreeSet::new(),
+            );
+            assert_eq!(
+                matches!(plan.verdict(), Verdict::NeedsApproval { .. }),
+                waits,
+                "{kind} {instances}"
+            );
         }
     }
 
@@ -376,9 +458,15 @@ mod tests {
     fn a_hash_that_its_next_one_replaces_does_not_count() {
         let mut inventory = Inventory::default();
         let names = ["web-2bkh8f7g4m", "web-5c9d6tm2bk"];
-        let objects: Vec<Object> = names.iter().map(|name| Object::new(value("ConfigMap", name), None).unwrap()).collect();
+        let objects: Vec<Object> = names
+            .iter()
+            .map(|name| Object::new(value("ConfigMap", name), None).unwrap())
+            .collect();
         inventory.add(&objects);
-        let limits = PruneLimits { max_objects: 0, max_percent: 0 };
+        let limits = PruneLimits {
+            max_objects: 0,
+            max_percent: 0,
+        };
         let plan = plan_prune(
             &key(),
             &inventory,
@@ -391,7 +479,13 @@ mod tests {
 
     #[test]
     fn what_a_return_removes_has_no_limit_but_protected_kinds() {
-        let plan = plan_prune(&key(), &inventory(4), &candidates(4), None, &BTreeSet::new());
+        let plan = plan_prune(
+            &key(),
+            &inventory(4),
+            &candidates(4),
+            None,
+            &BTreeSet::new(),
+        );
         assert_eq!(plan.verdict(), &Verdict::Open);
     }
 }

@@ -60,11 +60,18 @@ impl Inventory {
 
 /// Says whether an object asks to be kept: ours, Argo CD's, Helm's and Flux's ways of saying so.
 pub(super) fn is_protected(object: &Object) -> bool {
-    let is = |key: &str, wanted: &str| object.annotation(key).is_some_and(|text| text.eq_ignore_ascii_case(wanted));
+    let is = |key: &str, wanted: &str| {
+        object
+            .annotation(key)
+            .is_some_and(|text| text.eq_ignore_ascii_case(wanted))
+    };
     let option = |wanted: &str| {
         object
             .annotation("argocd.argoproj.io/sync-options")
-            .is_some_and(|text| text.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
+            .is_some_and(|text| {
+                text.split(',')
+                    .any(|part| part.trim().eq_ignore_ascii_case(wanted))
+            })
     };
     object
         .annotation(crate::api::ANNOTATION_PROTECT)

@@ -51,10 +51,18 @@ fn rank(object: &Object) -> u8 {
         ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition") => 0,
         (
             "",
-            "ServiceAccount" | "ConfigMap" | "Secret" | "ResourceQuota" | "LimitRange" | "PersistentVolume"
+            "ServiceAccount"
+            | "ConfigMap"
+            | "Secret"
+            | "ResourceQuota"
+            | "LimitRange"
+            | "PersistentVolume"
             | "PersistentVolumeClaim",
         )
-        | ("rbac.authorization.k8s.io" | "storage.k8s.io" | "scheduling.k8s.io" | "node.k8s.io", _)
+        | (
+            "rbac.authorization.k8s.io" | "storage.k8s.io" | "scheduling.k8s.io" | "node.k8s.io",
+            _,
+        )
         | ("networking.k8s.io", "IngressClass" | "NetworkPolicy") => 1,
         ("admissionregistration.k8s.io" | "apiregistration.k8s.io", _) => 3,
         _ => 2,
@@ -98,7 +106,9 @@ pub fn waves(objects: Vec<Object>) -> Result<Vec<Vec<Object>>, OrderError> {
 }
 
 fn wave_number(object: &Object) -> Result<i64, OrderError> {
-    let Some(text) = object.annotation(ANNOTATION_SYNC_WAVE) else { return Ok(0) };
+    let Some(text) = object.annotation(ANNOTATION_SYNC_WAVE) else {
+        return Ok(0);
+    };
     text.trim().parse().or_else(|_| {
         Err(OrderError::WaveNotNumber {
             id: Box::new(object.id().clone()),
@@ -110,12 +120,20 @@ fn wave_number(object: &Object) -> Result<i64, OrderError> {
 
 /// Pairs of indexes: the first waits for the second. Names outside of the set bind nothing.
 fn dependencies(objects: &[Object]) -> Vec<(usize, usize)> {
-    let index: BTreeMap<&ObjectId, usize> = objects.iter().enumerate().map(|(at, object)| (object.id(), at)).collect();
+    let index: BTreeMap<&ObjectId, usize> = objects
+        .iter()
+        .enumerate()
+        .map(|(at, object)| (object.id(), at))
+        .collect();
     let mut pairs = Vec::new();
     for (at, object) in objects.iter().enumerate() {
-        let Some(text) = object.annotation(ANNOTATION_DEPENDS_ON) else { continue };
+        let Some(text) = object.annotation(ANNOTATION_DEPENDS_ON) else {
+            continue;
+        };
         for reference in text.split(',') {
-            if let Some(on) = parse_reference(reference.trim()).and_then(|id| index.get(&id).copied()) {
+            if let Some(on) =
+                parse_reference(reference.trim()).and_then(|id| index.get(&id).copied())
+            {
                 pairs.push((at, on));
             }
         }
@@ -127,14 +145,20 @@ fn dependencies(objects: &[Object]) -> Vec<(usize, usize)> {
 fn parse_reference(text: &str) -> Option<ObjectId> {
     let parts: Vec<&str> = text.split('/').collect();
     match parts.as_slice() {
-        [group, "namespaces", namespace, kind, name] => Some(ObjectId::new(group, kind, namespace, name)),
+        [group, "namespaces", namespace, kind, name] => {
+            Some(ObjectId::new(group, kind, namespace, name))
+        }
         [group, kind, name] => Some(ObjectId::new(group, kind, "", name)),
         _ => None,
     }
 }
 
 /// Moves every object behind what it depends on; as many rounds as objects are enough without a circle.
-fn settle(objects: &[Object], dependencies: &[(usize, usize)], level: &mut [usize]) -> Result<(), OrderError> {
+fn settle(
+    objects: &[Object],
+    dependencies: &[(usize, usize)],
+    level: &mut [usize],
+) -> Result<(), OrderError> {
     for _ in 0..=dependencies.len() {
         let mut moved = None;
         for &(at, on) in dependencies {
@@ -178,18 +202,32 @@ mod tests {
     fn names(waves: &[Vec<Object>]) -> Vec<Vec<&str>> {
         waves
             .iter()
-            .map(|wave| wave.iter().map(|object| object.id().name.as_str()).collect())
+            .map(|wave| {
+                wave.iter()
+                    .map(|object| object.id().name.as_str())
+                    .collect()
+            })
             .collect()
     }
 
     #[test]
     fn definitions_come_first_and_webhooks_last() {
         let set = vec![
-            object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "hook", json!({})),
+            object(
+                "admissionregistration.k8s.io/v1",
+                "ValidatingWebhookConfiguration",
+                "hook",
+                json!({}),
+            ),
             object("apps/v1", "Deployment", "web", json!({})),
             object("example.org/v1", "Thing", "thing", json!({})),
             object("v1", "ConfigMap", "config", json!({})),
-            object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things", json!({})),
+            object(
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+                "things",
+                json!({}),
+            ),
             object("v1", "Namespace", "shop", json!({})),
         ];
         let mut reversed = set.clone();
@@ -197,7 +235,12 @@ mod tests {
         let ordered = waves(set).unwrap();
         assert_eq!(
             names(&ordered),
-            [vec!["shop", "things"], vec!["config"], vec!["web", "thing"], vec!["hook"]]
+            [
+                vec!["shop", "things"],
+                vec!["config"],
+                vec!["web", "thing"],
+                vec!["hook"]
+            ]
         );
         assert_eq!(names(&waves(reversed).unwrap()), names(&ordered));
     }
@@ -205,12 +248,23 @@ mod tests {
     #[test]
     fn sync_waves_come_before_kinds() {
         let ordered = waves(vec![
-            object("apps/v1", "Deployment", "first", json!({"argocd.argoproj.io/sync-wave": "-1"})),
+            object(
+                "apps/v1",
+                "Deployment",
+                "first",
+                json!({"argocd.argoproj.io/sync-wave": "-1"}),
+            ),
             object("v1", "Namespace", "second", json!({})),
         ])
         .unwrap();
         assert_eq!(names(&ordered), [vec!["first"], vec!["second"]]);
-        let error = waves(vec![object("v1", "ConfigMap", "a", json!({"argocd.argoproj.io/sync-wave": "one"}))]).unwrap_err();
+        let error = waves(vec![object(
+            "v1",
+            "ConfigMap",
+            "a",
+            json!({"argocd.argoproj.io/sync-wave": "one"}),
+        )])
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "read argocd.argoproj.io/sync-wave of ConfigMap/n/a: \"one\" is not a whole number"

@@ -58,14 +58,26 @@ mod tests {
 
     #[test]
     fn only_what_changed_or_drifted_is_asked_about() {
-        let applied = vec![object("same", 1), object("changed", 1), object("drifted", 1)];
-        let desired = vec![object("same", 1), object("changed", 2), object("drifted", 1), object("new", 1)];
+        let applied = vec![
+            object("same", 1),
+            object("changed", 1),
+            object("drifted", 1),
+        ];
+        let desired = vec![
+            object("same", 1),
+            object("changed", 2),
+            object("drifted", 1),
+            object("new", 1),
+        ];
         let drifted = BTreeSet::from([desired[2].id().clone()]);
         let asked: Vec<(&str, bool)> = questions(&desired, Some(&applied), &drifted)
             .iter()
             .map(|question| (question.object.id().name.as_str(), question.known))
             .collect();
-        assert_eq!(asked, [("changed", true), ("drifted", true), ("new", false)]);
+        assert_eq!(
+            asked,
+            [("changed", true), ("drifted", true), ("new", false)]
+        );
         assert_eq!(questions(&desired, None, &BTreeSet::new()).len(), 4);
     }
 }

@@ -15,18 +15,25 @@ use crate::{
 pub fn marked(object: &Object, key: &ApplicationKey) -> Object {
     let mut object = object.clone();
     object.edit(|value| {
-        let Some(root) = value.as_object_mut() else { return };
+        let Some(root) = value.as_object_mut() else {
+            return;
+        };
         let metadata = entry(root, "metadata");
         let labels = entry(metadata, "labels");
         labels.insert(LABEL_APPLICATION.to_owned(), Value::from(key.name.as_str()));
-        labels.insert(LABEL_APPLICATION_NAMESPACE.to_owned(), Value::from(key.namespace.as_str()));
+        labels.insert(
+            LABEL_APPLICATION_NAMESPACE.to_owned(),
+            Value::from(key.namespace.as_str()),
+        );
     });
     object
 }
 
 /// Returns the map under `key`; a null or a value of another kind gives way.
 fn entry<'a>(map: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
-    let slot = map.entry(key.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    let slot = map
+        .entry(key.to_owned())
+        .or_insert_with(|| Value::Object(Map::new()));
     if !slot.is_object() {
         *slot = Value::Object(Map::new());
     }
@@ -54,12 +61,18 @@ mod tests {
             None,
         )
         .unwrap();
-        let key = ApplicationKey { namespace: "shop".into(), name: "prod".into() };
+        let key = ApplicationKey {
+            namespace: "shop".into(),
+            name: "prod".into(),
+        };
         let value = marked(&object, &key).into_value();
         assert_eq!(
             value["metadata"]["labels"],
             json!({"plimsoll.dev/application": "prod", "plimsoll.dev/application-namespace": "shop"})
         );
-        assert_eq!(value["spec"]["template"]["metadata"]["labels"], json!({"app": "web"}));
+        assert_eq!(
+            value["spec"]["template"]["metadata"]["labels"],
+            json!({"app": "web"})
+        );
     }
 }

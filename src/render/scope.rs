@@ -21,7 +21,10 @@ pub enum Scope {
 
 /// Built-in kinds at cluster scope: the API reference of Kubernetes 1.37, older versions included.
 const CLUSTER_KINDS: &[(&str, &[&str])] = &[
-    ("", &["ComponentStatus", "Namespace", "Node", "PersistentVolume"]),
+    (
+        "",
+        &["ComponentStatus", "Namespace", "Node", "PersistentVolume"],
+    ),
     (
         "admissionregistration.k8s.io",
         &[
@@ -35,33 +38,62 @@ const CLUSTER_KINDS: &[(&str, &[&str])] = &[
     ),
     ("apiextensions.k8s.io", &["CustomResourceDefinition"]),
     ("apiregistration.k8s.io", &["APIService"]),
-    ("certificates.k8s.io", &["CertificateSigningRequest", "ClusterTrustBundle"]),
-    ("flowcontrol.apiserver.k8s.io", &["FlowSchema", "PriorityLevelConfiguration"]),
+    (
+        "certificates.k8s.io",
+        &["CertificateSigningRequest", "ClusterTrustBundle"],
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        &["FlowSchema", "PriorityLevelConfiguration"],
+    ),
     ("internal.apiserver.k8s.io", &["StorageVersion"]),
-    ("networking.k8s.io", &["IngressClass", "IPAddress", "ServiceCIDR"]),
+    (
+        "networking.k8s.io",
+        &["IngressClass", "IPAddress", "ServiceCIDR"],
+    ),
     ("node.k8s.io", &["RuntimeClass"]),
     ("policy", &["PodSecurityPolicy"]),
-    ("rbac.authorization.k8s.io", &["ClusterRole", "ClusterRoleBinding"]),
-    ("resource.k8s.io", &["DeviceClass", "DeviceTaintRule", "ResourceSlice"]),
+    (
+        "rbac.authorization.k8s.io",
+        &["ClusterRole", "ClusterRoleBinding"],
+    ),
+    (
+        "resource.k8s.io",
+        &["DeviceClass", "DeviceTaintRule", "ResourceSlice"],
+    ),
     ("scheduling.k8s.io", &["PriorityClass"]),
     (
         "storage.k8s.io",
-        &["CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"],
+        &[
+            "CSIDriver",
+            "CSINode",
+            "StorageClass",
+            "VolumeAttachment",
+            "VolumeAttributesClass",
+        ],
     ),
     ("storagemigration.k8s.io", &["StorageVersionMigration"]),
 ];
 
 /// Returns the scope of a built-in kind, None for one that is not built in.
 pub fn builtin_scope(kind: &GroupKind) -> Option<Scope> {
-    let (_, kinds) = CLUSTER_KINDS.iter().find(|(group, _)| *group == kind.group)?;
-    kinds.contains(&kind.kind.as_str()).then_some(Scope::Cluster)
+    let (_, kinds) = CLUSTER_KINDS
+        .iter()
+        .find(|(group, _)| *group == kind.group)?;
+    kinds
+        .contains(&kind.kind.as_str())
+        .then_some(Scope::Cluster)
 }
 
 /// Returns the scopes of the kinds that CustomResourceDefinitions of the set define.
 pub fn defined_scopes(objects: &[Object]) -> BTreeMap<GroupKind, Scope> {
     objects
         .iter()
-        .filter(|object| object.id().is("apiextensions.k8s.io", "CustomResourceDefinition"))
+        .filter(|object| {
+            object
+                .id()
+                .is("apiextensions.k8s.io", "CustomResourceDefinition")
+        })
         .filter_map(|definition| {
             let text = |pointer| definition.value().pointer(pointer).and_then(Value::as_str);
             let kind = GroupKind::new(text("/spec/group")?, text("/spec/names/kind")?);

@@ -57,7 +57,11 @@ impl Rendered {
     ///
     /// `scopes` answers for kinds that are neither built in nor defined by the set itself;
     /// what it does not know counts as namespaced.
-    pub fn placed(&self, key: &ApplicationKey, scopes: &dyn Fn(&GroupKind) -> Option<Scope>) -> Vec<Object> {
+    pub fn placed(
+        &self,
+        key: &ApplicationKey,
+        scopes: &dyn Fn(&GroupKind) -> Option<Scope>,
+    ) -> Vec<Object> {
         let defined = defined_scopes(&self.objects);
         self.objects
             .iter()
@@ -68,7 +72,9 @@ impl Rendered {
                     .or_else(|| scopes(&kind));
                 let object = marked(object, key);
                 match scope {
-                    Some(Scope::Cluster) if !object.id().namespace.is_empty() => object.with_namespace(""),
+                    Some(Scope::Cluster) if !object.id().namespace.is_empty() => {
+                        object.with_namespace("")
+                    }
                     Some(Scope::Cluster | Scope::Namespaced) | None => object,
                 }
             })
@@ -103,9 +109,14 @@ pub fn render(
         Ok(Some((_, kustomize::EntryKind::Directory)))
     );
     if !is_directory {
-        return Err(Error::PathMissing { path: spec.path.clone() });
+        return Err(Error::PathMissing {
+            path: spec.path.clone(),
+        });
     }
-    let built = if kustomize::find_kustomization(files, &path).map_err(build_error)?.is_some() {
+    let built = if kustomize::find_kustomization(files, &path)
+        .map_err(build_error)?
+        .is_some()
+    {
         kustomize::build(files, &path, options)
     } else {
         kustomize::load_plain(files, &path, &options.limits)
@@ -122,7 +133,10 @@ pub fn render(
         .collect();
     let mut objects = Vec::with_capacity(built.resources.len());
     for resource in built.resources {
-        let location = Location::line(resource.origin.file.trim_start_matches('/'), resource.origin.line);
+        let location = Location::line(
+            resource.origin.file.trim_start_matches('/'),
+            resource.origin.line,
+        );
         let object = Object::new(resource.value, Some(location.clone()))
             .map_err(|source| Error::Object { location, source })?;
         objects.push(object);

@@ -88,8 +88,8 @@ pub enum PruneOutcome {
 pub enum Event {
     /// The API server, or our own rules, refused the wanted set before anything was written.
     Refused {
-        /// The wanted set.
-        digest: Digest,
+        /// The wanted set; None where the revision does not render.
+        digest: Option<Digest>,
         /// The revision that gave it.
         revision: Revision,
         /// Why.
@@ -97,8 +97,8 @@ pub enum Event {
     },
     /// The wanted set stays out for a reason outside of it.
     Held {
-        /// The wanted set.
-        digest: Digest,
+        /// The wanted set; None where it is not known yet.
+        digest: Option<Digest>,
         /// The revision that gave it.
         revision: Revision,
         /// Why.
@@ -190,6 +190,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::Sync, Self::Return, Self::Prune, Self::DriftRepair];
+
     /// Returns the action in `UpperCamelCase`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -225,6 +228,9 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Every result, as `as_str` says it.
+    pub const RESULTS: [&'static str; 5] = ["Ready", "Failed", "Refused", "Superseded", "Cancelled"];
+
     /// Returns the result in `UpperCamelCase`.
     pub fn as_str(&self) -> &'static str {
         match self {

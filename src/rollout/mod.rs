@@ -11,7 +11,7 @@ mod state;
 mod step;
 mod work;
 
-pub use event::{Action, Effect, Event, Failure, PruneOutcome, Ending, Verdict};
+pub use event::{Action, Effect, Ending, Event, Failure, PruneOutcome, Verdict};
 pub use gate::Gates;
 pub use rollback::{ReturnChoice, choose_return, retry_delay};
 pub use state::{Desired, ReturnStage, Rollout, State};

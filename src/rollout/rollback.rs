@@ -19,7 +19,12 @@ pub enum ReturnChoice {
 }
 
 /// Chooses the set to return to from a failed one.
-pub fn choose_return(rollout: &Rollout, failed: &SetStatus, failure: &Failure, gates: &Gates) -> ReturnChoice {
+pub fn choose_return(
+    rollout: &Rollout,
+    failed: &SetStatus,
+    failure: &Failure,
+    gates: &Gates,
+) -> ReturnChoice {
     match failure.class {
         Class::Environment | Class::PreExisting => return ReturnChoice::Not(failure.reason),
         Class::Change => {}
@@ -31,7 +36,9 @@ pub fn choose_return(rollout: &Rollout, failed: &SetStatus, failure: &Failure, g
     match &rollout.good {
         None => ReturnChoice::Not(Reason::NothingToReturnTo),
         Some(good) if good.digest == failed.digest => ReturnChoice::Not(Reason::NothingToReturnTo),
-        Some(good) if rollout.quarantined(&good.digest).is_some() => ReturnChoice::Not(Reason::NothingToReturnTo),
+        Some(good) if rollout.quarantined(&good.digest).is_some() => {
+            ReturnChoice::Not(Reason::NothingToReturnTo)
+        }
         Some(_) if gates.barrier => ReturnChoice::Not(Reason::ReturnBlocked),
         Some(good) => ReturnChoice::To(good.clone()),
     }
@@ -43,7 +50,9 @@ pub fn retry_delay(reason: Reason, tries: u32) -> Option<Duration> {
     if reason != Reason::ImageNotFound {
         return None;
     }
-    let minutes = 5_u64.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(60);
+    let minutes = 5_u64
+        .saturating_mul(1 << tries.saturating_sub(1).min(10))
+        .min(60);
     Some(Duration::from_secs(minutes * 60))
 }
 

@@ -39,8 +39,10 @@ pub enum State {
     Idle,
     /// A wanted set waits: refused, or for something outside.
     Held {
-        /// The wanted set.
-        target: Desired,
+        /// The revision that is wanted.
+        revision: Revision,
+        /// The set that it gave; None where it does not render.
+        digest: Option<Digest>,
         /// Why.
         failure: Failure,
         /// How often the same was found again.
@@ -64,8 +66,10 @@ pub enum State {
     Soaking {
         /// The set.
         target: SetStatus,
-        /// Time spent, on our own clock.
+        /// Time that it was Ready without a break, on our own clock.
         spent: Duration,
+        /// Time that it was not Ready since it first was; a flapping pod cannot reset it.
+        unready: Duration,
     },
     /// Objects that left git are being deleted.
     Pruning,
@@ -144,8 +148,13 @@ impl Rollout {
     /// Says whether a sync or a return is under way.
     pub fn is_in_flight(&self) -> bool {
         match self.state {
-            State::Applying { .. } | State::Watching { .. } | State::Returning { .. } | State::Pruning => true,
-            State::Idle | State::Held { .. } | State::Soaking { .. } | State::Failed { .. } => false,
+            State::Applying { .. }
+            | State::Watching { .. }
+            | State::Returning { .. }
+            | State::Pruning => true,
+            State::Idle | State::Held { .. } | State::Soaking { .. } | State::Failed { .. } => {
+                false
+            }
         }
     }
 
@@ -171,20 +180,28 @@ impl Rollout {
         let failure = status.failure.as_ref().map(Failure::from);
         let spent = Duration::from_secs(status.spent_seconds);
         let state = match (status.phase, status.target.clone(), failure) {
-            (Phase::Held, Some(target), Some(failure)) => State::Held {
-                target: Desired {
-                    digest: target.digest,
-                    revision: target.revision,
+            (Phase::Held, target, Some(failure)) => match status.revision.clone() {
+                Some(revision) => State::Held {
+                    revision,
+                    digest: target.map(|target| target.digest),
+                    failure,
+                    repeated: status
+                        .failure
+                        .as_ref()
+                        .map_or(0, |failure| failure.repeated),
                 },
-                failure,
-                repeated: status.failure.as_ref().map_or(0, |failure| failure.repeated),
+                None => State::Idle,
             },
             (Phase::Applying, Some(target), _) => State::Applying {
                 target,
                 wave: status.wave,
             },
             (Phase::Watching, Some(target), _) => State::Watching { target, spent },
-            (Phase::Soaking, Some(target), _) => State::Soaking { target, spent },
+            (Phase::Soaking, Some(target), _) => State::Soaking {
+                target,
+                spent,
+                unready: Duration::ZERO,
+            },
             (Phase::Pruning, _, _) => State::Pruning,
             (Phase::Returning, Some(from), Some(failure)) => match status.last_known_good.clone() {
                 Some(to) => State::Returning {
@@ -198,7 +215,10 @@ impl Rollout {
                 None => State::Idle,
             },
             (Phase::Failed, Some(target), Some(failure)) => State::Failed {
-                returned: status.applied.as_ref().is_some_and(|applied| applied.digest != target.digest),
+                returned: status
+                    .applied
+                    .as_ref()
+                    .is_some_and(|applied| applied.digest != target.digest),
                 target,
                 failure,
             },
@@ -240,13 +260,15 @@ impl Rollout {
         match &self.state {
             State::Idle | State::Pruning => status.target.clone_from(&self.applied),
             State::Held {
-                target,
+                revision,
+                digest,
                 failure,
                 repeated,
             } => {
-                status.target = Some(SetStatus {
-                    revision: target.revision.clone(),
-                    digest: target.digest.clone(),
+                status.revision = Some(revision.clone());
+                status.target = digest.as_ref().map(|digest| SetStatus {
+                    revision: revision.clone(),
+                    digest: digest.clone(),
                     attempt: 0,
                 });
                 status.failure = Some(FailureStatus {
@@ -258,7 +280,7 @@ impl Rollout {
                 status.target = Some(target.clone());
                 status.wave = *wave;
             }
-            State::Watching { target, spent } | State::Soaking { target, spent } => {
+            State::Watching { target, spent } | State::Soaking { target, spent, .. } => {
                 status.target = Some(target.clone());
                 status.spent_seconds = spent.as_secs();
             }
@@ -272,7 +294,9 @@ impl Rollout {
                 status.failure = Some(failure.into());
                 status.wave = if *own_attempt { RETURN_OF_ITS_OWN } else { 0 };
             }
-            State::Failed { target, failure, .. } => {
+            State::Failed {
+                target, failure, ..
+            } => {
                 status.target = Some(target.clone());
                 status.failure = Some(failure.into());
             }

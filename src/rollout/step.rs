@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use super::{
-    Action, Desired, Effect, Ending, Event, Failure, Gates, PruneOutcome, ReturnChoice, ReturnStage, Rollout, State,
-    Verdict, choose_return, retry_delay, state::QUARANTINE_LIMIT,
+    Action, Effect, Ending, Event, Failure, Gates, PruneOutcome, ReturnChoice, ReturnStage,
+    Rollout, State, Verdict, choose_return, retry_delay, state::QUARANTINE_LIMIT,
 };
 use crate::{
     api::{Class, PruneStatus, Quarantine, Reason, SetStatus},
-    model::{Now, text},
+    model::{Digest, Now, Revision, text},
 };
 
 /// The outcome of one step; must be acted on.
@@ -51,12 +51,12 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             digest,
             revision,
             failure,
-        } => hold(rollout, Desired { digest, revision }, failure, true),
+        } => hold(rollout, digest, revision, failure, true),
         Event::Held {
             digest,
             revision,
             failure,
-        } => hold(rollout, Desired { digest, revision }, failure, false),
+        } => hold(rollout, digest, revision, failure, false),
         Event::Satisfied { revision } => satisfied(rollout, revision),
         Event::Began { target, attempt } => {
             rollout.attempt = attempt;
@@ -103,7 +103,10 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             Step::new(rollout, Vec::new())
         }
         Event::Restored => {
-            if let State::Returning { to, stage, spent, .. } = &mut rollout.state {
+            if let State::Returning {
+                to, stage, spent, ..
+            } = &mut rollout.state
+            {
                 *stage = ReturnStage::Watching;
                 *spent = Duration::ZERO;
                 rollout.applied = Some(to.clone());
@@ -113,7 +116,11 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         Event::Removed { left } => removed(rollout, &left),
         Event::ReturnFailed(cause) => return_failed(rollout, &cause),
         Event::Prune { attempt, outcome } => pruned(rollout, attempt, outcome),
-        Event::Repaired { attempt, what, failure } => repaired(rollout, attempt, what, failure),
+        Event::Repaired {
+            attempt,
+            what,
+            failure,
+        } => repaired(rollout, attempt, what, failure),
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
             Step::new(rollout, Vec::new())
@@ -130,19 +137,31 @@ fn notice(warning: bool, reason: Reason, message: impl Into<String>) -> Effect {
 }
 
 /// A set that is not taken up. The same refusal again is counted, not recorded.
-fn hold(mut rollout: Rollout, target: Desired, failure: Failure, is_attempt: bool) -> Step {
+fn hold(
+    mut rollout: Rollout,
+    digest: Option<Digest>,
+    revision: Revision,
+    failure: Failure,
+    is_attempt: bool,
+) -> Step {
     if let State::Held {
-        target: held,
+        revision: held_revision,
+        digest: held,
         failure: known,
         repeated,
     } = &mut rollout.state
-        && held.digest == target.digest
-        && known.reason == failure.reason
     {
-        *repeated = repeated.saturating_add(1);
-        held.revision = target.revision;
-        known.message = failure.message;
-        return Step::new(rollout, Vec::new());
+        let same_set = match (&held, &digest) {
+            (Some(held), Some(digest)) => held == digest,
+            (None, None) => *held_revision == revision,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if same_set && known.reason == failure.reason {
+            *repeated = repeated.saturating_add(1);
+            *held_revision = revision;
+            known.message = failure.message;
+            return Step::new(rollout, Vec::new());
+        }
     }
     let mut effects = Vec::new();
     if is_attempt {
@@ -150,9 +169,9 @@ fn hold(mut rollout: Rollout, target: Desired, failure: Failure, is_attempt: boo
         effects.push(Effect::Record {
             action: Action::Sync,
             attempt: rollout.attempt,
-            set: Some(SetStatus {
-                revision: target.revision.clone(),
-                digest: target.digest.clone(),
+            set: digest.clone().map(|digest| SetStatus {
+                revision: revision.clone(),
+                digest,
                 attempt: rollout.attempt,
             }),
             ending: Ending::Refused(failure.clone()),
@@ -161,7 +180,8 @@ fn hold(mut rollout: Rollout, target: Desired, failure: Failure, is_attempt: boo
     }
     effects.push(notice(true, failure.reason, failure.message.clone()));
     rollout.state = State::Held {
-        target,
+        revision,
+        digest,
         failure,
         repeated: 0,
     };
@@ -169,7 +189,7 @@ fn hold(mut rollout: Rollout, target: Desired, failure: Failure, is_attempt: boo
 }
 
 /// Git wants what runs: after a revert, or after a commit that changes nothing.
-fn satisfied(mut rollout: Rollout, revision: crate::model::Revision) -> Step {
+fn satisfied(mut rollout: Rollout, revision: Revision) -> Step {
     let mut effects = Vec::new();
     if let Some(applied) = &mut rollout.applied {
         if let State::Failed { .. } | State::Held { .. } = rollout.state {
@@ -179,7 +199,11 @@ fn satisfied(mut rollout: Rollout, revision: crate::model::Revision) -> Step {
                 format!("{revision} renders to what runs already; nothing to do"),
             ));
         }
-        if let Some(good) = rollout.good.as_mut().filter(|good| good.digest == applied.digest) {
+        if let Some(good) = rollout
+            .good
+            .as_mut()
+            .filter(|good| good.digest == applied.digest)
+        {
             good.revision = revision.clone();
         }
         applied.revision = revision;
@@ -191,7 +215,9 @@ fn satisfied(mut rollout: Rollout, revision: crate::model::Revision) -> Step {
 /// The attempt that is under way ends because of something newer, or of a person.
 fn end_early(mut rollout: Rollout, ending: Ending) -> Step {
     let ended = match &rollout.state {
-        State::Applying { target, .. } | State::Watching { target, .. } => Some((Action::Sync, target.clone(), String::new())),
+        State::Applying { target, .. } | State::Watching { target, .. } => {
+            Some((Action::Sync, target.clone(), String::new()))
+        }
         State::Returning {
             to,
             from,
@@ -199,14 +225,27 @@ fn end_early(mut rollout: Rollout, ending: Ending) -> Step {
             own_attempt,
             ..
         } => {
-            let action = if *own_attempt { Action::Return } else { Action::Sync };
+            let action = if *own_attempt {
+                Action::Return
+            } else {
+                Action::Sync
+            };
             Some((
                 action,
                 from.clone(),
-                format!("while returning to {} after {}: {}", to.revision, failure.reason.as_str(), failure.message),
+                format!(
+                    "while returning to {} after {}: {}",
+                    to.revision,
+                    failure.reason.as_str(),
+                    failure.message
+                ),
             ))
         }
-        State::Idle | State::Held { .. } | State::Soaking { .. } | State::Pruning | State::Failed { .. } => None,
+        State::Idle
+        | State::Held { .. }
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Failed { .. } => None,
     };
     let Some((action, set, details)) = ended else {
         return Step::new(rollout, Vec::new());
@@ -228,12 +267,20 @@ fn end_early(mut rollout: Rollout, ending: Ending) -> Step {
             },
             returned: false,
         },
-        Ending::Ready | Ending::Failed { .. } | Ending::Refused(_) | Ending::Superseded => State::Idle,
+        Ending::Ready | Ending::Failed { .. } | Ending::Refused(_) | Ending::Superseded => {
+            State::Idle
+        }
     };
     Step::new(rollout, effects)
 }
 
-fn assessed(mut rollout: Rollout, verdict: Verdict, elapsed: Duration, gates: &Gates, now: Now) -> Step {
+fn assessed(
+    mut rollout: Rollout,
+    verdict: Verdict,
+    elapsed: Duration,
+    gates: &Gates,
+    now: Now,
+) -> Step {
     match rollout.state.clone() {
         State::Watching { target, spent } => {
             let spent = spent.saturating_add(elapsed);
@@ -242,7 +289,9 @@ fn assessed(mut rollout: Rollout, verdict: Verdict, elapsed: Duration, gates: &G
                 Verdict::Failed(failure) if gates.fail_fast && failure.class == Class::Change => {
                     fail(rollout, target, failure, gates, now, false)
                 }
-                Verdict::Failed(failure) if spent >= gates.timeout => fail(rollout, target, failure, gates, now, false),
+                Verdict::Failed(failure) if spent >= gates.timeout => {
+                    fail(rollout, target, failure, gates, now, false)
+                }
                 Verdict::Progressing { waiting } if spent >= gates.timeout => {
                     let failure = timed_out(gates, &waiting);
                     fail(rollout, target, failure, gates, now, false)
@@ -253,28 +302,13 @@ fn assessed(mut rollout: Rollout, verdict: Verdict, elapsed: Duration, gates: &G
                 }
             }
         }
-        State::Soaking { target, spent } => {
-            let spent = spent.saturating_add(elapsed);
-            match verdict {
-                Verdict::Ready if spent >= gates.soak => soaked(rollout, target, gates),
-                Verdict::Failed(failure) if failure.class == Class::Change => {
-                    fail(rollout, target, failure, gates, now, true)
-                }
-                // Not Ready, and nothing that decides: the soak begins anew when it is Ready again, and the
-                // deadline of the whole still holds.
-                Verdict::Failed(_) | Verdict::Progressing { .. } => {
-                    rollout.state = State::Soaking {
-                        target,
-                        spent: Duration::ZERO,
-                    };
-                    Step::new(rollout, Vec::new())
-                }
-                Verdict::Ready => {
-                    rollout.state = State::Soaking { target, spent };
-                    Step::new(rollout, Vec::new())
-                }
-            }
-        }
+        State::Soaking {
+            target,
+            spent,
+            unready,
+        } => soaking(
+            rollout, target, spent, unready, verdict, elapsed, gates, now,
+        ),
         State::Returning {
             to,
             from,
@@ -286,7 +320,9 @@ fn assessed(mut rollout: Rollout, verdict: Verdict, elapsed: Duration, gates: &G
             let spent = spent.saturating_add(elapsed);
             let stage = match verdict {
                 Verdict::Ready => ReturnStage::Removing,
-                Verdict::Failed(cause) if spent >= gates.timeout => return return_failed(rollout, &cause),
+                Verdict::Failed(cause) if spent >= gates.timeout => {
+                    return return_failed(rollout, &cause);
+                }
                 Verdict::Progressing { waiting } if spent >= gates.timeout => {
                     return return_failed(rollout, &timed_out(gates, &waiting));
                 }
@@ -308,27 +344,92 @@ fn assessed(mut rollout: Rollout, verdict: Verdict, elapsed: Duration, gates: &G
             returned: false,
             ..
         } if verdict == Verdict::Ready
-            && rollout.applied.as_ref().is_some_and(|applied| applied.digest == target.digest) =>
+            && rollout
+                .applied
+                .as_ref()
+                .is_some_and(|applied| applied.digest == target.digest) =>
         {
-            rollout.quarantine.retain(|entry| entry.digest != target.digest);
+            rollout
+                .quarantine
+                .retain(|entry| entry.digest != target.digest);
             rollout.state = State::Soaking {
                 target,
                 spent: Duration::ZERO,
+                unready: Duration::ZERO,
             };
             let effects = vec![notice(false, Reason::Healthy, "became Ready after all")];
             Step::new(rollout, effects)
         }
-        State::Idle | State::Held { .. } | State::Applying { .. } | State::Pruning | State::Returning { .. } | State::Failed { .. } => {
-            Step::new(rollout, Vec::new())
-        }
+        State::Idle
+        | State::Held { .. }
+        | State::Applying { .. }
+        | State::Pruning
+        | State::Returning { .. }
+        | State::Failed { .. } => Step::new(rollout, Vec::new()),
     }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the fields of one state and of one event"
+)]
+fn soaking(
+    mut rollout: Rollout,
+    target: SetStatus,
+    spent: Duration,
+    unready: Duration,
+    verdict: Verdict,
+    elapsed: Duration,
+    gates: &Gates,
+    now: Now,
+) -> Step {
+    let waiting = match verdict {
+        Verdict::Ready => {
+            let spent = spent.saturating_add(elapsed);
+            if spent >= gates.soak {
+                return soaked(rollout, target, gates);
+            }
+            rollout.state = State::Soaking {
+                target,
+                spent,
+                unready,
+            };
+            return Step::new(rollout, Vec::new());
+        }
+        Verdict::Failed(failure) if gates.fail_fast && failure.class == Class::Change => {
+            return fail(rollout, target, failure, gates, now, true);
+        }
+        Verdict::Failed(failure) => failure.message,
+        Verdict::Progressing { waiting } => waiting,
+    };
+    // Nothing that decides: the soak begins anew when it is Ready again, but not for ever.
+    let unready = unready.saturating_add(elapsed);
+    if unready >= gates.timeout {
+        return fail(
+            rollout,
+            target,
+            timed_out(gates, &waiting),
+            gates,
+            now,
+            true,
+        );
+    }
+    rollout.state = State::Soaking {
+        target,
+        spent: Duration::ZERO,
+        unready,
+    };
+    Step::new(rollout, Vec::new())
 }
 
 fn timed_out(gates: &Gates, waiting: &str) -> Failure {
     Failure {
         reason: Reason::HealthTimeout,
         class: Class::Change,
-        message: format!("not Ready within {}: {waiting}", text::duration(gates.timeout)),
+        message: format!(
+            "not Ready within {}: {waiting}",
+            text::duration(gates.timeout)
+        ),
     }
 }
 
@@ -341,7 +442,11 @@ fn became_ready(mut rollout: Rollout, target: SetStatus, gates: &Gates) -> Step 
             ending: Ending::Ready,
             details: String::new(),
         },
-        notice(false, Reason::Healthy, format!("{} is Ready", target.revision)),
+        notice(
+            false,
+            Reason::Healthy,
+            format!("{} is Ready", target.revision),
+        ),
     ];
     if gates.soak.is_zero() {
         let (rollout, more) = soaked(rollout, target, gates).into_parts();
@@ -351,21 +456,38 @@ fn became_ready(mut rollout: Rollout, target: SetStatus, gates: &Gates) -> Step 
     rollout.state = State::Soaking {
         target,
         spent: Duration::ZERO,
+        unready: Duration::ZERO,
     };
     Step::new(rollout, effects)
 }
 
 /// The set is good now. What older sets alone hold may go.
 fn soaked(mut rollout: Rollout, target: SetStatus, gates: &Gates) -> Step {
-    rollout.quarantine.retain(|entry| entry.digest != target.digest);
-    let older = rollout.written.iter().any(|attempt| *attempt != target.attempt);
+    rollout
+        .quarantine
+        .retain(|entry| entry.digest != target.digest);
+    let older = rollout
+        .written
+        .iter()
+        .any(|attempt| *attempt != target.attempt);
     rollout.good = Some(target);
-    rollout.state = if older && gates.prune { State::Pruning } else { State::Idle };
+    rollout.state = if older && gates.prune {
+        State::Pruning
+    } else {
+        State::Idle
+    };
     Step::new(rollout, Vec::new())
 }
 
 /// A set failed: quarantine it, and return if that is possible.
-fn fail(mut rollout: Rollout, target: SetStatus, failure: Failure, gates: &Gates, now: Now, was_ready: bool) -> Step {
+fn fail(
+    mut rollout: Rollout,
+    target: SetStatus,
+    failure: Failure,
+    gates: &Gates,
+    now: Now,
+    was_ready: bool,
+) -> Step {
     let choice = choose_return(&rollout, &target, &failure, gates);
     if failure.class == Class::Change {
         quarantine(&mut rollout, &target, &failure, now);
@@ -386,8 +508,13 @@ fn fail(mut rollout: Rollout, target: SetStatus, failure: Failure, gates: &Gates
         }
         ReturnChoice::Not(why) => {
             let message = match why {
-                Reason::NothingToReturnTo => format!("{}; there is no earlier good set to return to", failure.message),
-                Reason::ReturnBlocked => format!("{}; a declared barrier blocks the return", failure.message),
+                Reason::NothingToReturnTo => format!(
+                    "{}; there is no earlier good set to return to",
+                    failure.message
+                ),
+                Reason::ReturnBlocked => {
+                    format!("{}; a declared barrier blocks the return", failure.message)
+                }
                 _ => failure.message.clone(),
             };
             let mut effects = vec![notice(true, failure.reason, message)];
@@ -414,8 +541,13 @@ fn fail(mut rollout: Rollout, target: SetStatus, failure: Failure, gates: &Gates
 }
 
 fn quarantine(rollout: &mut Rollout, target: &SetStatus, failure: &Failure, now: Now) {
-    let tries = rollout.quarantined(&target.digest).map_or(0, |entry| entry.tries) + 1;
-    rollout.quarantine.retain(|entry| entry.digest != target.digest);
+    let tries = rollout
+        .quarantined(&target.digest)
+        .map_or(0, |entry| entry.tries)
+        + 1;
+    rollout
+        .quarantine
+        .retain(|entry| entry.digest != target.digest);
     let retry_at = retry_delay(failure.reason, tries)
         .and_then(|delay| jiff::SignedDuration::try_from(delay).ok())
         .and_then(|delay| now.wall.checked_add(delay).ok());
@@ -447,17 +579,27 @@ fn removed(mut rollout: Rollout, left: &str) -> Step {
     if left.is_empty() {
         let keep = to.attempt;
         let gone = from.attempt;
-        rollout.written.retain(|attempt| *attempt == keep || *attempt != gone);
+        rollout
+            .written
+            .retain(|attempt| *attempt == keep || *attempt != gone);
     }
     let message = format!(
         "{}; returned to {}{}",
         failure.message,
         to.revision,
-        if left.is_empty() { String::new() } else { format!("; left: {left}") }
+        if left.is_empty() {
+            String::new()
+        } else {
+            format!("; left: {left}")
+        }
     );
     let effects = vec![
         Effect::Record {
-            action: if own_attempt { Action::Return } else { Action::Sync },
+            action: if own_attempt {
+                Action::Return
+            } else {
+                Action::Sync
+            },
             attempt: rollout.attempt,
             set: Some(from.clone()),
             ending: Ending::Failed {
@@ -498,7 +640,11 @@ fn return_failed(mut rollout: Rollout, cause: &Failure) -> Step {
     };
     let effects = vec![
         Effect::Record {
-            action: if own_attempt { Action::Return } else { Action::Sync },
+            action: if own_attempt {
+                Action::Return
+            } else {
+                Action::Sync
+            },
             attempt: rollout.attempt,
             set: Some(from.clone()),
             ending: Ending::Failed {
@@ -536,14 +682,25 @@ fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> 
                     ending: Ending::Ready,
                     details: format!("deleted {what}"),
                 });
-                effects.push(notice(false, Reason::Pruned, format!("deleted {what} that left git")));
+                effects.push(notice(
+                    false,
+                    Reason::Pruned,
+                    format!("deleted {what} that left git"),
+                ));
             }
             rollout.state = leave_pruning(rollout.state);
         }
         PruneOutcome::NeedsApproval { plan, objects, why } => {
-            let known = rollout.prune.as_ref().is_some_and(|prune| prune.plan == plan.as_str());
+            let known = rollout
+                .prune
+                .as_ref()
+                .is_some_and(|prune| prune.plan == plan.as_str());
             if !known {
-                effects.push(notice(true, Reason::PruneLimit, format!("{why}; deleted nothing; approve {}", plan.short())));
+                effects.push(notice(
+                    true,
+                    Reason::PruneLimit,
+                    format!("{why}; deleted nothing; approve {}", plan.short()),
+                ));
             }
             rollout.prune = Some(PruneStatus {
                 plan: plan.to_string(),
@@ -590,7 +747,11 @@ fn repaired(mut rollout: Rollout, attempt: u64, what: String, failure: Option<Fa
         },
         match failure {
             None => notice(false, Reason::DriftRepaired, format!("gave back {what}")),
-            Some(failure) => notice(true, failure.reason, format!("could not give back {what}: {}", failure.message)),
+            Some(failure) => notice(
+                true,
+                failure.reason,
+                format!("could not give back {what}: {}", failure.message),
+            ),
         },
     ];
     Step::new(rollout, effects)

@@ -49,7 +49,9 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
     match &rollout.state {
         State::Applying { target, .. } => match wanted {
             Some(wanted) if is_newer(rollout, wanted, target) => Work::Supersede,
-            Some(_) | None => Work::Apply { target: target.clone() },
+            Some(_) | None => Work::Apply {
+                target: target.clone(),
+            },
         },
         State::Watching { target, .. } => match wanted {
             Some(wanted) if is_newer(rollout, wanted, target) => Work::Supersede,
@@ -60,8 +62,12 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             Some(_) | None => Work::Look,
         },
         State::Pruning => Work::Prune,
-        State::Returning { to, from, stage, .. } => match wanted {
-            Some(wanted) if wanted.digest != from.digest && is_newer(rollout, wanted, to) => Work::Supersede,
+        State::Returning {
+            to, from, stage, ..
+        } => match wanted {
+            Some(wanted) if wanted.digest != from.digest && is_newer(rollout, wanted, to) => {
+                Work::Supersede
+            }
             Some(_) | None => match stage {
                 ReturnStage::Restoring => Work::Restore {
                     to: to.clone(),
@@ -75,8 +81,8 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             },
         },
         State::Idle => at_rest(rollout, wanted),
-        State::Held { target, .. } => match wanted {
-            Some(wanted) if wanted.digest == target.digest => Work::Prepare,
+        State::Held { digest, .. } => match wanted {
+            Some(wanted) if digest.as_ref() == Some(&wanted.digest) => Work::Prepare,
             Some(_) => at_rest(rollout, wanted),
             None => Work::Look,
         },
@@ -96,10 +102,15 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
 }
 
 fn at_rest(rollout: &Rollout, wanted: Option<&Desired>) -> Work {
-    let Some(wanted) = wanted else { return Work::Look };
+    let Some(wanted) = wanted else {
+        return Work::Look;
+    };
     if is_running(rollout, wanted) {
         let settled = match &rollout.state {
-            State::Idle => rollout.applied.as_ref().is_some_and(|applied| applied.revision == wanted.revision),
+            State::Idle => rollout
+                .applied
+                .as_ref()
+                .is_some_and(|applied| applied.revision == wanted.revision),
             State::Held { .. }
             | State::Failed { .. }
             | State::Applying { .. }
@@ -114,7 +125,10 @@ fn at_rest(rollout: &Rollout, wanted: Option<&Desired>) -> Work {
 }
 
 fn is_running(rollout: &Rollout, wanted: &Desired) -> bool {
-    rollout.applied.as_ref().is_some_and(|applied| applied.digest == wanted.digest)
+    rollout
+        .applied
+        .as_ref()
+        .is_some_and(|applied| applied.digest == wanted.digest)
 }
 
 /// A digest that failed does not push aside what is under way: it will not be tried.
