@@ -6,4 +6,9 @@
 
 pub mod api;
 pub mod cluster;
+pub mod history;
 pub mod model;
+pub mod plan;
+pub mod render;
+pub mod report;
+pub mod rollout;
