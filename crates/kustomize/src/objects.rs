@@ -100,6 +100,9 @@ impl Objects {
                 new.inherit(old);
                 if behavior == Behavior::Merge {
                     new.merge_data(old);
+                    if let Some(origin) = old.annotation(crate::trail::ORIGIN) {
+                        new.set_annotation(crate::trail::ORIGIN, origin);
+                    }
                 }
                 new.refresh(schema);
                 self.list[*at] = new;

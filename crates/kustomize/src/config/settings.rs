@@ -108,7 +108,8 @@ impl Configuration {
         if Arc::ptr_eq(this, other) || **other == nothing {
             return Ok(Arc::clone(this));
         }
-        if **this == nothing {
+        // Not for others: a spec for one kind that sorts before one for all kinds takes its place when lists are merged.
+        if **this == nothing && Arc::ptr_eq(other, &Self::defaults()) {
             return Ok(Arc::clone(other));
         }
         let mut merged = Self::clone(this);

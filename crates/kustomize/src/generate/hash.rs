@@ -26,7 +26,8 @@ pub(crate) fn hash(object: &Object) -> String {
         _ => return short(&go_json(value, false)),
     }
     content.insert("kind".to_owned(), Value::String(object.id.gvk.kind.clone()));
-    content.insert("name".to_owned(), Value::String(object.id.name.clone()));
+    // Upstream looks for a field of the name `metadata/name`, and there is none.
+    content.insert("name".to_owned(), Value::String(String::new()));
     content.insert("data".to_owned(), field("data"));
     short(&go_json(&Value::Object(content), false))
 }
