@@ -5,6 +5,7 @@
 //! Pure rooms decide, IO rooms are thin, shells wire; `tests/it/tidy.rs` enforces who may import whom.
 
 pub mod api;
+pub mod cluster;
 pub mod history;
 pub mod model;
 pub mod plan;

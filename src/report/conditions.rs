@@ -95,6 +95,20 @@ pub(super) fn conditions(
     list
 }
 
+/// Returns the conditions of an Application that cannot be worked on at all.
+pub(super) fn blocked_conditions(
+    failure: &Failure,
+    generation: i64,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let said = |status| say(status, failure.reason, failure.message.clone());
+    vec![
+        condition(ConditionType::Ready, said(ConditionStatus::False), generation, previous, now),
+        condition(ConditionType::Stalled, said(ConditionStatus::True), generation, previous, now),
+    ]
+}
+
 fn ready(facts: &Facts<'_>) -> Said {
     use ConditionStatus::{False, True, Unknown};
     let refused = |failure: &Failure| say(False, failure.reason, failure.message.clone());
