@@ -1,1 +1,7 @@
-//! Hermetic tests.
+//! Hermetic tests: no cluster, no network.
+
+mod deploy;
+mod examples;
+mod generated;
+mod tidy;
+mod tree;
