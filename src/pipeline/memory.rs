@@ -135,6 +135,16 @@ impl Memory {
             )
     }
 
+    /// Returns the namespaces of the applied set, in which pods matter to it.
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        self.placed
+            .iter()
+            .flat_map(|(_, placed)| placed.iter())
+            .map(|object| object.id().namespace.clone())
+            .filter(|namespace| !namespace.is_empty())
+            .collect()
+    }
+
     /// Exponential back-off with a cap: 1 s, 2 s ... 5 min. The jitter is the caller's.
     pub(super) fn back_off(&mut self, now: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
