@@ -5,4 +5,5 @@
 //! Pure rooms decide, IO rooms are thin, shells wire; `tests/it/tidy.rs` enforces who may import whom.
 
 pub mod api;
+pub mod health;
 pub mod model;
