@@ -5,5 +5,11 @@
 //! Pure rooms decide, IO rooms are thin, shells wire; `tests/it/tidy.rs` enforces who may import whom.
 
 pub mod api;
+pub mod cluster;
+pub mod history;
 pub mod model;
+pub mod plan;
+pub mod render;
+pub mod report;
+pub mod rollout;
 pub mod source;

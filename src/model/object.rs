@@ -129,6 +129,16 @@ impl Object {
         self
     }
 
+    /// Changes the JSON in place; what makes the identity must stay as it is.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.value);
+        debug_assert_eq!(
+            self.value.pointer("/metadata/name").and_then(Value::as_str),
+            Some(self.id.name.as_str()),
+            "the identity of an object does not change"
+        );
+    }
+
     /// Returns the value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.metadata_text("labels", key)

@@ -93,6 +93,17 @@ impl Digest {
         Self(format!("sha256:{}", super::sha256_hex(bytes)))
     }
 
+    /// Returns the digest with these 32 bytes.
+    pub fn from_hash(hash: &[u8; 32]) -> Self {
+        let mut text = String::with_capacity(71);
+        text.push_str("sha256:");
+        for byte in hash {
+            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+        }
+        Self(text)
+    }
+
     /// Returns `sha256:<64 hex>`.
     pub fn as_str(&self) -> &str {
         &self.0

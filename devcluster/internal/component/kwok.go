@@ -67,6 +67,10 @@ func kwokConfig(kubeconfig string) (controllers.Config, error) {
 	if err != nil {
 		return nothing, fmt.Errorf("make kwok's typed client: %w", err)
 	}
+	logsPort, err := serveLogs(typedClient)
+	if err != nil {
+		return nothing, err
+	}
 	nodeStages, err := simulate.NodeStages()
 	if err != nil {
 		return nothing, err
@@ -85,6 +89,7 @@ func kwokConfig(kubeconfig string) (controllers.Config, error) {
 		TypedClient:                  typedClient,
 		ManageNodesWithLabelSelector: "!" + simulate.LostLabel,
 		CIDR:                         "10.128.0.0/9",
+		NodePort:                     logsPort,
 		LocalStages: map[internalversion.StageResourceRef][]*internalversion.Stage{
 			{APIGroup: "v1", Kind: "Node"}: nodeStages,
 			{APIGroup: "v1", Kind: "Pod"}:  simulate.PodStages(),

@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// kind is one behaviour. A pod has one: that of its first container (init containers first) whose image has a
-// tag that names a behaviour, and healthy without one.
+// kind is one behaviour. A pod has one at a time: that of its first container whose image has a tag that names
+// a behaviour, and healthy without one. Init containers count until they are done, the others from then on.
 type kind string
 
 const (
@@ -73,6 +73,9 @@ type behaviour struct {
 // behaviourOf reads the behaviour from the pod's images.
 func behaviourOf(pod *corev1.Pod) behaviour {
 	for _, container := range pod.Spec.InitContainers {
+		if initialized := condition(&pod.Status, corev1.PodInitialized); initialized != nil && initialized.Status == corev1.ConditionTrue {
+			break
+		}
 		if k, seconds, found := kindOfImage(container.Image); found {
 			return behaviour{kind: k, container: container.Name, initial: true, seconds: seconds}
 		}
@@ -137,7 +140,8 @@ def subjectof(initial):
 def subject:
   .spec.restartPolicy as $policy
   | first(
-      (.spec.initContainers[]? | subjectof(true)),
+      (select(all(.status.conditions[]?; .type != "Initialized" or .status != "True"))
+        | .spec.initContainers[]? | subjectof(true)),
       (.spec.containers[] | subjectof(false)
         | select($policy != "Always" or (.kind != "job-fail" and .kind != "job-slow"))),
       {kind: (if any(.metadata.ownerReferences[]?; .kind == "Job") then "job" else "healthy" end),

@@ -50,14 +50,37 @@ func Patch(name string, object any, podAddress, nodeAddress string) (string, err
 		return "", fmt.Errorf("decode the pod: %w", err)
 	}
 	status := after(action(name), &pod, podAddress, nodeAddress, metav1.Now())
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion},
-		"status":   status,
+	patch, err := json.Marshal(struct {
+		Metadata map[string]any `json:"metadata"`
+		Status   statusPatch    `json:"status"`
+	}{
+		Metadata: map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion},
+		Status:   statusPatch{PodStatus: status, Conditions: conditionPatches(status.Conditions)},
 	})
 	if err != nil {
 		return "", fmt.Errorf("encode the status: %w", err)
 	}
 	return string(patch), nil
+}
+
+// statusPatch is a status whose conditions say what is no longer there, as a merge needs it.
+type statusPatch struct {
+	corev1.PodStatus `json:",inline"`
+	Conditions       []conditionPatch `json:"conditions"`
+}
+
+type conditionPatch struct {
+	corev1.PodCondition `json:",inline"`
+	Reason              string `json:"reason"`
+	Message             string `json:"message"`
+}
+
+func conditionPatches(conditions []corev1.PodCondition) []conditionPatch {
+	patches := make([]conditionPatch, 0, len(conditions))
+	for _, c := range conditions {
+		patches = append(patches, conditionPatch{PodCondition: c, Reason: c.Reason, Message: c.Message})
+	}
+	return patches
 }
 
 // after is the status of a pod after an action.
@@ -112,7 +135,7 @@ func after(a action, pod *corev1.Pod, podAddress, nodeAddress string, now metav1
 			container.LastTerminationState = container.State
 		}
 		container.RestartCount++
-		begin(pod, container, b.kind == crashAfterReady && !b.initial, now)
+		begin(pod, container, readyAtStart(b.kind) && b.kind != failAfter && !b.initial, now)
 	}
 	summarize(pod, &status, now)
 	return status

@@ -38,6 +38,8 @@ func start(l layout, name string, ended chan<- *process, arguments ...string) (*
 	}
 	defer output.Close()
 	command := exec.Command(executable, append([]string{ComponentVerb, name}, arguments...)...)
+	// Clients call themselves, in user agents and as field managers, by the name of their program.
+	command.Args[0] = name
 	command.Dir = l.dir
 	command.Stdout = output
 	command.Stderr = output

@@ -1,0 +1,37 @@
+//! The API server: how to ask, and nothing about what to do.
+//!
+//! Enters: objects, ids, an identity and, for every write, a fence.
+//! Leaves: plain values of `model` and `api`; could-not-look and nothing-there are told apart.
+//! Never: a decision of the product; a write without the account of an Application or a lease;
+//!   a value of a Secret in a message.
+
+mod answer;
+mod classify;
+mod commander;
+mod connect;
+mod discover;
+mod error;
+mod event;
+mod fence;
+mod keeper;
+mod lease;
+mod read;
+mod request;
+mod resource;
+mod state;
+mod stored;
+mod write;
+
+pub use answer::{Answer, Missing, MissingObject, Written};
+pub use commander::Commander;
+pub use connect::{Cluster, ConnectSettings, Identity};
+pub use discover::{Catalogue, Discovery, Lookup};
+pub use error::{Error, Retry};
+pub use event::{Event, EventType};
+pub use fence::Fence;
+pub use keeper::{Keeper, RecordWrite, StatusWrite};
+pub use lease::{Lease, LeaseClaim, LeaseSettings, LeaseView, Observed, claim};
+pub use read::{ListQuery, Reader};
+pub use resource::Resource;
+pub use state::{Claim, Kept, Newer};
+pub use write::{Deletion, Writer};

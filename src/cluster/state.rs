@@ -1,0 +1,431 @@
+//! The stored sets and the heads of attempts, in Secrets of the controller's own namespace.
+//!
+//! Enters: heads and sets; UIDs of Applications.
+//! Leaves: claims; heads and sets as they were stored.
+//! Never: a change of a stored part (they are immutable); a sweep above what the caller's status knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Error, Keeper, ListQuery, Resource,
+    classify::{self, Said},
+    keeper::{WHO, decode},
+    read,
+    request::JSON,
+    stored::{self, Packed},
+};
+use crate::{
+    api::{LABEL_ATTEMPT, LABEL_PART, LABEL_UID, STATE_SECRET_TYPE},
+    model::{Digest, Head, StoredSet},
+};
+
+/// Parts of one set that are read or deleted at once.
+const AT_ONCE: usize = 4;
+const HEAD: &str = "head";
+const CHUNK: &str = "chunk";
+
+/// Whose attempt it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Ours: the head was stored just now.
+    Ours,
+    /// Ours: an earlier answer was lost. The plan must be the one of this head.
+    AlreadyOurs(Box<Head>),
+    /// Another controller's.
+    Other {
+        /// Who holds it.
+        holder: String,
+    },
+}
+
+/// Attempts that have parts stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Attempts with a head.
+    pub heads: BTreeSet<u64>,
+    /// Attempts with chunks.
+    pub chunks: BTreeSet<u64>,
+}
+
+/// Attempts above those that a status knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newer {
+    /// Begun and interrupted.
+    pub heads: BTreeSet<u64>,
+    /// Chunks without a head: never begun.
+    pub unbegun: BTreeSet<u64>,
+}
+
+/// One stored part, by its metadata.
+struct Part {
+    name: String,
+    uid: String,
+    application: String,
+    attempt: u64,
+    is_head: bool,
+}
+
+#[derive(Deserialize)]
+struct StateSecret {
+    metadata: StateMetadata,
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct StateMetadata {
+    #[serde(default)]
+    uid: String,
+}
+
+fn head_name(uid: &str, attempt: u64) -> String {
+    format!("{uid}-{attempt}")
+}
+
+fn chunk_name(uid: &str, attempt: u64, chunk: usize) -> String {
+    format!("{uid}-{attempt}-{chunk}")
+}
+
+impl Keeper {
+    /// Stores the head of an attempt before its first write or delete, and first the set that it brings.
+    /// The POST of the head is the claim.
+    ///
+    /// # Guarantees
+    /// Of two controllers that store a head for the same attempt only one gets `Ours`.
+    ///
+    /// # Errors
+    /// The lease is not ours, the API server cannot be asked or refuses, the answer was lost, or the set is too large.
+    pub async fn store_head(&self, head: &Head, set: Option<&StoredSet>) -> Result<Claim, Error> {
+        let name = head_name(&head.application_uid, head.attempt);
+        let act = format!(
+            "store attempt {} of Application {}",
+            head.attempt, head.application_uid
+        );
+        let Packed { head: data, chunks } = stored::pack(&act, head, set).await?;
+        for (index, chunk) in chunks.into_iter().enumerate() {
+            let name = chunk_name(&head.application_uid, head.attempt, index);
+            let data = BTreeMap::from([("chunk", chunk)]);
+            let secret = self.secret(&name, head, CHUNK, &data);
+            if !self.store_chunk(&act, head, &name, &secret, &data).await? {
+                return self.claimed_by(&act, head).await;
+            }
+        }
+        let secret = self.secret(&name, head, HEAD, &data);
+        if self.post(&act, &secret).await? {
+            Ok(Claim::Ours)
+        } else {
+            self.claimed_by(&act, head).await
+        }
+    }
+
+    fn secret(
+        &self,
+        name: &str,
+        head: &Head,
+        part: &str,
+        data: &BTreeMap<&'static str, String>,
+    ) -> Value {
+        let mut labels = BTreeMap::new();
+        labels.insert(LABEL_UID, head.application_uid.clone());
+        labels.insert(LABEL_ATTEMPT, head.attempt.to_string());
+        labels.insert(LABEL_PART, part.to_owned());
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": STATE_SECRET_TYPE,
+            "immutable": true,
+            "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
+            "data": data,
+        })
+    }
+
+    /// Says whether it was created; false where one of that name is there.
+    async fn post(&self, act: &str, secret: &Value) -> Result<bool, Error> {
+        let secrets = Resource::secrets();
+        let path = secrets.collection(Some(&self.namespace))?;
+        let (call, reply) = self
+            .write(act.to_owned(), Method::POST, path, JSON, secret)
+            .await?;
+        if reply.is_success() {
+            return Ok(true);
+        }
+        if classify::said(&reply.status(), reply.code, None) == Said::Exists {
+            return Ok(false);
+        }
+        Err(classify::failure(&call, Some((&secrets, "")), &reply))
+    }
+
+    /// Says whether the chunk is stored; false where the attempt is claimed meanwhile.
+    async fn store_chunk(
+        &self,
+        act: &str,
+        head: &Head,
+        name: &str,
+        secret: &Value,
+        data: &BTreeMap<&'static str, String>,
+    ) -> Result<bool, Error> {
+        if self.post(act, secret).await? {
+            return Ok(true);
+        }
+        let Some(found) = self.read_part(act, name).await? else {
+            return self.post(act, secret).await;
+        };
+        if found.data.get(CHUNK) == data.get(CHUNK) {
+            return Ok(true);
+        }
+        // Left by a try of ours that stored no head: with a head it belongs to somebody's attempt.
+        let begun = self.load_head(&head.application_uid, head.attempt).await?;
+        if begun.is_some() {
+            return Ok(false);
+        }
+        self.delete_part(name, &found.metadata.uid).await?;
+        self.post(act, secret).await
+    }
+
+    async fn claimed_by(&self, act: &str, head: &Head) -> Result<Claim, Error> {
+        let found = self.load_head(&head.application_uid, head.attempt).await?;
+        let Some(found) = found else {
+            // Deleted between the two answers, or only a chunk is in the way: try again.
+            return Err(Error::Conflict {
+                act: act.to_owned(),
+            });
+        };
+        Ok(
+            if found.holder == head.holder && found.digest == head.digest {
+                Claim::AlreadyOurs(Box::new(found))
+            } else {
+                Claim::Other {
+                    holder: found.holder,
+                }
+            },
+        )
+    }
+
+    async fn read_part(&self, act: &str, name: &str) -> Result<Option<StateSecret>, Error> {
+        let secrets = Resource::secrets();
+        let value = read::get(&self.cluster, &WHO, &secrets, &self.namespace, name).await?;
+        let Some(value) = value else {
+            return Ok(None);
+        };
+        let secret: StateSecret = decode(act, value)?;
+        if secret.kind != STATE_SECRET_TYPE {
+            return Err(Error::Damaged {
+                act: act.to_owned(),
+                what: "a Secret of this name is not ours",
+            });
+        }
+        Ok(Some(secret))
+    }
+
+    /// Reads the head of an attempt.
+    ///
+    /// # Errors
+    /// The API server cannot be asked, or the head is damaged.
+    pub async fn load_head(&self, uid: &str, attempt: u64) -> Result<Option<Head>, Error> {
+        let act = format!("read attempt {attempt} of Application {uid}");
+        match self.read_part(&act, &head_name(uid, attempt)).await? {
+            Some(secret) => stored::unpack_head(&act, &secret.data).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the set that an attempt stored, checked against the hash under which it was stored.
+    /// Whether its objects have `digest` is for `render::restore` to check.
+    ///
+    /// # Errors
+    /// The API server cannot be asked; the set is not there, is damaged, or is another one.
+    pub async fn load_set(
+        &self,
+        uid: &str,
+        attempt: u64,
+        digest: &Digest,
+    ) -> Result<StoredSet, Error> {
+        let act = format!("read the set of attempt {attempt} of Application {uid}");
+        let damaged = |what| Error::Damaged {
+            act: act.clone(),
+            what,
+        };
+        let Some(secret) = self.read_part(&act, &head_name(uid, attempt)).await? else {
+            return Err(Error::NotFound { act });
+        };
+        let head = stored::unpack_head(&act, &secret.data)?;
+        if head.digest != *digest || head.set_attempt != attempt {
+            return Err(damaged("it is the set of another digest"));
+        }
+        let (layout, mut bytes) = stored::unpack_layout(&act, &secret.data)?;
+        let parts: Vec<Vec<u8>> = futures::stream::iter(0..layout.chunks)
+            .map(|chunk| {
+                let act = &act;
+                async move {
+                    let name = chunk_name(uid, attempt, chunk);
+                    match self.read_part(act, &name).await? {
+                        Some(secret) => stored::unpack_chunk(act, &secret.data),
+                        None => Err(Error::Damaged {
+                            act: act.clone(),
+                            what: "a chunk of it is missing",
+                        }),
+                    }
+                }
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        bytes.extend(parts.into_iter().flatten());
+        stored::unpack_set(&act, &layout, &bytes, digest).await
+    }
+
+    /// Returns what is stored, by UID of the Application, with one metadata-only LIST; of one Application or of all.
+    ///
+    /// # Errors
+    /// The API server cannot be asked.
+    pub async fn kept(&self, uid: Option<&str>) -> Result<BTreeMap<String, Kept>, Error> {
+        let mut kept: BTreeMap<String, Kept> = BTreeMap::new();
+        for part in self.parts(uid).await? {
+            let of = kept.entry(part.application).or_default();
+            if part.is_head {
+                of.heads.insert(part.attempt);
+            } else {
+                of.chunks.insert(part.attempt);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Returns the attempts above `above` that have parts stored: at take-up, those that were interrupted.
+    ///
+    /// # Errors
+    /// As for `kept`.
+    pub async fn newer_heads(&self, uid: &str, above: u64) -> Result<Newer, Error> {
+        let mut kept = self.kept(Some(uid)).await?;
+        let Kept { heads, chunks } = kept.remove(uid).unwrap_or_default();
+        let newer = |attempts: BTreeSet<u64>| attempts.into_iter().filter(move |at| *at > above);
+        Ok(Newer {
+            unbegun: newer(&chunks - &heads).collect(),
+            heads: newer(heads).collect(),
+        })
+    }
+
+    /// Deletes chunks of attempts that were never begun; those that have a head by now stay.
+    ///
+    /// # Errors
+    /// As for `sweep`.
+    pub async fn discard_unbegun(
+        &self,
+        uid: &str,
+        attempts: &BTreeSet<u64>,
+    ) -> Result<usize, Error> {
+        let parts = self.parts(Some(uid)).await?;
+        let begun: BTreeSet<u64> = parts
+            .iter()
+            .filter(|part| part.is_head)
+            .map(|part| part.attempt)
+            .collect();
+        self.delete_parts(parts, |part| {
+            attempts.contains(&part.attempt) && !begun.contains(&part.attempt)
+        })
+        .await
+    }
+
+    /// Deletes the parts of one Application's attempts but those in `keep` and those above `not_above`.
+    /// Returns how many. `keep` names the attempts that stored a set, not only those that used it.
+    ///
+    /// # Errors
+    /// The lease is not ours, or the API server cannot be asked or refuses.
+    pub async fn sweep(
+        &self,
+        uid: &str,
+        keep: &BTreeSet<u64>,
+        not_above: u64,
+    ) -> Result<usize, Error> {
+        let parts = self.parts(Some(uid)).await?;
+        self.delete_parts(parts, |part| {
+            part.attempt <= not_above && !keep.contains(&part.attempt)
+        })
+        .await
+    }
+
+    /// Deletes all parts of an Application that is gone: since an hour, by a quorum read; the caller knows both.
+    ///
+    /// # Errors
+    /// As for `sweep`.
+    pub async fn sweep_orphan(&self, uid: &str) -> Result<usize, Error> {
+        self.sweep(uid, &BTreeSet::new(), u64::MAX).await
+    }
+
+    async fn parts(&self, uid: Option<&str>) -> Result<Vec<Part>, Error> {
+        let query = ListQuery {
+            namespace: Some(self.namespace.clone()),
+            labels: uid.map_or_else(
+                || format!("{LABEL_UID},{LABEL_ATTEMPT}"),
+                |uid| format!("{LABEL_UID}={uid},{LABEL_ATTEMPT}"),
+            ),
+            fields: format!("type={STATE_SECRET_TYPE}"),
+            metadata_only: true,
+        };
+        let secrets = Resource::secrets();
+        let (parts, _) =
+            read::list(&self.cluster, &WHO, &secrets, &query, |item| part(&item)).await?;
+        // What has no number is not ours: nobody wrote it here but a person.
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    async fn delete_parts(
+        &self,
+        parts: Vec<Part>,
+        doomed: impl Fn(&Part) -> bool,
+    ) -> Result<usize, Error> {
+        let (heads, chunks): (Vec<Part>, Vec<Part>) = parts
+            .into_iter()
+            .filter(|part| doomed(part))
+            .partition(|part| part.is_head);
+        let count = heads.len() + chunks.len();
+        // Heads first: a chunk without a head was never begun, a head without its chunks is damaged.
+        for parts in [heads, chunks] {
+            futures::stream::iter(parts.into_iter().map(Ok))
+                .try_for_each_concurrent(AT_ONCE, |part| async move {
+                    self.delete_part(&part.name, &part.uid).await
+                })
+                .await?;
+        }
+        Ok(count)
+    }
+
+    async fn delete_part(&self, name: &str, uid: &str) -> Result<(), Error> {
+        let secrets = Resource::secrets();
+        let options = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+        });
+        let path = secrets.object(&self.namespace, name)?;
+        let act = format!("delete the stored part {name}");
+        let (call, reply) = self
+            .write(act, Method::DELETE, path, JSON, &options)
+            .await?;
+        let own = Some((&secrets, name));
+        if reply.is_success() || classify::said(&reply.status(), reply.code, own) == Said::Absent {
+            return Ok(());
+        }
+        Err(classify::failure(&call, own, &reply))
+    }
+}
+
+fn part(item: &Value) -> Option<Part> {
+    let metadata = item.get("metadata")?;
+    let text = |field: &str| metadata.get(field)?.as_str().map(str::to_owned);
+    let label = |name: &str| metadata.get("labels")?.get(name)?.as_str();
+    Some(Part {
+        name: text("name")?,
+        uid: text("uid")?,
+        application: label(LABEL_UID)?.to_owned(),
+        attempt: label(LABEL_ATTEMPT)?.parse().ok()?,
+        is_head: label(LABEL_PART)? == HEAD,
+    })
+}

@@ -1,0 +1,97 @@
+//! Assess: what the objects of the applied set say.
+//!
+//! Enters: what the watches know.
+//! Leaves: a verdict for the rollout; counts and the next look in memory.
+//! Never: a request.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::Value;
+
+use super::{Context, Error, Memory, Subject, watching};
+use crate::{
+    api::{Class, Reason},
+    health::{self, Member, Rules, Verdict as Assessed, View, assess},
+    model::{Object, Seen},
+    report::Health,
+    rollout::{Failure, Verdict},
+};
+
+/// Assesses the applied set.
+pub(super) async fn look(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    objects: &[Object],
+) -> Result<Verdict, Error> {
+    let rules = rules(subject, memory)?;
+    let mut seen = Vec::with_capacity(objects.len());
+    for object in objects {
+        seen.push(watching::seen(context, subject, memory, object).await?);
+    }
+    let members: Vec<Member<'_>> = objects
+        .iter()
+        .zip(&seen)
+        .map(|(object, live)| Member {
+            id: object.id(),
+            live,
+            applied_generation: memory.generations.get(object.id()).copied(),
+            wanted: object.value(),
+        })
+        .collect();
+    let namespaces: BTreeSet<&str> = objects.iter().map(|object| object.id().namespace.as_str()).collect();
+    let children = |kind: &str| -> Vec<Arc<Value>> {
+        namespaces
+            .iter()
+            .flat_map(|namespace| match kind {
+                "Pod" => context.watches.pods(namespace),
+                _ => context.watches.replica_sets(namespace),
+            })
+            .collect()
+    };
+    let pods = children("Pod");
+    let replica_sets = children("ReplicaSet");
+    let view = View {
+        members: &members,
+        pods: &pods,
+        replica_sets: &replica_sets,
+    };
+    let now = (context.clock)();
+    let (assessment, sightings) = assess(&view, &rules, std::mem::take(&mut memory.sightings), now);
+    memory.sightings = sightings;
+    memory.next_look = assessment.next_look.map(|wait| now.monotonic + wait);
+    memory.counts = Some(assessment.counts());
+    let all_unknown = !seen.is_empty() && seen.iter().all(|live| matches!(live, Seen::Unknown));
+    let verdict = verdict(assessment.verdict());
+    memory.health = Some(match &verdict {
+        Verdict::Ready => Health::Ready,
+        Verdict::Progressing { .. } if all_unknown => Health::Unknown,
+        Verdict::Progressing { waiting } => Health::Progressing { waiting: waiting.clone() },
+        Verdict::Failed(failure) => Health::Failed(failure.clone()),
+    });
+    Ok(verdict)
+}
+
+fn verdict(assessed: Assessed) -> Verdict {
+    match assessed {
+        Assessed::Ready { .. } => Verdict::Ready,
+        Assessed::Progressing { what } => Verdict::Progressing { waiting: what },
+        Assessed::Failed {
+            reason, class, message, ..
+        } => Verdict::Failed(Failure { reason, class, message }),
+    }
+}
+
+/// Returns the compiled rules of the spec, made anew when its generation changes.
+fn rules(subject: &Subject, memory: &mut Memory) -> Result<Rules, Error> {
+    if let Some((generation, rules)) = &memory.rules
+        && *generation == subject.generation
+    {
+        return Ok(rules.clone());
+    }
+    let rules = Rules::new(&subject.spec.health).map_err(|error: health::RuleError| {
+        Error::failure(Reason::InvalidSpec, Class::Change, crate::model::text::chain(&error))
+    })?;
+    memory.rules = Some((subject.generation, rules.clone()));
+    Ok(rules)
+}

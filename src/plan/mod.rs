@@ -1,0 +1,22 @@
+//! Plan: the ordered changes from the live objects to the rendered ones, and what is refused.
+//!
+//! Enters: the rendered set, what was applied before, what the API server answered, policy.
+//! Leaves: `Plan` and `PrunePlan`, which are built nowhere else.
+//! Never: a request, a clock; a delete is a plan of its own.
+
+mod change;
+mod diff;
+mod drift;
+mod field_path;
+mod guard;
+mod inventory;
+mod order;
+mod question;
+
+pub use change::{Action, Change, Plan, Policy, plan};
+pub use diff::{FieldChange, field_changes, redacted};
+pub use drift::{Judgement, judge, live_differs, without_conflicts, without_ignored};
+pub use guard::{Candidate, PruneLimits, PrunePlan, Verdict, plan_prune};
+pub use inventory::{Inventory, Owned};
+pub use order::{OrderError, waves};
+pub use question::{Question, questions};

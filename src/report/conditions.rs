@@ -1,0 +1,293 @@
+//! Conditions: what is said of each situation.
+//!
+//! Enters: where an Application stands.
+//! Leaves: the list of conditions; a transition time moves only when a status flips.
+//! Never: a condition that lies for lack of news: what is not known stays as it was.
+
+use jiff::Timestamp;
+
+use super::status::{Facts, FetchState, Health};
+use crate::{
+    api::{Condition, ConditionStatus, ConditionType, Reason},
+    model::text,
+    rollout::{Failure, State},
+};
+
+/// What is said of one type; None leaves it out.
+struct Said {
+    status: ConditionStatus,
+    reason: Reason,
+    message: String,
+}
+
+fn say(status: ConditionStatus, reason: Reason, message: impl Into<String>) -> Said {
+    Said {
+        status,
+        reason,
+        message: message.into(),
+    }
+}
+
+/// Returns the conditions, given those that stood before.
+pub(super) fn conditions(
+    facts: &Facts<'_>,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    use ConditionStatus::{False, True};
+    let mut list = Vec::new();
+    let mut put = |kind: ConditionType, said: Option<Said>| {
+        if let Some(said) = said {
+            list.push(condition(kind, said, facts.generation, previous, now));
+        }
+    };
+    let held = previous
+        .iter()
+        .find(|condition| condition.kind == ConditionType::Ready);
+    let stays = facts.paused.is_some() && held.is_some();
+    if stays && let Some(ready) = held {
+        let reason = Reason::parse(&ready.reason).unwrap_or(Reason::Paused);
+        put(
+            ConditionType::Ready,
+            Some(say(ready.status, reason, ready.message.clone())),
+        );
+    } else {
+        put(ConditionType::Ready, Some(ready(facts)));
+    }
+    put(ConditionType::Reconciling, reconciling(facts));
+    put(ConditionType::Stalled, stalled(facts));
+    put(ConditionType::Healthy, healthy(facts));
+    put(
+        ConditionType::Fetched,
+        match &facts.fetch {
+            FetchState::NotYet => None,
+            FetchState::Fetched => Some(say(True, Reason::Fetched, String::new())),
+            FetchState::Failed { reason, message } => Some(say(False, *reason, message.clone())),
+        },
+    );
+    put(
+        ConditionType::Paused,
+        facts
+            .paused
+            .as_ref()
+            .map(|message| say(True, Reason::Paused, message.clone())),
+    );
+    put(
+        ConditionType::PruneBlocked,
+        facts.rollout.prune.as_ref().map(|prune| {
+            let hash = prune.plan.trim_start_matches("sha256:");
+            let short = hash.get(..12).unwrap_or(hash);
+            let objects = text::plural(prune.objects as usize, "object");
+            let message = format!(
+                "would delete {objects}; deleted nothing; approve: plimsoll approve {} {short}",
+                facts.application.name
+            );
+            say(True, Reason::NeedsApproval, message)
+        }),
+    );
+    put(
+        ConditionType::Drifted,
+        facts
+            .drifted
+            .as_ref()
+            .map(|message| say(True, Reason::DriftFound, message.clone())),
+    );
+    list
+}
+
+/// Returns the conditions of an Application that cannot be worked on at all.
+pub(super) fn blocked_conditions(
+    failure: &Failure,
+    generation: i64,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let said = |status| say(status, failure.reason, failure.message.clone());
+    vec![
+        condition(ConditionType::Ready, said(ConditionStatus::False), generation, previous, now),
+        condition(ConditionType::Stalled, said(ConditionStatus::True), generation, previous, now),
+    ]
+}
+
+fn ready(facts: &Facts<'_>) -> Said {
+    use ConditionStatus::{False, True, Unknown};
+    let refused = |failure: &Failure| say(False, failure.reason, failure.message.clone());
+    match &facts.rollout.state {
+        State::Idle if facts.rollout.applied.is_none() => match &facts.fetch {
+            FetchState::Failed { reason, message } => say(Unknown, *reason, message.clone()),
+            FetchState::NotYet | FetchState::Fetched => {
+                say(Unknown, Reason::Progressing, "not applied yet")
+            }
+        },
+        State::Idle | State::Pruning | State::Soaking { .. } => match &facts.health {
+            Health::Failed(failure) => say(False, Reason::Degraded, failure.message.clone()),
+            Health::Unknown | Health::Ready | Health::Progressing { .. } => {
+                let soaking = matches!(facts.rollout.state, State::Soaking { .. });
+                let reason = if soaking {
+                    Reason::Soaking
+                } else {
+                    Reason::Healthy
+                };
+                say(True, reason, applied_message(facts))
+            }
+        },
+        State::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => {
+            say(Unknown, failure.reason, failure.message.clone())
+        }
+        State::Held {
+            failure, repeated, ..
+        } => {
+            let mut said = refused(failure);
+            if *repeated > 0 {
+                said.message = format!("{} ({} more times)", said.message, repeated);
+            }
+            said
+        }
+        State::Applying { target, .. } => say(
+            Unknown,
+            Reason::Applying,
+            format!("applying {}", target.revision),
+        ),
+        State::Watching { target, spent } => {
+            let waiting = match &facts.health {
+                Health::Progressing { waiting } => format!(": {waiting}"),
+                Health::Failed(failure) => format!(": {}", failure.message),
+                Health::Unknown | Health::Ready => String::new(),
+            };
+            let _spent = spent;
+            say(
+                Unknown,
+                Reason::Progressing,
+                format!("{} becomes Ready{waiting}", target.revision),
+            )
+        }
+        State::Returning { to, failure, .. } => say(
+            Unknown,
+            Reason::Returning,
+            format!("{}; returning to {}", failure.message, to.revision),
+        ),
+        State::Failed {
+            target,
+            failure,
+            returned: true,
+        } => {
+            let running = facts
+                .rollout
+                .applied
+                .as_ref()
+                .map_or_else(String::new, |set| set.revision.to_string());
+            say(
+                False,
+                Reason::Returned,
+                format!(
+                    "{} of {} failed: {}; running {running}; the set {} is quarantined until a new commit or: plimsoll release {} {}",
+                    failure.reason.as_str(),
+                    target.revision,
+                    failure.message,
+                    target.digest.short(),
+                    facts.application.name,
+                    target.digest.short(),
+                ),
+            )
+        }
+        State::Failed { failure, .. } => refused(failure),
+    }
+}
+
+fn applied_message(facts: &Facts<'_>) -> String {
+    facts
+        .rollout
+        .applied
+        .as_ref()
+        .map_or_else(String::new, |set| {
+            let objects = facts.counts.map_or(0, |counts| {
+                counts.ready + counts.progressing + counts.failed + counts.not_assessed
+            });
+            let not_assessed = match facts.counts.map_or(0, |counts| counts.not_assessed) {
+                0 => String::new(),
+                count => format!(", {count} not assessed"),
+            };
+            format!(
+                "{}: {}{not_assessed}",
+                set.revision,
+                text::plural(objects as usize, "object")
+            )
+        })
+}
+
+fn reconciling(facts: &Facts<'_>) -> Option<Said> {
+    let yes = |reason| Some(say(ConditionStatus::True, reason, String::new()));
+    match &facts.rollout.state {
+        State::Applying { .. } => yes(Reason::Applying),
+        State::Watching { .. } => yes(Reason::Progressing),
+        State::Returning { .. } => yes(Reason::Returning),
+        State::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => {
+            yes(failure.reason)
+        }
+        State::Idle if facts.rollout.applied.is_none() => yes(Reason::Progressing),
+        State::Idle
+        | State::Held { .. }
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Failed { .. } => None,
+    }
+}
+
+fn stalled(facts: &Facts<'_>) -> Option<Said> {
+    match &facts.rollout.state {
+        State::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => None,
+        State::Held { failure, .. } => Some(say(
+            ConditionStatus::True,
+            failure.reason,
+            failure.message.clone(),
+        )),
+        State::Failed {
+            failure, returned, ..
+        } => {
+            let reason = if *returned {
+                Reason::Returned
+            } else {
+                failure.reason
+            };
+            Some(say(ConditionStatus::True, reason, failure.message.clone()))
+        }
+        State::Idle
+        | State::Applying { .. }
+        | State::Watching { .. }
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Returning { .. } => None,
+    }
+}
+
+fn healthy(facts: &Facts<'_>) -> Option<Said> {
+    use ConditionStatus::{False, True, Unknown};
+    facts.rollout.applied.as_ref()?;
+    Some(match &facts.health {
+        Health::Unknown => return None,
+        Health::Ready => say(True, Reason::Healthy, String::new()),
+        Health::Progressing { waiting } => say(Unknown, Reason::Progressing, waiting.clone()),
+        Health::Failed(failure) => say(False, failure.reason, failure.message.clone()),
+    })
+}
+
+fn condition(
+    kind: ConditionType,
+    said: Said,
+    generation: i64,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Condition {
+    let since = previous
+        .iter()
+        .find(|condition| condition.kind == kind && condition.status == said.status)
+        .map_or(now, |condition| condition.last_transition_time);
+    Condition {
+        kind,
+        status: said.status,
+        observed_generation: generation,
+        last_transition_time: since,
+        reason: said.reason.as_str().to_owned(),
+        message: text::cut(&said.message, 2048),
+    }
+}

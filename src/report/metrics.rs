@@ -1,0 +1,297 @@
+//! Metrics: names are a contract, labels are closed.
+//!
+//! Enters: counts and durations from the shells.
+//! Leaves: series of prometheus-client, registered once.
+//! Never: a revision, message, address or object as a label; series of an Application go with it.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::{
+    api::Reason,
+    model::ApplicationKey,
+    rollout::{Action, Ending},
+};
+
+/// A stage of the loop, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StageLabel {
+    /// Git.
+    Fetch,
+    /// Files to objects.
+    Render,
+    /// Questions to the API server.
+    Observe,
+    /// Writes.
+    Apply,
+    /// From the last write to Ready.
+    Health,
+}
+
+impl EncodeLabelValue for StageLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let text = match self {
+            Self::Fetch => "fetch",
+            Self::Render => "render",
+            Self::Observe => "observe",
+            Self::Apply => "apply",
+            Self::Health => "health",
+        };
+        EncodeLabelValue::encode(&text, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApplicationLabels {
+    application: String,
+    namespace: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    application: String,
+    namespace: String,
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    application: String,
+    namespace: String,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: StageLabel,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabels {
+    version: &'static str,
+}
+
+/// Every metric of the controller. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    ready: Family<ApplicationLabels, Gauge>,
+    syncs: Family<ResultLabels, Counter>,
+    returns: Family<CauseLabels, Counter>,
+    drift: Family<ApplicationLabels, Counter>,
+    records: Counter,
+    stages: Family<StageLabels, Histogram>,
+    commit_to_ready: Histogram,
+    reconciles: Counter,
+    reconcile_errors: Counter,
+    queue_depth: Gauge,
+    leader: Gauge,
+    last_reconcile: Gauge,
+}
+
+impl Metrics {
+    /// Registers every metric under the prefix `plimsoll`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("plimsoll");
+        let metrics = Self {
+            ready: Family::default(),
+            syncs: Family::default(),
+            returns: Family::default(),
+            drift: Family::default(),
+            records: Counter::default(),
+            // 1 ms to about 16 s, then to 4.5 min: a fetch and a rollout on one scale.
+            stages: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 4.0, 10))
+            }),
+            commit_to_ready: Histogram::new(exponential_buckets(0.5, 2.0, 14)),
+            reconciles: Counter::default(),
+            reconcile_errors: Counter::default(),
+            queue_depth: Gauge::default(),
+            leader: Gauge::default(),
+            last_reconcile: Gauge::default(),
+        };
+        registry.register(
+            "application_ready",
+            "Ready of an Application: 1, 0, or -1 for unknown",
+            metrics.ready.clone(),
+        );
+        registry.register(
+            "sync",
+            "Attempts that ended, by action and result",
+            metrics.syncs.clone(),
+        );
+        registry.register(
+            "rollback",
+            "Returns to the last known good, by cause",
+            metrics.returns.clone(),
+        );
+        registry.register(
+            "drift_corrected",
+            "Attempts that gave back what others changed",
+            metrics.drift.clone(),
+        );
+        registry.register("ledger_entries", "Records written", metrics.records.clone());
+        registry.register_with_unit(
+            "stage_duration",
+            "Time of one stage",
+            Unit::Seconds,
+            metrics.stages.clone(),
+        );
+        registry.register_with_unit(
+            "commit_to_ready",
+            "Time from the commit to Ready",
+            Unit::Seconds,
+            metrics.commit_to_ready.clone(),
+        );
+        registry.register("reconcile", "Reconciles", metrics.reconciles.clone());
+        registry.register(
+            "reconcile_errors",
+            "Reconciles that ended in an error",
+            metrics.reconcile_errors.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Applications that wait for a reconcile",
+            metrics.queue_depth.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 where this process holds the lease",
+            metrics.leader.clone(),
+        );
+        registry.register_with_unit(
+            "reconcile_last_success_timestamp",
+            "When a reconcile last succeeded",
+            Unit::Seconds,
+            metrics.last_reconcile.clone(),
+        );
+        let build = Family::<VersionLabels, Gauge>::default();
+        build
+            .get_or_create(&VersionLabels {
+                version: env!("CARGO_PKG_VERSION"),
+            })
+            .set(1);
+        registry.register("build_info", "Version of this process", build);
+        metrics
+    }
+
+    /// Sets whether an Application is Ready; None for unknown.
+    pub fn set_ready(&self, application: &ApplicationKey, ready: Option<bool>) {
+        let value = match ready {
+            Some(true) => 1,
+            Some(false) => 0,
+            None => -1,
+        };
+        self.ready.get_or_create(&labels(application)).set(value);
+    }
+
+    /// Counts an attempt that ended.
+    pub fn count_sync(
+        &self,
+        application: &ApplicationKey,
+        action: &'static str,
+        result: &'static str,
+    ) {
+        let labels = ResultLabels {
+            application: application.name.clone(),
+            namespace: application.namespace.clone(),
+            action,
+            result,
+        };
+        self.syncs.get_or_create(&labels).inc();
+    }
+
+    /// Counts a return.
+    pub fn count_return(&self, application: &ApplicationKey, cause: &'static str) {
+        let labels = CauseLabels {
+            application: application.name.clone(),
+            namespace: application.namespace.clone(),
+            cause,
+        };
+        self.returns.get_or_create(&labels).inc();
+    }
+
+    /// Counts a drift repair.
+    pub fn count_drift(&self, application: &ApplicationKey) {
+        self.drift.get_or_create(&labels(application)).inc();
+    }
+
+    /// Counts a record.
+    pub fn count_record(&self) {
+        self.records.inc();
+    }
+
+    /// Notes the time of one stage.
+    pub fn observe_stage(&self, stage: StageLabel, time: std::time::Duration) {
+        self.stages
+            .get_or_create(&StageLabels { stage })
+            .observe(time.as_secs_f64());
+    }
+
+    /// Notes the time from a commit to Ready.
+    pub fn observe_commit_to_ready(&self, seconds: f64) {
+        self.commit_to_ready.observe(seconds);
+    }
+
+    /// Counts a reconcile; `at` is wall time in seconds where it succeeded.
+    pub fn count_reconcile(&self, at: Option<i64>) {
+        self.reconciles.inc();
+        match at {
+            Some(at) => {
+                self.last_reconcile.set(at);
+            }
+            None => {
+                self.reconcile_errors.inc();
+            }
+        }
+    }
+
+    /// Sets how many Applications wait.
+    pub fn set_queue_depth(&self, depth: usize) {
+        self.queue_depth
+            .set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    /// Sets whether this process holds the lease.
+    pub fn set_leader(&self, leader: bool) {
+        self.leader.set(i64::from(leader));
+    }
+
+    /// Removes the series of an Application that is gone.
+    pub fn forget(&self, application: &ApplicationKey) {
+        self.ready.remove(&labels(application));
+        self.drift.remove(&labels(application));
+        for action in Action::ALL {
+            for result in Ending::RESULTS {
+                self.syncs.remove(&ResultLabels {
+                    application: application.name.clone(),
+                    namespace: application.namespace.clone(),
+                    action: action.as_str(),
+                    result,
+                });
+            }
+        }
+        for cause in Reason::ALL {
+            self.returns.remove(&CauseLabels {
+                application: application.name.clone(),
+                namespace: application.namespace.clone(),
+                cause: cause.as_str(),
+            });
+        }
+    }
+}
+
+fn labels(application: &ApplicationKey) -> ApplicationLabels {
+    ApplicationLabels {
+        application: application.name.clone(),
+        namespace: application.namespace.clone(),
+    }
+}
