@@ -131,24 +131,17 @@ impl Memory {
             && matches!(self.health, Some(Health::Ready))
             && matches!(
                 self.rollout.state,
-                crate::rollout::State::Idle | crate::rollout::State::Soaking { .. } | crate::rollout::State::Pruning
+                crate::rollout::State::Idle
+                    | crate::rollout::State::Soaking { .. }
+                    | crate::rollout::State::Pruning
             )
-    }
-
-    /// Returns the namespaces of the applied set, in which pods matter to it.
-    pub fn namespaces(&self) -> BTreeSet<String> {
-        self.placed
-            .iter()
-            .flat_map(|(_, placed)| placed.iter())
-            .map(|object| object.id().namespace.clone())
-            .filter(|namespace| !namespace.is_empty())
-            .collect()
     }
 
     /// Exponential back-off with a cap: 1 s, 2 s ... 5 min. The jitter is the caller's.
     pub(super) fn back_off(&mut self, now: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let delay = Duration::from_secs(1_u64 << self.failures.min(9).saturating_sub(1)).min(Duration::from_secs(300));
+        let delay = Duration::from_secs(1_u64 << self.failures.min(9).saturating_sub(1))
+            .min(Duration::from_secs(300));
         self.not_before = Some(now + delay);
         delay
     }

@@ -49,10 +49,15 @@ impl Subject {
             class: Class::Change,
             message,
         };
-        if RESERVED_NAMESPACES.contains(&key.namespace.as_str()) || key.namespace == context.namespace {
+        if RESERVED_NAMESPACES.contains(&key.namespace.as_str())
+            || key.namespace == context.namespace
+        {
             return Err(refuse(
                 Reason::NamespaceReserved,
-                format!("no Application is taken up in namespace {}; move it to a namespace of its team", key.namespace),
+                format!(
+                    "no Application is taken up in namespace {}; move it to a namespace of its team",
+                    key.namespace
+                ),
             ));
         }
         let spec = application.spec.clone();
@@ -94,7 +99,12 @@ impl Subject {
     pub fn render(&self) -> RenderSpec {
         RenderSpec {
             path: self.spec.source.path.trim_matches('/').to_owned(),
-            default_namespace: self.spec.target.namespace.clone().unwrap_or_else(|| self.key.namespace.clone()),
+            default_namespace: self
+                .spec
+                .target
+                .namespace
+                .clone()
+                .unwrap_or_else(|| self.key.namespace.clone()),
         }
     }
 }

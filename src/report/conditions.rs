@@ -104,8 +104,20 @@ pub(super) fn blocked_conditions(
 ) -> Vec<Condition> {
     let said = |status| say(status, failure.reason, failure.message.clone());
     vec![
-        condition(ConditionType::Ready, said(ConditionStatus::False), generation, previous, now),
-        condition(ConditionType::Stalled, said(ConditionStatus::True), generation, previous, now),
+        condition(
+            ConditionType::Ready,
+            said(ConditionStatus::False),
+            generation,
+            previous,
+            now,
+        ),
+        condition(
+            ConditionType::Stalled,
+            said(ConditionStatus::True),
+            generation,
+            previous,
+            now,
+        ),
     ]
 }
 
