@@ -1,1 +1,8 @@
 //! Tests on a real control plane.
+
+mod room_lease;
+mod room_read;
+mod room_state;
+mod room_watch;
+mod room_write;
+mod support;
