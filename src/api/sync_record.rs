@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
     namespaced,
     derive = "PartialEq",
     doc = "The history entry of one attempt or command of an Application.",
-    selectable = "spec.application",
-    selectable = "spec.result",
+    selectable = ".spec.application",
+    selectable = ".spec.result",
     printcolumn(
         name = "Application",
         type_ = "string",

@@ -89,7 +89,7 @@ pub struct Memory {
     pub(super) drifted: BTreeSet<ObjectId>,
     pub(super) drift_message: Option<String>,
     pub(super) sightings: Sightings,
-    pub(super) rules: Option<(i64, Rules)>,
+    pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
     pub(super) health: Option<Health>,
     pub(super) counts: Option<HealthCounts>,
@@ -133,6 +133,16 @@ impl Memory {
                 self.rollout.state,
                 crate::rollout::State::Idle | crate::rollout::State::Soaking { .. } | crate::rollout::State::Pruning
             )
+    }
+
+    /// Returns the namespaces of the applied set, in which pods matter to it.
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        self.placed
+            .iter()
+            .flat_map(|(_, placed)| placed.iter())
+            .map(|object| object.id().namespace.clone())
+            .filter(|namespace| !namespace.is_empty())
+            .collect()
     }
 
     /// Exponential back-off with a cap: 1 s, 2 s ... 5 min. The jitter is the caller's.

@@ -1,3 +1,8 @@
-//! Hermetic tests.
+//! Hermetic tests: no cluster, no network.
 
+mod deploy;
+mod examples;
+mod generated;
 mod source;
+mod tidy;
+mod tree;
