@@ -3,5 +3,6 @@
 mod deploy;
 mod examples;
 mod generated;
+mod source;
 mod tidy;
 mod tree;
