@@ -4,7 +4,7 @@
 //! Leaves: the object and the promise that it breaks.
 //! Never: Helm or an image builder; what only they can tell is not told here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Command};
 
 use serde_json::{Value, json};
 
@@ -113,20 +113,18 @@ fn the_variant_says_that_it_equals_cluster_admin() {
 }
 
 #[test]
-fn a_tenant_gives_leave_in_its_own_namespace_only() {
+fn a_tenant_is_what_the_command_prints() {
     let objects = deployed("deploy/tenant");
-    let titles: Vec<String> = objects.iter().map(title).collect();
-    assert_eq!(
-        titles,
-        [
-            "ServiceAccount tenant/deployer",
-            "RoleBinding tenant/deployer-edit",
-            "Role tenant/plimsoll-impersonate-deployer",
-            "RoleBinding tenant/plimsoll-impersonate-deployer",
-        ]
-    );
-    let leave = &objects[2]["rules"][0];
-    assert_eq!(leave["resourceNames"], json!(["deployer"]));
+    let printed = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+        .args(["tenant", "tenant"])
+        .output()
+        .unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    assert_eq!(objects, documents(&String::from_utf8(printed.stdout).unwrap()));
+    for object in &objects {
+        assert_eq!(object["metadata"]["namespace"], "tenant", "{}", title(object));
+        assert!(!object["kind"].as_str().unwrap().starts_with("Cluster"), "{}", title(object));
+    }
 }
 
 #[test]
