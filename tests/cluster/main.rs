@@ -1,1 +1,4 @@
 //! Tests on a real control plane.
+
+mod room_read;
+mod support;
