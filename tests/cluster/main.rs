@@ -1,4 +1,5 @@
 //! Tests on a real control plane.
 
+mod deploy;
 mod room_read;
 mod support;
