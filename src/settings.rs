@@ -58,8 +58,8 @@ pub fn controller(args: &ControllerArgs) -> Result<ControllerSettings, getrandom
     // In a pod there is no kubeconfig and none is looked for: KUBECONFIG there would be somebody's mistake.
     let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some() && args.kubeconfig.is_none();
     let mut source = source::Settings::new(args.cache.clone());
-    source.allow_hosts.clone_from(&args.allow_host);
-    source.only_hosts = (!args.only_host.is_empty()).then(|| args.only_host.clone());
+    source.egress.allow_hosts.clone_from(&args.allow_host);
+    source.egress.only_hosts = (!args.only_host.is_empty()).then(|| args.only_host.clone());
     source.allow_file = args.allow_file;
     Ok(ControllerSettings {
         connect: ConnectSettings {

@@ -11,7 +11,7 @@ use super::{
     args::{BuildArgs, LoadRestrictorArg, ReorderArg},
     input, output,
 };
-use crate::{model::text, source::LocalFiles};
+use crate::model::text;
 
 pub(super) fn run(args: &BuildArgs) -> Result<Exit, Failure> {
     // Upstream exits with 1 whatever went wrong.
@@ -23,7 +23,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<Exit, Failure> {
 
 fn build(args: &BuildArgs) -> Result<(), Failure> {
     refuse_unsupported(args)?;
-    let files = LocalFiles::new();
+    let files = input::files();
     let path = input::absolute(Path::new(&args.directory))?;
     let options = kustomize::Options {
         load_restrictions: match args.load_restrictor {

@@ -21,7 +21,7 @@ const KEPT: usize = 20;
 async fn write(
     connected: &Connected,
     name: &str,
-    change: impl Fn(&mut Commands, &str) + Send + Sync,
+    change: impl Fn(&mut Commands, &str),
 ) -> Result<(), Failure> {
     let who = connected.cluster.who_am_i().await?;
     connected

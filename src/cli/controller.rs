@@ -14,7 +14,7 @@ pub(super) async fn run(args: &ControllerArgs) -> Result<Exit, Failure> {
     telemetry::install(settings::log_format(args.log_format), &args.log)
         .map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
     let settings = settings::controller(args).map_err(|error| Failure::new(Exit::Bug, text::chain(&error)))?;
-    source::configure_process(&settings.source).map_err(Failure::from)?;
+    source::configure_process()?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         namespace = settings.namespace,

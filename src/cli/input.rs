@@ -12,8 +12,9 @@ use super::{Exit, Failure, args::ConnectArgs};
 use crate::{
     api::{Application, GROUP, SyncRecord, VERSION},
     cluster::{Cluster, Identity, ListQuery, Reader},
-    model::{ApplicationKey, ObjectId},
+    model::{ApplicationKey, Object, ObjectId},
     settings,
+    source::LocalFiles,
 };
 
 #[expect(clippy::disallowed_methods, reason = "a command line reads files of the person")]
@@ -34,6 +35,20 @@ pub(super) fn absolute(path: &Path) -> Result<String, Failure> {
         .to_str()
         .map(str::to_owned)
         .ok_or_else(|| Failure::new(Exit::Usage, format!("read {}: the path is not UTF-8", path.display())))
+}
+
+/// The disk, with the limits of the renderer: a file of 32 MiB, a directory of 50,000 names.
+pub(super) fn files() -> LocalFiles {
+    LocalFiles::new(32 << 20, 50_000)
+}
+
+/// Returns an object as `kustomize build` would print it.
+pub(super) fn to_yaml(object: &Object) -> String {
+    kustomize::Resource {
+        value: object.value().clone(),
+        origin: kustomize::Origin::default(),
+    }
+    .to_yaml()
 }
 
 /// A connection as the person, and the namespace that is meant.

@@ -17,7 +17,6 @@ use crate::{
     pipeline,
     plan::without_ignored,
     render::{RenderSpec, Rendered},
-    source::LocalFiles,
 };
 
 pub(super) fn run(args: &RenderArgs) -> Result<Exit, Failure> {
@@ -74,7 +73,7 @@ pub(super) fn local(directory: &std::path::Path, path: &str, namespace: &str) ->
         path: format!("{root}/{path}"),
         default_namespace: namespace.to_owned(),
     };
-    Ok(pipeline::render_local(&LocalFiles::new(), &spec, &kustomize::Options::default())?)
+    Ok(pipeline::render_local(&input::files(), &spec, &kustomize::Options::default())?)
 }
 
 fn print(format: OutputFormat, objects: &[Object]) -> Result<(), Failure> {
@@ -85,7 +84,7 @@ fn print(format: OutputFormat, objects: &[Object]) -> Result<(), Failure> {
                 if index > 0 {
                     out.push_str("---\n");
                 }
-                out.push_str(&kustomize::to_yaml(object.value()));
+                out.push_str(&input::to_yaml(object));
             }
             output::text(&out)
         }

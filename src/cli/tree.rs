@@ -145,6 +145,7 @@ fn judge(
         members: &members,
         pods,
         replica_sets,
+        events: &[],
     };
     Ok(assess(&view, &rules, Sightings::default(), clock::now()).0.objects)
 }

@@ -87,7 +87,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         () = stop.cancelled() => return Ok(()),
     }
     let mut source = settings.source.clone();
-    source.api_server_addresses = cluster.api_server_addresses().await?;
+    source.egress.api_server_addresses = cluster.api_server_addresses().await?;
     let mirrors = Mirrors::open(source)?;
     let lease = Lease::new(
         &cluster,

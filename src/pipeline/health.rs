@@ -55,6 +55,7 @@ pub(super) async fn look(
         members: &members,
         pods: &pods,
         replica_sets: &replica_sets,
+        events: &[],
     };
     let now = (context.clock)();
     let (assessment, sightings) = assess(&view, &rules, std::mem::take(&mut memory.sightings), now);
@@ -66,7 +67,9 @@ pub(super) async fn look(
     memory.health = Some(match &verdict {
         Verdict::Ready => Health::Ready,
         Verdict::Progressing { .. } if all_unknown => Health::Unknown,
-        Verdict::Progressing { waiting } => Health::Progressing { waiting: waiting.clone() },
+        Verdict::Progressing { waiting, .. } => Health::Progressing {
+            waiting: waiting.clone(),
+        },
         Verdict::Failed(failure) => Health::Failed(failure.clone()),
     });
     Ok(verdict)
@@ -75,7 +78,20 @@ pub(super) async fn look(
 fn verdict(assessed: Assessed) -> Verdict {
     match assessed {
         Assessed::Ready { .. } => Verdict::Ready,
-        Assessed::Progressing { what } => Verdict::Progressing { waiting: what },
+        Assessed::Progressing {
+            id,
+            message,
+            class,
+            waiting,
+            ..
+        } => Verdict::Progressing {
+            waiting: match waiting {
+                0 | 1 => format!("{id}: {message}"),
+                more => format!("{id}: {message} (and {} more)", more - 1),
+            },
+            // Nothing points at the environment: then it is the change that did not come up in time.
+            class: class.unwrap_or(Class::Change),
+        },
         Assessed::Failed {
             reason, class, message, ..
         } => Verdict::Failed(Failure { reason, class, message }),
@@ -83,15 +99,15 @@ fn verdict(assessed: Assessed) -> Verdict {
 }
 
 /// Returns the compiled rules of the spec, made anew when its generation changes.
-fn rules(subject: &Subject, memory: &mut Memory) -> Result<Rules, Error> {
+fn rules(subject: &Subject, memory: &mut Memory) -> Result<Arc<Rules>, Error> {
     if let Some((generation, rules)) = &memory.rules
         && *generation == subject.generation
     {
         return Ok(rules.clone());
     }
-    let rules = Rules::new(&subject.spec.health).map_err(|error: health::RuleError| {
+    let rules = Arc::new(Rules::new(&subject.spec.health).map_err(|error: health::RuleError| {
         Error::failure(Reason::InvalidSpec, Class::Change, crate::model::text::chain(&error))
-    })?;
+    })?);
     memory.rules = Some((subject.generation, rules.clone()));
     Ok(rules)
 }

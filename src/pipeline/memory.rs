@@ -89,7 +89,7 @@ pub struct Memory {
     pub(super) drifted: BTreeSet<ObjectId>,
     pub(super) drift_message: Option<String>,
     pub(super) sightings: Sightings,
-    pub(super) rules: Option<(i64, Rules)>,
+    pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
     pub(super) health: Option<Health>,
     pub(super) counts: Option<HealthCounts>,

@@ -191,6 +191,10 @@ fn decide(object: &Object, previous: Option<&Object>, observed: Option<&Observed
     match observed {
         None | Some(Observed::Unchanged) => Decision::Nothing,
         Some(Observed::Refused(refusal)) => Decision::Refuse(refusal.clone()),
+        Some(Observed::Yielding { conflicts, answer }) => {
+            let object = without_conflicts(object, conflicts);
+            accepted(&object, previous, answer, false, policy)
+        }
         Some(Observed::Deferred { .. }) => Decision::Write(Change {
             action: Action::Deferred,
             object: object.clone(),

@@ -52,6 +52,8 @@ pub enum Verdict {
     Progressing {
         /// What is waited for, for people.
         waiting: String,
+        /// Whose fault it would be if the deadline passed now.
+        class: Class,
     },
     /// One failed in a way that decides.
     Failed(Failure),

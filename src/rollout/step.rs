@@ -292,8 +292,8 @@ fn assessed(
                 Verdict::Failed(failure) if spent >= gates.timeout => {
                     fail(rollout, target, failure, gates, now, false)
                 }
-                Verdict::Progressing { waiting } if spent >= gates.timeout => {
-                    let failure = timed_out(gates, &waiting);
+                Verdict::Progressing { waiting, class } if spent >= gates.timeout => {
+                    let failure = timed_out(gates, &waiting, class);
                     fail(rollout, target, failure, gates, now, false)
                 }
                 Verdict::Failed(_) | Verdict::Progressing { .. } => {
@@ -323,8 +323,8 @@ fn assessed(
                 Verdict::Failed(cause) if spent >= gates.timeout => {
                     return return_failed(rollout, &cause);
                 }
-                Verdict::Progressing { waiting } if spent >= gates.timeout => {
-                    return return_failed(rollout, &timed_out(gates, &waiting));
+                Verdict::Progressing { waiting, class } if spent >= gates.timeout => {
+                    return return_failed(rollout, &timed_out(gates, &waiting, class));
                 }
                 Verdict::Failed(_) | Verdict::Progressing { .. } => ReturnStage::Watching,
             };
@@ -383,7 +383,7 @@ fn soaking(
     gates: &Gates,
     now: Now,
 ) -> Step {
-    let waiting = match verdict {
+    let (waiting, class) = match verdict {
         Verdict::Ready => {
             let spent = spent.saturating_add(elapsed);
             if spent >= gates.soak {
@@ -399,8 +399,8 @@ fn soaking(
         Verdict::Failed(failure) if gates.fail_fast && failure.class == Class::Change => {
             return fail(rollout, target, failure, gates, now, true);
         }
-        Verdict::Failed(failure) => failure.message,
-        Verdict::Progressing { waiting } => waiting,
+        Verdict::Failed(failure) => (failure.message, failure.class),
+        Verdict::Progressing { waiting, class } => (waiting, class),
     };
     // Nothing that decides: the soak begins anew when it is Ready again, but not for ever.
     let unready = unready.saturating_add(elapsed);
@@ -408,7 +408,7 @@ fn soaking(
         return fail(
             rollout,
             target,
-            timed_out(gates, &waiting),
+            timed_out(gates, &waiting, class),
             gates,
             now,
             true,
@@ -422,10 +422,10 @@ fn soaking(
     Step::new(rollout, Vec::new())
 }
 
-fn timed_out(gates: &Gates, waiting: &str) -> Failure {
+fn timed_out(gates: &Gates, waiting: &str, class: Class) -> Failure {
     Failure {
         reason: Reason::HealthTimeout,
-        class: Class::Change,
+        class,
         message: format!(
             "not Ready within {}: {waiting}",
             text::duration(gates.timeout)

@@ -11,7 +11,7 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 /// Returns rows under a header, as kubectl aligns them.
 pub(in crate::cli) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    table.load_style(NOTHING);
     table.set_content_arrangement(if std::io::stdout().is_terminal() {
         ContentArrangement::Dynamic
     } else {
