@@ -271,7 +271,7 @@ async fn a_pause_and_a_pin_are_ended_and_not_removed() {
         place.refuses("eddy", json!({field: ended("eddy")}), &needs).await;
         place.refuses("anna", json!({field: ended("eddy")}), "not the user who writes it").await;
         place.takes("anna", json!({field: ended("anna")})).await;
-        place.refuses("eddy", json!({field: {"ended": null}}), &needs).await;
+        place.refuses("eddy", json!({field: {"ended": null}}), "not the user who writes it").await;
         place.takes("eddy", json!({field: null})).await;
     }
     // What is no command needs no verb.

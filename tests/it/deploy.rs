@@ -120,7 +120,11 @@ fn a_tenant_is_what_the_command_prints() {
         .output()
         .unwrap();
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-    assert_eq!(objects, documents(&String::from_utf8(printed.stdout).unwrap()));
+    let by_title = |objects: Vec<Value>| -> BTreeMap<String, Value> {
+        objects.into_iter().map(|object| (title(&object), object)).collect()
+    };
+    let printed = documents(&String::from_utf8(printed.stdout).unwrap());
+    assert_eq!(by_title(objects.clone()), by_title(printed));
     for object in &objects {
         assert_eq!(object["metadata"]["namespace"], "tenant", "{}", title(object));
         assert!(!object["kind"].as_str().unwrap().starts_with("Cluster"), "{}", title(object));
