@@ -50,9 +50,15 @@ fn deploy() -> Rendered {
 /// Where an object of `deploy/` lives.
 fn path_of(object: &Value) -> String {
     let name = object["metadata"]["name"].as_str().unwrap();
-    let namespace = object["metadata"]["namespace"].as_str().unwrap_or("plimsoll-system");
+    let namespace = object["metadata"]["namespace"]
+        .as_str()
+        .unwrap_or("plimsoll-system");
     let version = object["apiVersion"].as_str().unwrap();
-    let base = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+    let base = if version.contains('/') {
+        format!("/apis/{version}")
+    } else {
+        format!("/api/{version}")
+    };
     let (namespaced, plural) = match object["kind"].as_str().unwrap() {
         "Namespace" => (false, "namespaces"),
         "ServiceAccount" => (true, "serviceaccounts"),
@@ -67,7 +73,11 @@ fn path_of(object: &Value) -> String {
         "NetworkPolicy" => (true, "networkpolicies"),
         kind => panic!("deploy/ holds a {kind} that this test does not know"),
     };
-    if namespaced { format!("{base}/namespaces/{namespace}/{plural}/{name}") } else { format!("{base}/{plural}/{name}") }
+    if namespaced {
+        format!("{base}/namespaces/{namespace}/{plural}/{name}")
+    } else {
+        format!("{base}/{plural}/{name}")
+    }
 }
 
 /// Sends requests as somebody else.
@@ -78,14 +88,23 @@ struct People {
 impl People {
     async fn new() -> Self {
         let kubeconfig = Kubeconfig::read_from(&devcluster().kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap();
         Self {
             client: Client::try_from(config).unwrap(),
         }
     }
 
     /// Returns the HTTP status code, and the message where there is one.
-    async fn ask(&self, who: &str, method: Method, path: &str, kind: &str, body: &Value) -> (u16, String) {
+    async fn ask(
+        &self,
+        who: &str,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: &Value,
+    ) -> (u16, String) {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -97,7 +116,10 @@ impl People {
         let code = response.status().as_u16();
         let bytes = response.into_body().collect_bytes().await.unwrap();
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        (code, answer["message"].as_str().unwrap_or_default().to_owned())
+        (
+            code,
+            answer["message"].as_str().unwrap_or_default().to_owned(),
+        )
     }
 }
 
@@ -110,7 +132,8 @@ async fn install(admin: &Admin, label: &str) {
             continue;
         }
         if value["kind"] == "ValidatingAdmissionPolicyBinding" {
-            value["spec"]["matchResources"] = json!({"namespaceSelector": {"matchLabels": {label: "true"}}});
+            value["spec"]["matchResources"] =
+                json!({"namespaceSelector": {"matchLabels": {label: "true"}}});
         }
         admin.apply(&path_of(&value), &value).await;
     }
@@ -125,7 +148,10 @@ async fn bind(admin: &Admin, namespace: &str, user: &str, role: &str) {
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
     });
     admin
-        .create(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"), &binding)
+        .create(
+            &format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"),
+            &binding,
+        )
         .await;
 }
 
@@ -166,11 +192,18 @@ impl Place {
         install(&admin, LABEL).await;
         let namespace = admin.namespace(prefix).await;
         let path = format!("/api/v1/namespaces/{namespace}");
-        admin.patch(&path, "test", &json!({"metadata": {"labels": {LABEL: "true"}}})).await;
+        admin
+            .patch(
+                &path,
+                "test",
+                &json!({"metadata": {"labels": {LABEL: "true"}}}),
+            )
+            .await;
         bind(&admin, &namespace, "anna", "admin").await;
         bind(&admin, &namespace, "eddy", "edit").await;
         let people = People::new().await;
-        let applications = format!("/apis/plimsoll.dev/v1alpha1/namespaces/{namespace}/applications");
+        let applications =
+            format!("/apis/plimsoll.dev/v1alpha1/namespaces/{namespace}/applications");
         let records = format!("/apis/plimsoll.dev/v1alpha1/namespaces/{namespace}/syncrecords");
         // Roles, policies and the label reach the admission of the API server by watches.
         eventually(SOON, "rights and policies hold", || async {
@@ -181,10 +214,21 @@ impl Place {
             forged["spec"]["commands"] = json!({"sync": [{"by": "anna", "at": AT, "id": "x"}]});
             let (_, forged) = people.ask("eddy", Method::POST, &dry, JSON, &forged).await;
             let (_, written) = admin_record(&admin, &records).await;
-            (allowed == 201 && forged.contains("plimsoll-commands") && written.contains("plimsoll-records")).then_some(())
+            (allowed == 201
+                && forged.contains("plimsoll-commands")
+                && written.contains("plimsoll-records"))
+            .then_some(())
         })
         .await;
-        let (code, message) = people.ask("eddy", Method::POST, &applications, JSON, &application("shop")).await;
+        let (code, message) = people
+            .ask(
+                "eddy",
+                Method::POST,
+                &applications,
+                JSON,
+                &application("shop"),
+            )
+            .await;
         assert_eq!(code, 201, "{message}");
         Self {
             admin,
@@ -198,7 +242,9 @@ impl Place {
     async fn patch(&self, who: &str, commands: Value) -> (u16, String) {
         let body = json!({"spec": {"commands": commands}});
         let path = format!("{}/shop", self.applications);
-        self.people.ask(who, Method::PATCH, &path, MERGE, &body).await
+        self.people
+            .ask(who, Method::PATCH, &path, MERGE, &body)
+            .await
     }
 
     async fn takes(&self, who: &str, commands: Value) {
@@ -215,8 +261,13 @@ impl Place {
 
 async fn admin_record(admin: &Admin, records: &str) -> (u16, String) {
     let dry = format!("{records}?dryRun=All");
-    let (code, answer) = admin.send(Method::POST, &dry, JSON, Some(&record("probe"))).await;
-    (code, answer["message"].as_str().unwrap_or_default().to_owned())
+    let (code, answer) = admin
+        .send(Method::POST, &dry, JSON, Some(&record("probe")))
+        .await;
+    (
+        code,
+        answer["message"].as_str().unwrap_or_default().to_owned(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +276,11 @@ async fn a_command_carries_the_name_of_who_wrote_it_and_needs_its_verb() {
     let mine = json!({"by": "eddy", "at": AT, "id": "a"});
     place.takes("eddy", json!({"sync": [mine]})).await;
     place
-        .refuses("eddy", json!({"sync": [mine, {"by": "anna", "at": AT, "id": "b"}]}), "not the user who writes it")
+        .refuses(
+            "eddy",
+            json!({"sync": [mine, {"by": "anna", "at": AT, "id": "b"}]}),
+            "not the user who writes it",
+        )
         .await;
     let lists = [
         ("approve", json!({"plan": "sha256:1"})),
@@ -239,16 +294,26 @@ async fn a_command_carries_the_name_of_who_wrote_it_and_needs_its_verb() {
             element["at"] = json!(AT);
             json!({verb: [element]})
         };
-        place.refuses("eddy", by("eddy"), &format!("needs the verb {verb}")).await;
-        place.refuses("anna", by("eddy"), "not the user who writes it").await;
+        place
+            .refuses("eddy", by("eddy"), &format!("needs the verb {verb}"))
+            .await;
+        place
+            .refuses("anna", by("eddy"), "not the user who writes it")
+            .await;
         place.takes("anna", by("anna")).await;
     }
     let mut forged = application("forged");
     forged["spec"]["commands"] = json!({"sync": [{"by": "anna", "at": AT, "id": "c"}]});
-    let (code, message) = place.people.ask("eddy", Method::POST, &place.applications, JSON, &forged).await;
+    let (code, message) = place
+        .people
+        .ask("eddy", Method::POST, &place.applications, JSON, &forged)
+        .await;
     assert_eq!(code, 422, "{message}");
     forged["spec"]["commands"]["sync"][0]["by"] = json!("eddy");
-    let (code, message) = place.people.ask("eddy", Method::POST, &place.applications, JSON, &forged).await;
+    let (code, message) = place
+        .people
+        .ask("eddy", Method::POST, &place.applications, JSON, &forged)
+        .await;
     assert_eq!(code, 201, "{message}");
 }
 
@@ -257,27 +322,62 @@ async fn a_pause_and_a_pin_are_ended_and_not_removed() {
     let place = Place::new("held").await;
     let ended = |by: &str| json!({"ended": {"by": by, "at": AT}});
     for (field, verb, begun) in [
-        ("pause", "pause", json!({"by": "anna", "at": AT, "reason": "holidays"})),
-        ("pin", "rollback", json!({"by": "anna", "at": AT, "record": 3})),
+        (
+            "pause",
+            "pause",
+            json!({"by": "anna", "at": AT, "reason": "holidays"}),
+        ),
+        (
+            "pin",
+            "rollback",
+            json!({"by": "anna", "at": AT, "record": 3}),
+        ),
     ] {
         let mut by_eddy = begun.clone();
         by_eddy["by"] = json!("eddy");
         let needs = format!("needs the verb {verb}");
         place.refuses("eddy", json!({field: by_eddy}), &needs).await;
-        place.refuses("anna", json!({field: by_eddy}), "not the user who writes it").await;
+        place
+            .refuses(
+                "anna",
+                json!({field: by_eddy}),
+                "not the user who writes it",
+            )
+            .await;
         place.takes("anna", json!({field: begun})).await;
-        place.refuses("anna", json!({field: null}), "not removed but ended").await;
-        place.refuses("anna", json!(null), "not removed but ended").await;
-        place.refuses("eddy", json!({field: ended("eddy")}), &needs).await;
-        place.refuses("anna", json!({field: ended("eddy")}), "not the user who writes it").await;
+        place
+            .refuses("anna", json!({field: null}), "not removed but ended")
+            .await;
+        place
+            .refuses("anna", json!(null), "not removed but ended")
+            .await;
+        place
+            .refuses("eddy", json!({field: ended("eddy")}), &needs)
+            .await;
+        place
+            .refuses(
+                "anna",
+                json!({field: ended("eddy")}),
+                "not the user who writes it",
+            )
+            .await;
         place.takes("anna", json!({field: ended("anna")})).await;
-        place.refuses("eddy", json!({field: {"ended": null}}), "not the user who writes it").await;
+        place
+            .refuses(
+                "eddy",
+                json!({field: {"ended": null}}),
+                "not the user who writes it",
+            )
+            .await;
         place.takes("eddy", json!({field: null})).await;
     }
     // What is no command needs no verb.
     let path = format!("{}/shop", place.applications);
     let body = json!({"spec": {"interval": "6m"}});
-    let (code, message) = place.people.ask("eddy", Method::PATCH, &path, MERGE, &body).await;
+    let (code, message) = place
+        .people
+        .ask("eddy", Method::PATCH, &path, MERGE, &body)
+        .await;
     assert_eq!(code, 200, "{message}");
 }
 
@@ -286,37 +386,78 @@ async fn status_and_records_are_the_controllers() {
     let place = Place::new("records").await;
     let status = json!({"status": {"attempt": 9}});
     let path = format!("{}/shop", place.applications);
-    let (code, answer) = place.admin.send(Method::PATCH, &format!("{path}/status"), MERGE, Some(&status)).await;
+    let (code, answer) = place
+        .admin
+        .send(
+            Method::PATCH,
+            &format!("{path}/status"),
+            MERGE,
+            Some(&status),
+        )
+        .await;
     assert_eq!(code, 403, "{answer}");
     let mut found = place.admin.get(&path).await.unwrap();
-    found["status"] = json!({"attempt": 1, "conditions": [], "observedGeneration": 1, "phase": "Idle"});
-    let (code, message) = place.people.ask(CONTROLLER, Method::PUT, &format!("{path}/status"), JSON, &found).await;
+    found["status"] =
+        json!({"attempt": 1, "conditions": [], "observedGeneration": 1, "phase": "Idle"});
+    let (code, message) = place
+        .people
+        .ask(
+            CONTROLLER,
+            Method::PUT,
+            &format!("{path}/status"),
+            JSON,
+            &found,
+        )
+        .await;
     assert_eq!(code, 200, "{message}");
 
     let finalizers = json!({"metadata": {"finalizers": ["plimsoll.dev/cascade"]}});
-    let (code, message) = place.people.ask(CONTROLLER, Method::PATCH, &path, MERGE, &finalizers).await;
+    let (code, message) = place
+        .people
+        .ask(CONTROLLER, Method::PATCH, &path, MERGE, &finalizers)
+        .await;
     assert_eq!(code, 200, "{message}");
     let spec = json!({"spec": {"interval": "7m"}, "metadata": {"finalizers": []}});
-    let (code, message) = place.people.ask(CONTROLLER, Method::PATCH, &path, MERGE, &spec).await;
+    let (code, message) = place
+        .people
+        .ask(CONTROLLER, Method::PATCH, &path, MERGE, &spec)
+        .await;
     assert_eq!(code, 403, "{message}");
     let none = json!({"metadata": {"finalizers": []}});
-    let (code, message) = place.people.ask(CONTROLLER, Method::PATCH, &path, MERGE, &none).await;
+    let (code, message) = place
+        .people
+        .ask(CONTROLLER, Method::PATCH, &path, MERGE, &none)
+        .await;
     assert_eq!(code, 200, "{message}");
 
-    let (code, message) = place.people.ask(CONTROLLER, Method::POST, &place.records, JSON, &record("one")).await;
+    let (code, message) = place
+        .people
+        .ask(
+            CONTROLLER,
+            Method::POST,
+            &place.records,
+            JSON,
+            &record("one"),
+        )
+        .await;
     assert_eq!(code, 201, "{message}");
     let one = format!("{}/one", place.records);
     let labels = json!({"metadata": {"labels": {"a": "b"}}});
-    let (code, answer) = place.admin.send(Method::PATCH, &one, MERGE, Some(&labels)).await;
+    let (code, answer) = place
+        .admin
+        .send(Method::PATCH, &one, MERGE, Some(&labels))
+        .await;
     assert_eq!(code, 403, "{answer}");
     let (code, answer) = place.admin.send(Method::DELETE, &one, JSON, None).await;
     assert_eq!(code, 403, "{answer}");
 
     let namespace = format!("/api/v1/namespaces/{}", place.namespace);
     place.admin.delete(&namespace).await;
-    eventually(SOON, "the namespace goes although it holds a record", || async {
-        place.admin.get(&namespace).await.is_none().then_some(())
-    })
+    eventually(
+        SOON,
+        "the namespace goes although it holds a record",
+        || async { place.admin.get(&namespace).await.is_none().then_some(()) },
+    )
     .await;
 }
 
@@ -332,7 +473,10 @@ async fn the_controller_runs_in_a_restricted_namespace_with_few_rights() {
     })
     .await;
     let other = admin.namespace("other").await;
-    let allowed = |verb: &'static str, group: &'static str, resource: &'static str, namespace: String| {
+    let allowed = |verb: &'static str,
+                   group: &'static str,
+                   resource: &'static str,
+                   namespace: String| {
         let admin = admin.clone();
         async move {
             let review = json!({
@@ -344,13 +488,20 @@ async fn the_controller_runs_in_a_restricted_namespace_with_few_rights() {
                     "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace},
                 },
             });
-            let answer = admin.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await;
+            let answer = admin
+                .create(
+                    "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+                    &review,
+                )
+                .await;
             answer["status"]["allowed"] == true
         }
     };
     let own = "plimsoll-system".to_owned();
     eventually(SOON, "the roles are aggregated", || async {
-        allowed("watch", "apps", "deployments", String::new()).await.then_some(())
+        allowed("watch", "apps", "deployments", String::new())
+            .await
+            .then_some(())
     })
     .await;
     for (verb, group, resource, namespace, expected) in [
@@ -358,7 +509,13 @@ async fn the_controller_runs_in_a_restricted_namespace_with_few_rights() {
         ("list", "", "secrets", own.clone(), true),
         ("update", "coordination.k8s.io", "leases", own.clone(), true),
         ("watch", "plimsoll.dev", "applications", String::new(), true),
-        ("update", "plimsoll.dev", "applications/status", String::new(), true),
+        (
+            "update",
+            "plimsoll.dev",
+            "applications/status",
+            String::new(),
+            true,
+        ),
         ("create", "plimsoll.dev", "syncrecords", String::new(), true),
         ("create", "", "events", String::new(), true),
         ("get", "", "secrets", other.clone(), false),
@@ -366,10 +523,26 @@ async fn the_controller_runs_in_a_restricted_namespace_with_few_rights() {
         ("impersonate", "", "serviceaccounts", other.clone(), false),
         ("impersonate", "", "users", String::new(), false),
         ("patch", "apps", "deployments", other.clone(), false),
-        ("create", "rbac.authorization.k8s.io", "clusterrolebindings", String::new(), false),
-        ("delete", "plimsoll.dev", "syncrecords", other.clone(), false),
+        (
+            "create",
+            "rbac.authorization.k8s.io",
+            "clusterrolebindings",
+            String::new(),
+            false,
+        ),
+        (
+            "delete",
+            "plimsoll.dev",
+            "syncrecords",
+            other.clone(),
+            false,
+        ),
         ("update", "", "secrets", own.clone(), false),
     ] {
-        assert_eq!(allowed(verb, group, resource, namespace).await, expected, "{verb} {resource}");
+        assert_eq!(
+            allowed(verb, group, resource, namespace).await,
+            expected,
+            "{verb} {resource}"
+        );
     }
 }
