@@ -1,5 +1,6 @@
 //! Hermetic tests: no cluster, no network.
 
+mod code;
 mod deploy;
 mod examples;
 mod generated;
