@@ -36,6 +36,9 @@ pub struct ApplicationStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub written: Vec<u64>,
+    /// Whether a set was begun and neither written whole nor returned from.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Digests that failed and are not tried again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

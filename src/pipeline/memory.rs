@@ -71,8 +71,8 @@ pub struct Memory {
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
-    /// The applied set as it is sent; by digest, so that it is made anew when that changes.
-    pub(super) placed: Option<(crate::model::Digest, Placed)>,
+    /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
+    pub(super) placed: Option<(crate::model::Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,

@@ -62,6 +62,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             rollout.attempt = attempt;
             rollout.remember_written(target.attempt);
             rollout.prune = None;
+            rollout.partial = true;
             rollout.state = State::Applying { target, wave: 0 };
             Step::new(rollout, Vec::new())
         }
@@ -76,6 +77,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             rollout.state = match state {
                 State::Applying { target, .. } => {
                     rollout.applied = Some(target.clone());
+                    rollout.partial = false;
                     State::Watching {
                         target,
                         spent: Duration::ZERO,
@@ -110,6 +112,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
                 *stage = ReturnStage::Watching;
                 *spent = Duration::ZERO;
                 rollout.applied = Some(to.clone());
+                rollout.partial = false;
             }
             Step::new(rollout, Vec::new())
         }
@@ -123,6 +126,21 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         } => repaired(rollout, attempt, what, failure),
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
+            let cancelled = match &rollout.state {
+                State::Failed { target, failure, .. } => {
+                    target.digest == digest && failure.reason == Reason::Cancelled
+                }
+                State::Idle
+                | State::Held { .. }
+                | State::Applying { .. }
+                | State::Watching { .. }
+                | State::Soaking { .. }
+                | State::Pruning
+                | State::Returning { .. } => false,
+            };
+            if cancelled {
+                rollout.state = State::Idle;
+            }
             Step::new(rollout, Vec::new())
         }
     }
