@@ -161,8 +161,17 @@ async fn run(
 }
 
 /// An Application has a finalizer only under `Cascade` (DESIGN.md, State).
-async fn keep_finalizer(context: &Context, application: &Application, subject: &Subject) -> Result<(), Error> {
-    let has = application.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER);
+async fn keep_finalizer(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+) -> Result<(), Error> {
+    let has = application
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER);
     let wants = subject.spec.deletion == DeletionPolicy::Cascade;
     if has != wants {
         context.keeper.put_finalizer(application, wants).await?;
@@ -199,7 +208,9 @@ async fn commands(
 /// What a person ended is taken up again when a person asks for it.
 fn cancelled_before(memory: &Memory) -> Option<Event> {
     match &memory.rollout.state {
-        State::Failed { target, failure, .. } if failure.reason == Reason::Cancelled => Some(Event::Released {
+        State::Failed {
+            target, failure, ..
+        } if failure.reason == Reason::Cancelled => Some(Event::Released {
             digest: target.digest.clone(),
         }),
         State::Idle

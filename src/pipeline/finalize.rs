@@ -27,7 +27,12 @@ pub(super) async fn finalize(
     memory: &mut Memory,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let ours = application.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER);
+    let ours = application
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER);
     if !ours {
         return Ok(());
     }
@@ -37,15 +42,24 @@ pub(super) async fn finalize(
         Err(error) if nobody_can(context, subject, &error).await? => vec![error.to_string()],
         Err(error) => return Err(error),
     };
-    let waiting: Vec<&String> = left.iter().filter(|line| line.contains("waits for")).collect();
+    let waiting: Vec<&String> = left
+        .iter()
+        .filter(|line| line.contains("waits for"))
+        .collect();
     if !waiting.is_empty() {
         return Err(Error::failure(
             crate::api::Reason::PruneBlocked,
             crate::api::Class::Environment,
-            format!("deleting the Application: {}", crate::model::text::list(&waiting, 5)),
+            format!(
+                "deleting the Application: {}",
+                crate::model::text::list(&waiting, 5)
+            ),
         ));
     }
-    tracing::info!(left = crate::model::text::list(&left, 5), "deleted what the Application owned");
+    tracing::info!(
+        left = crate::model::text::list(&left, 5),
+        "deleted what the Application owned"
+    );
     context.keeper.put_finalizer(application, false).await?;
     Ok(())
 }
@@ -58,7 +72,12 @@ async fn delete_all(
 ) -> Result<Vec<String>, Error> {
     let sets = written(context, subject, memory).await?;
     let inventory = inventory(&sets);
-    let ids: Vec<ObjectId> = inventory.iter().map(|(id, _)| id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let ids: Vec<ObjectId> = inventory
+        .iter()
+        .map(|(id, _)| id.clone())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     prune::remove(context, subject, memory, &ids, &inventory, stop).await
 }
 
@@ -74,5 +93,8 @@ async fn nobody_can(context: &Context, subject: &Subject, error: &Error) -> Resu
     let id = ObjectId::new("", "Namespace", "", &subject.key.namespace);
     let reader = context.cluster.reader(cluster::Identity::Controller);
     let namespace = reader.get("v1", &id).await?;
-    Ok(namespace.is_none_or(|namespace| namespace.pointer("/metadata/deletionTimestamp").is_some()))
+    Ok(
+        namespace
+            .is_none_or(|namespace| namespace.pointer("/metadata/deletionTimestamp").is_some()),
+    )
 }

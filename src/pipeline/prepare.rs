@@ -101,7 +101,10 @@ async fn plan_wanted(
     // A set was written in part: whatever the written sets hold is asked about anew.
     let mut doubtful: BTreeSet<ObjectId> = BTreeSet::new();
     if memory.rollout.partial {
-        doubtful.extend(sets.iter().flat_map(|(_, set)| set.iter().map(|object| object.id().clone())));
+        doubtful.extend(
+            sets.iter()
+                .flat_map(|(_, set)| set.iter().map(|object| object.id().clone())),
+        );
     }
     doubtful.extend(memory.drifted.iter().cloned());
     let asked = questions(

@@ -127,9 +127,9 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
             let cancelled = match &rollout.state {
-                State::Failed { target, failure, .. } => {
-                    target.digest == digest && failure.reason == Reason::Cancelled
-                }
+                State::Failed {
+                    target, failure, ..
+                } => target.digest == digest && failure.reason == Reason::Cancelled,
                 State::Idle
                 | State::Held { .. }
                 | State::Applying { .. }

@@ -62,7 +62,10 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             Some(_) | None => Work::Look,
         },
         State::Pruning => match wanted {
-            Some(wanted) if !is_running(rollout, wanted) && rollout.quarantined(&wanted.digest).is_none() => {
+            Some(wanted)
+                if !is_running(rollout, wanted)
+                    && rollout.quarantined(&wanted.digest).is_none() =>
+            {
                 Work::Prepare
             }
             Some(_) | None => Work::Prune,
@@ -91,7 +94,9 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             Some(_) => at_rest(rollout, wanted),
             None => Work::Look,
         },
-        State::Failed { target, failure, .. } => match wanted {
+        State::Failed {
+            target, failure, ..
+        } => match wanted {
             // The failed set itself is wanted: tried once (law 7). Without a quarantine it was released, or it failed
             // for the environment's sake; what a person ended stays ended until git or a person says otherwise.
             Some(wanted) if wanted.digest == target.digest => {
