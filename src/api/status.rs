@@ -73,10 +73,18 @@ pub struct ApplicationStatus {
     pub conditions: Vec<Condition>,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
 fn is_zero(seconds: &u64) -> bool {
     *seconds == 0
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
 fn is_zero_wave(wave: &u32) -> bool {
     *wave == 0
 }

@@ -396,11 +396,12 @@ async fn look_at_health(
     let now = (context.clock)();
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
-    let verdict = health::look(context, subject, memory, &objects).await?;
+    let verdict = health::look(context, subject, memory, &objects)?;
     let means_something = match (&memory.rollout.state, &verdict) {
-        (State::Watching { .. } | State::Soaking { .. }, _)
-        | (
-            State::Returning {
+        (
+            State::Watching { .. }
+            | State::Soaking { .. }
+            | State::Returning {
                 stage: ReturnStage::Watching,
                 ..
             },
@@ -480,10 +481,10 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
     }
     match memory.rollout.state {
         State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => {
-            earlier(now.monotonic + UNDER_WAY)
+            earlier(now.monotonic + UNDER_WAY);
         }
         State::Soaking { spent, .. } => {
-            earlier(now.monotonic + subject.gates.soak.saturating_sub(spent))
+            earlier(now.monotonic + subject.gates.soak.saturating_sub(spent));
         }
         State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
     }

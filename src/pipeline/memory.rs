@@ -51,6 +51,10 @@ pub(super) type Placed = Arc<Vec<Object>>;
 
 /// What a process remembers of one Application.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its own name"
+)]
 pub struct Memory {
     pub(super) loaded: bool,
     pub(super) rollout: Rollout,
