@@ -17,28 +17,16 @@ use crate::{
     source::LocalFiles,
 };
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a command line reads files of the person"
-)]
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path)
         .map_err(|error| Failure::new(Exit::Usage, format!("read {}: {error}", path.display())))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a command line writes files of the person"
-)]
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, bytes)
         .map_err(|error| Failure::new(Exit::Usage, format!("write {}: {error}", path.display())))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a command line reads files of the person"
-)]
 pub(super) fn absolute(path: &Path) -> Result<String, Failure> {
     let found = std::fs::canonicalize(path).map_err(|error| {
         Failure::new(Exit::NotFound, format!("find {}: {error}", path.display()))

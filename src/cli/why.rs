@@ -28,10 +28,10 @@ pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
     let lines = lines(&application, &owned, records.last());
     match args.output {
         OutputFormat::Json => {
-            output::json(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?
+            output::json(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?;
         }
         OutputFormat::Yaml => {
-            output::yaml(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?
+            output::yaml(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?;
         }
         OutputFormat::Table | OutputFormat::Wide | OutputFormat::Name => {
             output::text(&(lines.join("\n") + "\n"))?;

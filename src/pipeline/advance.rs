@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, command, drift, health,
+    Context, Error, Memory, Subject, command, drift, finalize, health,
     inventory::{applied, placed, set},
     look::{self, next_ask},
     perform::{perform, record_command, write_status},
@@ -18,7 +18,7 @@ use super::{
     write::{self, Wrote},
 };
 use crate::{
-    api::{Application, ApplicationStatus},
+    api::{Application, ApplicationStatus, DeletionPolicy, FINALIZER, Reason},
     model::{Now, text},
     report::StageLabel,
     rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
@@ -132,6 +132,10 @@ async fn run(
         let status: ApplicationStatus = memory.status.clone();
         take_up::take_up(context, subject, memory, &status).await?;
     }
+    if application.metadata.deletion_timestamp.is_some() {
+        return finalize::finalize(context, application, subject, memory, stop).await;
+    }
+    keep_finalizer(context, application, subject).await?;
     let mut events = commands(context, subject, memory).await?;
     let now = (context.clock)();
     let paused = command::paused(subject, now).is_some();
@@ -156,6 +160,25 @@ async fn run(
     write_status(context, application, subject, memory, false).await
 }
 
+/// An Application has a finalizer only under `Cascade` (DESIGN.md, State).
+async fn keep_finalizer(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+) -> Result<(), Error> {
+    let has = application
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER);
+    let wants = subject.spec.deletion == DeletionPolicy::Cascade;
+    if has != wants {
+        context.keeper.put_finalizer(application, wants).await?;
+    }
+    Ok(())
+}
+
 /// Takes up new commands: a record each, and their events.
 async fn commands(
     context: &Context,
@@ -167,6 +190,7 @@ async fn commands(
         if asked.verb == "sync" || asked.verb == "release" {
             memory.ask_git();
             memory.settle();
+            events.extend(cancelled_before(memory));
         }
         if asked.verb == "approve"
             && memory.rollout.prune.is_some()
@@ -179,6 +203,25 @@ async fn commands(
         events.extend(event);
     }
     Ok(events)
+}
+
+/// What a person ended is taken up again when a person asks for it.
+fn cancelled_before(memory: &Memory) -> Option<Event> {
+    match &memory.rollout.state {
+        State::Failed {
+            target, failure, ..
+        } if failure.reason == Reason::Cancelled => Some(Event::Released {
+            digest: target.digest.clone(),
+        }),
+        State::Idle
+        | State::Held { .. }
+        | State::Applying { .. }
+        | State::Watching { .. }
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Returning { .. }
+        | State::Failed { .. } => None,
+    }
 }
 
 /// Digests whose quarantine ends by itself: an image that was not found may have been pushed since.
@@ -353,11 +396,12 @@ async fn look_at_health(
     let now = (context.clock)();
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
-    let verdict = health::look(context, subject, memory, &objects).await?;
+    let verdict = health::look(context, subject, memory, &objects)?;
     let means_something = match (&memory.rollout.state, &verdict) {
-        (State::Watching { .. } | State::Soaking { .. }, _)
-        | (
-            State::Returning {
+        (
+            State::Watching { .. }
+            | State::Soaking { .. }
+            | State::Returning {
                 stage: ReturnStage::Watching,
                 ..
             },
@@ -437,10 +481,10 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
     }
     match memory.rollout.state {
         State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => {
-            earlier(now.monotonic + UNDER_WAY)
+            earlier(now.monotonic + UNDER_WAY);
         }
         State::Soaking { spent, .. } => {
-            earlier(now.monotonic + subject.gates.soak.saturating_sub(spent))
+            earlier(now.monotonic + subject.gates.soak.saturating_sub(spent));
         }
         State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
     }

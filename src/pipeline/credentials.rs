@@ -51,6 +51,7 @@ pub(super) async fn credentials(
     Ok(read)
 }
 
+#[expect(clippy::map_err_ignore, reason = "the cause quotes bytes of the value")]
 fn parse(secret: &Value, id: &ObjectId) -> Result<Credentials, Error> {
     let invalid = |what: String| {
         Error::failure(
@@ -69,9 +70,9 @@ fn parse(secret: &Value, id: &ObjectId) -> Result<Credentials, Error> {
         };
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(encoded)
-            .or_else(|_| Err(invalid(format!("{key} is not base64"))))?;
+            .map_err(|_| invalid(format!("{key} is not base64")))?;
         String::from_utf8(bytes)
-            .or_else(|_| Err(invalid(format!("{key} is not text"))))
+            .map_err(|_| invalid(format!("{key} is not text")))
             .map(Some)
     };
     let trimmed =

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Assesses the applied set.
-pub(super) async fn look(
+pub(super) fn look(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,

@@ -74,14 +74,15 @@ pub(super) async fn applied(
     else {
         return Ok(None);
     };
-    if let Some((known, placed)) = &memory.placed
+    if let Some((known, generation, placed)) = &memory.placed
         && *known == digest
+        && *generation == subject.generation
     {
         return Ok(Some(placed.clone()));
     }
     let rendered = set(context, subject, memory, attempt, &digest).await?;
     let made = placed(context, subject, &rendered).await?;
-    memory.placed = Some((digest, made.clone()));
+    memory.placed = Some((digest, subject.generation, made.clone()));
     Ok(Some(made))
 }
 

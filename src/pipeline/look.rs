@@ -64,7 +64,7 @@ pub(super) async fn look(
             vec![Event::Refused {
                 digest: None,
                 revision: snapshot.revision.clone(),
-                failure: with_what_runs(memory, &snapshot.revision, error.to_failure()),
+                failure: with_what_runs(memory, &snapshot.revision, &error.to_failure()),
             }]
         }
     }
@@ -78,14 +78,15 @@ fn fetch_message(memory: &Memory, error: &Error) -> String {
     text::cut(&format!("{}; {running}", text::chain(error)), 1500)
 }
 
-fn with_what_runs(memory: &Memory, revision: &Revision, failure: Failure) -> Failure {
+fn with_what_runs(memory: &Memory, revision: &Revision, failure: &Failure) -> Failure {
     let running = memory.rollout.applied.as_ref().map_or_else(
         || "nothing was applied".to_owned(),
         |set| format!("still running {}; nothing was changed", set.revision),
     );
     Failure {
         message: text::cut(&format!("{revision}: {}; {running}", failure.message), 1800),
-        ..failure
+        reason: failure.reason,
+        class: failure.class,
     }
 }
 

@@ -51,6 +51,10 @@ pub(super) type Placed = Arc<Vec<Object>>;
 
 /// What a process remembers of one Application.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its own name"
+)]
 pub struct Memory {
     pub(super) loaded: bool,
     pub(super) rollout: Rollout,
@@ -71,8 +75,8 @@ pub struct Memory {
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
-    /// The applied set as it is sent; by digest, so that it is made anew when that changes.
-    pub(super) placed: Option<(crate::model::Digest, Placed)>,
+    /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
+    pub(super) placed: Option<(crate::model::Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,

@@ -98,13 +98,14 @@ async fn plan_wanted(
     let desired = placed(context, subject, &wanted.rendered).await?;
     let before = applied(context, subject, memory).await?;
     let sets = written(context, subject, memory).await?;
-    let applied_attempt = memory.rollout.applied.as_ref().map(|set| set.attempt);
-    // Sets that were written in part since the applied one: what they hold is asked about anew.
-    let mut doubtful: BTreeSet<ObjectId> = sets
-        .iter()
-        .filter(|(attempt, _)| Some(*attempt) > applied_attempt)
-        .flat_map(|(_, set)| set.iter().map(|object| object.id().clone()))
-        .collect();
+    // A set was written in part: whatever the written sets hold is asked about anew.
+    let mut doubtful: BTreeSet<ObjectId> = BTreeSet::new();
+    if memory.rollout.partial {
+        doubtful.extend(
+            sets.iter()
+                .flat_map(|(_, set)| set.iter().map(|object| object.id().clone())),
+        );
+    }
     doubtful.extend(memory.drifted.iter().cloned());
     let asked = questions(
         &desired,

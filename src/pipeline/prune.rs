@@ -40,7 +40,7 @@ pub(super) async fn prune(
     let Some(set) = applied(context, subject, memory).await? else {
         return Ok(event(None, PruneOutcome::Nothing));
     };
-    let stays: BTreeSet<&ObjectId> = set.iter().map(|object| object.id()).collect();
+    let stays: BTreeSet<&ObjectId> = set.iter().map(crate::model::Object::id).collect();
     let ids: Vec<ObjectId> = inventory
         .iter()
         .map(|(id, _)| id)
@@ -114,7 +114,7 @@ async fn carry_out(
         match outcome {
             Outcome::Deleted => memory.notes.changes.push(deleted(id)),
             Outcome::Deleting { finalizers } => {
-                waiting.push(format!("{id} waits for {}", text::list(finalizers, 3)))
+                waiting.push(format!("{id} waits for {}", text::list(finalizers, 3)));
             }
             Outcome::Refused(refusal) => waiting.push(refusal.to_string()),
             Outcome::Stopped => waiting.push(format!("{id} was not reached")),
@@ -295,10 +295,10 @@ pub(super) async fn remove(
         match outcome {
             Outcome::Deleted => memory.notes.changes.push(deleted(id)),
             Outcome::Deleting { finalizers } => {
-                left.push(format!("{id} waits for {}", text::list(finalizers, 3)))
+                left.push(format!("{id} waits for {}", text::list(finalizers, 3)));
             }
             Outcome::Refused(refusal) => {
-                left.push(refusals_failure(std::slice::from_ref(refusal)).message)
+                left.push(refusals_failure(std::slice::from_ref(refusal)).message);
             }
             Outcome::Stopped => left.push(format!("{id} was not reached")),
             Outcome::Written { .. } | Outcome::Unchanged | Outcome::Deferred { .. } => {}

@@ -69,6 +69,7 @@ fn adopt(memory: &mut Memory, head: &Head) {
                 memory.rollout.written.push(head.set_attempt);
             }
             memory.rollout.prune = None;
+            memory.rollout.partial = true;
             memory.rollout.state = State::Applying {
                 target: SetStatus {
                     revision: head.revision.clone(),

@@ -29,12 +29,14 @@ pub(super) fn demand(context: &Context, subject: &Subject, memory: &Memory, obje
 }
 
 fn has_pods(kind: &GroupKind) -> bool {
-    match (kind.group.as_str(), kind.kind.as_str()) {
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
-        | ("batch", "Job" | "CronJob") => true,
-        ("", "Pod" | "ReplicationController") => true,
-        _ => false,
-    }
+    matches!(
+        (kind.group.as_str(), kind.kind.as_str()),
+        (
+            "apps",
+            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"
+        ) | ("batch", "Job" | "CronJob")
+            | ("", "Pod" | "ReplicationController")
+    )
 }
 
 /// Returns the key of the watch that covers an object.

@@ -51,7 +51,7 @@ fn block(change: &Change) -> String {
     for field in &change.fields {
         match (&field.from, &field.to) {
             (Some(from), Some(to)) => {
-                out.push_str(&format!("    {}: {from} -> {to}\n", field.path))
+                out.push_str(&format!("    {}: {from} -> {to}\n", field.path));
             }
             (None, Some(to)) => out.push_str(&format!("    {}: {to} (new)\n", field.path)),
             (Some(from), None) => out.push_str(&format!("    {}: {from} (removed)\n", field.path)),

@@ -8,7 +8,7 @@
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Branch {
     pub(in crate::cli) line: String,
-    pub(in crate::cli) below: Vec<Branch>,
+    pub(in crate::cli) below: Vec<Self>,
 }
 
 /// Returns the tree as text.
