@@ -42,5 +42,5 @@ pub use lease::{Lease, LeaseClaim, LeaseSettings, LeaseView, Observed, claim};
 pub use read::{ListQuery, Reader};
 pub use resource::Resource;
 pub use state::{Claim, Kept, Newer};
-pub use watch::{Hint, WatchKey, WatchState, Watches};
+pub use watch::{Hint, PodsAndReplicaSets, WatchKey, WatchState, Watches};
 pub use write::{Deletion, Writer};

@@ -129,6 +129,9 @@ impl WatchKey {
     }
 }
 
+/// Pods and ReplicaSets of one namespace.
+pub type PodsAndReplicaSets = (Vec<Arc<Value>>, Vec<Arc<Value>>);
+
 /// Something happened, perhaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
@@ -232,6 +235,10 @@ impl Watches {
     }
 
     /// Replaces what an Application demands; an empty set demands nothing any more.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the demand is the caller's to give away"
+    )]
     pub fn demand(&self, who: ApplicationKey, keys: BTreeSet<WatchKey>) {
         let mut state = lock(&self.inner.state);
         while state.tasks.try_join_next().is_some() {}
@@ -325,10 +332,7 @@ impl Watches {
     }
 
     /// Returns the Pods and the ReplicaSets of a namespace; None where either watch is not synced.
-    pub fn pods_and_replica_sets(
-        &self,
-        namespace: &str,
-    ) -> Option<(Vec<Arc<Value>>, Vec<Arc<Value>>)> {
+    pub fn pods_and_replica_sets(&self, namespace: &str) -> Option<PodsAndReplicaSets> {
         Some((
             self.list(&WatchKey::pods(namespace))?,
             self.list(&WatchKey::replica_sets(namespace))?,

@@ -144,8 +144,11 @@ impl Drop for CacheDirectory {
 
 /// Returns the first 8 bytes in hex.
 fn short(bytes: &[u8; 32]) -> String {
-    let [a, b, c, d, e, f, g, h, ..] = *bytes;
-    format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Removes directories whose lock nobody holds. A directory that is being made begins with a dot and is left alone.

@@ -130,6 +130,10 @@ impl Mirrors {
             return self.snapshot(&mirror, outcome?).await;
         }
         // In a task of its own: a caller that goes away must not leave a round without an owner.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the round ends by its own deadline and is waited for below"
+        )]
         let task = tokio::spawn(self.clone().round(Arc::clone(&mirror), last));
         let answers = join(task, "run a round with a server").await??;
         match answers.get(&want) {
@@ -366,6 +370,10 @@ impl Mirrors {
         *mirror.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let counters = Arc::clone(&self.0.counters);
         count(&counters.abandoned);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it only counts the end of a thread that was given up"
+        )]
         tokio::spawn(async move {
             drop(thread.await);
             counters.abandoned.fetch_sub(1, Ordering::Relaxed);
