@@ -213,7 +213,7 @@ async fn bad_commit(
     ask(stage)?;
     let mut fewest = usize::MAX;
     let mut seen = None;
-    let (_, restored) = stage
+    let ((), restored) = stage
         .until(
             "the return to the last known good",
             PATIENCE,
@@ -290,7 +290,7 @@ async fn drift(printer: &Printer, stage: &Stage) -> Result<()> {
         .deployments(PROD)
         .patch("web", &parameters, &scaled)
         .await?;
-    let (_, took) = stage
+    let ((), took) = stage
         .until("the drift to be repaired", PATIENCE, async |stage| {
             let deployment = stage.deployments(PROD).get("web").await?;
             Ok((deployment.spec.and_then(|spec| spec.replicas) == wanted).then_some(()))
@@ -301,7 +301,7 @@ async fn drift(printer: &Printer, stage: &Stage) -> Result<()> {
         &format!("replicas are {} again", wanted.unwrap_or_default()),
         took,
     );
-    let (_, took) = stage
+    let ((), took) = stage
         .until("the repair to be recorded", PATIENCE, async |stage| {
             let history = stage.plimsoll(&["history", "shop", "--namespace", PROD])?;
             Ok(history.contains("DriftRepair").then_some(()))

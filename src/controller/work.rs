@@ -26,6 +26,8 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(10);
 /// Applications that are told before the watch waits for us.
 const NEWS: usize = 256;
+/// Pause after a reconcile that did not end as it must: a bug that comes again must not become a loop.
+const AFTER_A_BUG: Duration = Duration::from_secs(30);
 /// How long a stop waits for reconciles to come to an object boundary.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -51,6 +53,7 @@ struct Work {
     busy: BTreeSet<ApplicationKey>,
     queue: Queue,
     tasks: JoinSet<Done>,
+    running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
     stop: CancellationToken,
 }
@@ -71,6 +74,7 @@ pub(super) async fn work(
         busy: BTreeSet::new(),
         queue: Queue::default(),
         tasks: JoinSet::new(),
+        running: BTreeMap::new(),
         workers: workers.max(1),
         stop: stop.clone(),
         context,
@@ -83,7 +87,7 @@ pub(super) async fn work(
             () = &mut follow => break,
             Some(event) = news.recv() => work.application(event).await,
             Some(hint) = hints.recv() => work.hint(hint),
-            Some(done) = work.tasks.join_next(), if !work.tasks.is_empty() => work.done(done),
+            Some(done) = work.tasks.join_next_with_id(), if !work.tasks.is_empty() => work.done(done),
             () = sleep => {}
         }
     }
@@ -140,16 +144,19 @@ impl Work {
             application = %key,
             generation = application.metadata.generation.unwrap_or_default()
         );
+        let name = key.clone();
         let task = async move {
             let wake = reconcile(&context, &application, &mut memory, &stop).await;
             Done { key, memory, wake }
         };
-        self.tasks.spawn(task.instrument(span));
+        let id = self.tasks.spawn(task.instrument(span)).id();
+        self.running.insert(id, name);
     }
 
-    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+    fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
         match done {
-            Ok(Done { key, memory, wake }) => {
+            Ok((id, Done { key, memory, wake })) => {
+                self.running.remove(&id);
                 self.busy.remove(&key);
                 let now = self.now();
                 if let Some(entry) = self.entries.get_mut(&key) {
@@ -162,17 +169,10 @@ impl Work {
             Err(error) => {
                 // A bug in one reconcile must not stop the others: its Application starts with an empty memory.
                 tracing::error!(error = %text::chain(&error), "a reconcile did not end as it must");
-                let running: Vec<ApplicationKey> = self.busy.iter().cloned().collect();
-                let now = self.now();
-                for key in running {
-                    let lost = self
-                        .entries
-                        .get(&key)
-                        .is_some_and(|entry| entry.memory.is_none());
-                    if lost && self.tasks.is_empty() {
-                        self.busy.remove(&key);
-                        self.queue.at(&key, now + Duration::from_secs(30));
-                    }
+                if let Some(key) = self.running.remove(&error.id()) {
+                    self.busy.remove(&key);
+                    let later = self.now() + AFTER_A_BUG;
+                    self.queue.at(&key, later);
                 }
             }
         }

@@ -12,6 +12,7 @@ use super::{
     Context, Error, Memory, Subject, command, drift, finalize, health,
     inventory::{applied, placed, set},
     look::{self, next_ask},
+    memory::Hold,
     perform::{perform, record_command, write_status},
     prepare::{self, Prepared},
     prune, restore, take_up, watching,
@@ -71,7 +72,7 @@ pub async fn reconcile(
         Err(error) => {
             context.metrics.count_reconcile(None);
             tracing::warn!(reason = error.reason().as_str(), error = %text::chain(&error), "reconcile failed; nothing was lost");
-            let delay = memory.back_off((context.clock)().monotonic);
+            let delay = memory.back_off((context.clock)().monotonic, Hold::Error);
             // What is known is said, if the API server can be asked at all.
             if let Err(error) = write_status(context, application, &subject, memory, false).await {
                 tracing::debug!(error = %text::chain(&error), "could not write the status");
@@ -285,8 +286,12 @@ fn entered(memory: &mut Memory, now: Now) {
             memory.sightings = crate::health::Sightings::default();
             memory.settle();
         }
-        State::Applying { .. } | State::Idle | State::Soaking { .. } => memory.settle(),
-        State::Held { .. } | State::Pruning | State::Returning { .. } | State::Failed { .. } => {}
+        State::Idle | State::Soaking { .. } => memory.settle(),
+        State::Applying { .. }
+        | State::Held { .. }
+        | State::Pruning
+        | State::Returning { .. }
+        | State::Failed { .. } => {}
     }
 }
 
@@ -300,7 +305,6 @@ async fn do_work(
     stop: &CancellationToken,
 ) -> Result<Option<Event>, Error> {
     let now = (context.clock)();
-    let held_back = memory.not_before.is_some_and(|until| now.monotonic < until);
     match next {
         Work::Accept => Ok(memory.wanted.as_ref().map(|wanted| Event::Satisfied {
             revision: wanted.desired.revision.clone(),
@@ -310,14 +314,21 @@ async fn do_work(
             memory.return_begun = false;
             Ok(Some(Event::Superseded))
         }
-        Work::Prepare if held_back => look_at_health(context, subject, memory, paused, stop).await,
+        Work::Prepare if wanted_is_held(memory, now) => {
+            look_at_health(context, subject, memory, paused, stop).await
+        }
         Work::Prepare => prepare(context, subject, memory, paused, stop).await,
         Work::Apply { target } => {
             let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
             let objects = placed(context, subject, &rendered).await?;
             watching::demand(context, subject, memory, &objects);
             match write::write_wave(context, subject, memory, &target, stop).await? {
-                Wrote::Event(event) => Ok(Some(event)),
+                Wrote::Event(event) => {
+                    if matches!(event, Event::ApplyFailed(_)) {
+                        memory.back_off(now.monotonic, Hold::Set(target.digest.clone()));
+                    }
+                    Ok(Some(event))
+                }
                 Wrote::Wait(wait) => {
                     memory.next_look = Some(now.monotonic + wait);
                     Ok(None)
@@ -325,7 +336,9 @@ async fn do_work(
             }
         }
         Work::Look => look_at_health(context, subject, memory, paused, stop).await,
-        Work::Prune if held_back => look_at_health(context, subject, memory, paused, stop).await,
+        Work::Prune if memory.holds(now.monotonic, &Hold::Prune) => {
+            look_at_health(context, subject, memory, paused, stop).await
+        }
         Work::Prune => {
             let event = prune::prune(context, subject, memory, stop).await?;
             if matches!(
@@ -335,7 +348,7 @@ async fn do_work(
                     ..
                 }
             ) {
-                memory.back_off(now.monotonic);
+                memory.back_off(now.monotonic, Hold::Prune);
             }
             Ok(Some(event))
         }
@@ -345,6 +358,22 @@ async fn do_work(
         Work::Remove { to, from } => Ok(Some(
             restore::remove(context, subject, memory, &to, &from, stop).await?,
         )),
+    }
+}
+
+fn wanted_is_held(memory: &Memory, now: Now) -> bool {
+    memory.wanted.as_ref().is_some_and(|wanted| {
+        memory.holds(now.monotonic, &Hold::Set(wanted.desired.digest.clone()))
+    })
+}
+
+fn hold_wanted(memory: &mut Memory, now: Now) {
+    if let Some(digest) = memory
+        .wanted
+        .as_ref()
+        .map(|wanted| wanted.desired.digest.clone())
+    {
+        memory.back_off(now.monotonic, Hold::Set(digest));
     }
 }
 
@@ -360,7 +389,7 @@ async fn prepare(
         Prepared::Event(event) => {
             if matches!(event, Event::Refused { .. } | Event::Held { .. }) {
                 // Asked again later: the owner of a field, a right, or a dependency can change without git.
-                memory.back_off(now.monotonic);
+                hold_wanted(memory, now);
             }
             Ok(Some(event))
         }
@@ -476,8 +505,8 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
     if let Some(at) = memory.next_look {
         earlier(at);
     }
-    if let Some(at) = memory.not_before {
-        earlier(at);
+    if let Some((at, _)) = &memory.hold {
+        earlier(*at);
     }
     match memory.rollout.state {
         State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => {

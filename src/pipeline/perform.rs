@@ -234,6 +234,9 @@ async fn append(
     memory: &mut Memory,
     entry: &Entry,
 ) -> Result<(), Error> {
+    if memory.found.iter().any(|value| is_same(value, entry)) {
+        return Ok(());
+    }
     for _ in 0..FORWARD {
         let made = record(entry, memory.record.as_ref());
         let mut resource = SyncRecord::new(made.name(), made.spec().clone());

@@ -6,9 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{Context, Error, Memory, Subject, memory::Notes};
 use crate::{
     api::{ApplicationStatus, SetStatus},
+    history::{Link, record_name, verify},
     model::{AttemptKind, Head},
     rollout::{Rollout, State},
 };
@@ -31,6 +34,7 @@ pub(super) async fn take_up(
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
     };
+    read_forward(context, subject, memory).await?;
     let newer = context
         .keeper
         .newer_heads(&subject.uid, status.attempt)
@@ -52,6 +56,39 @@ pub(super) async fn take_up(
     }
     memory.loaded = true;
     Ok(())
+}
+
+/// Records beyond the head in status were written by an earlier life that could not write its status any more.
+async fn read_forward(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    memory.found.clear();
+    loop {
+        let sequence = memory.record.as_ref().map_or(1, |head| head.sequence + 1);
+        let name = record_name(&subject.key.name, &subject.uid, sequence);
+        let Some(found) = context
+            .keeper
+            .get_record(&subject.key.namespace, &name)
+            .await?
+        else {
+            return Ok(());
+        };
+        let link = Link {
+            text: found.spec.record.clone(),
+        };
+        // One that does not follow is in the way: the next append says so.
+        let Ok(Some(head)) = verify(std::slice::from_ref(&link), memory.record.as_ref()) else {
+            return Ok(());
+        };
+        let value: Value = serde_json::from_str(&link.text).unwrap_or(Value::Null);
+        if let Some(attempt) = value.get("attempt").and_then(Value::as_u64) {
+            memory.rollout.attempt = memory.rollout.attempt.max(attempt);
+        }
+        memory.found.push(value);
+        memory.record = Some(head);
+    }
 }
 
 /// Goes on with an attempt that the status does not know of.

@@ -144,11 +144,9 @@ impl Drop for CacheDirectory {
 
 /// Returns the first 8 bytes in hex.
 fn short(bytes: &[u8; 32]) -> String {
-    bytes
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut first = [0; 8];
+    first.copy_from_slice(&bytes[..8]);
+    format!("{:016x}", u64::from_be_bytes(first))
 }
 
 /// Removes directories whose lock nobody holds. A directory that is being made begins with a dot and is left alone.
