@@ -28,6 +28,7 @@ use crate::{
 const AT_ONCE: usize = 4;
 const HEAD: &str = "head";
 const CHUNK: &str = "chunk";
+const HOLDER: &str = "holder";
 
 /// Whose attempt it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,10 +112,8 @@ impl Keeper {
         let Packed { head: data, chunks } = stored::pack(&act, head, set).await?;
         for (index, chunk) in chunks.into_iter().enumerate() {
             let name = chunk_name(&head.application_uid, head.attempt, index);
-            let data = BTreeMap::from([("chunk", chunk)]);
-            let secret = self.secret(&name, head, CHUNK, &data);
-            if !self.store_chunk(&act, head, &name, &secret, &data).await? {
-                return self.claimed_by(&act, head).await;
+            if let Some(holder) = self.store_chunk(&act, head, &name, chunk).await? {
+                return Ok(Claim::Other { holder });
             }
         }
         let secret = self.secret(&name, head, HEAD, &data);
@@ -162,31 +161,52 @@ impl Keeper {
         Err(classify::failure(&call, Some((&secrets, "")), &reply))
     }
 
-    /// Says whether the chunk is stored; false where the attempt is claimed meanwhile.
+    /// Stores one chunk; returns the holder of another one that is in its place.
     async fn store_chunk(
         &self,
         act: &str,
         head: &Head,
         name: &str,
-        secret: &Value,
-        data: &BTreeMap<&'static str, String>,
-    ) -> Result<bool, Error> {
-        if self.post(act, secret).await? {
-            return Ok(true);
+        chunk: String,
+    ) -> Result<Option<String>, Error> {
+        let data = BTreeMap::from([
+            (CHUNK, chunk),
+            (HOLDER, stored::pack_holder(&head.holder)),
+        ]);
+        let secret = self.secret(name, head, CHUNK, &data);
+        if self.post(act, &secret).await? {
+            return Ok(None);
         }
         let Some(found) = self.read_part(act, name).await? else {
-            return self.post(act, secret).await;
+            return self.post_again(act, &secret).await;
         };
         if found.data.get(CHUNK) == data.get(CHUNK) {
-            return Ok(true);
+            return Ok(None);
         }
-        // Left by a try of ours that stored no head: with a head it belongs to somebody's attempt.
-        let begun = self.load_head(&head.application_uid, head.attempt).await?;
-        if begun.is_some() {
-            return Ok(false);
+        // Another one's may be on its way to a head; what is left of a dead one goes at take-up.
+        let holder = stored::unpack_holder(act, &found.data)?;
+        if holder != head.holder {
+            return Ok(Some(holder));
+        }
+        // Ours, of a try that stored no head: with a head, this attempt was begun with another set.
+        if self
+            .load_head(&head.application_uid, head.attempt)
+            .await?
+            .is_some()
+        {
+            return Ok(Some(holder));
         }
         self.delete_part(name, &found.metadata.uid).await?;
-        self.post(act, secret).await
+        self.post_again(act, &secret).await
+    }
+
+    async fn post_again(&self, act: &str, secret: &Value) -> Result<Option<String>, Error> {
+        if self.post(act, secret).await? {
+            return Ok(None);
+        }
+        Err(Error::Conflict {
+            act: act.to_owned(),
+        })
     }
 
     async fn claimed_by(&self, act: &str, head: &Head) -> Result<Claim, Error> {

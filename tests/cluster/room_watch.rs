@@ -1,5 +1,11 @@
 //! Shared watches on a real API server.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails here fails the test"
+)]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use plimsoll::{

@@ -1,5 +1,11 @@
 //! Writes, deletes and our own books on a real API server.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails here fails the test"
+)]
+
 use std::time::Duration;
 
 use plimsoll::{
@@ -115,8 +121,8 @@ async fn an_apply_is_ours_and_says_what_it_did() {
     })
     .await;
     for entry in entries {
-        assert_eq!(entry.impersonated, Some(tenant.account.user()));
-        assert!(entry.uri.contains("timeout="), "{}", entry.uri);
+        assert_eq!(entry.impersonated, Some(tenant.account.user()), "{entry}");
+        assert!(entry.uri.contains("timeout="), "{entry}");
     }
 }
 

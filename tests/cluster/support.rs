@@ -394,6 +394,23 @@ pub(crate) struct AuditEntry {
     pub(crate) code: u64,
 }
 
+/// `patch configmaps shop/web as a for b: 200`, for messages of tests.
+impl std::fmt::Display for AuditEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} {} {}/{} by {} as {}: {}",
+            self.verb,
+            self.resource,
+            self.namespace,
+            self.name,
+            self.user,
+            self.impersonated.as_deref().unwrap_or("itself"),
+            self.code
+        )
+    }
+}
+
 impl AuditEntry {
     /// Says whether the request changed something: no dry-run, and not refused.
     pub(crate) fn is_write(&self) -> bool {
