@@ -5,10 +5,20 @@
 //! Pure rooms decide, IO rooms are thin, shells wire; `tests/it/tidy.rs` enforces who may import whom.
 
 pub mod api;
+pub mod apply;
+pub mod cli;
+pub mod clock;
 pub mod cluster;
+pub mod controller;
+pub mod health;
 pub mod history;
 pub mod model;
+pub mod pipeline;
 pub mod plan;
 pub mod render;
 pub mod report;
 pub mod rollout;
+pub mod server;
+pub mod settings;
+pub mod source;
+pub mod telemetry;

@@ -1,8 +1,7 @@
-//! The binary.
+//! The binary: arguments in, exit code out.
 
-fn main() -> anyhow::Result<()> {
-    for (name, yaml) in plimsoll::api::crds()? {
-        std::fs::write(format!("crds/{name}"), yaml)?;
-    }
-    Ok(())
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    plimsoll::cli::run(std::env::args_os()).into()
 }

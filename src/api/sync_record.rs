@@ -4,6 +4,7 @@
 //! Leaves: the custom resource that carries it in the cluster.
 //! Never: a second truth. `record` is what the hash covers; the other fields are copies for columns and selectors.
 
+#![expect(clippy::duplicated_attributes, reason = "each column names its type")]
 #![expect(
     unreachable_pub,
     reason = "the KubeSchema derive repeats each struct inside a function"
@@ -24,8 +25,8 @@ use serde::{Deserialize, Serialize};
     namespaced,
     derive = "PartialEq",
     doc = "The history entry of one attempt or command of an Application.",
-    selectable = "spec.application",
-    selectable = "spec.result",
+    selectable = ".spec.application",
+    selectable = ".spec.result",
     printcolumn(
         name = "Application",
         type_ = "string",

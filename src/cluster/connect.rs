@@ -226,6 +226,37 @@ impl Cluster {
         }
     }
 
+    /// Returns the namespace of the kubeconfig's context, `default` where it names none.
+    pub fn default_namespace(&self) -> &str {
+        self.inner.own.default_namespace()
+    }
+
+    /// Returns the user name by which the API server knows the person.
+    ///
+    /// # Errors
+    /// The API server cannot be asked.
+    pub async fn who_am_i(&self) -> Result<String, Error> {
+        let body = serde_json::json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let call = Call::with_body(
+            "ask who you are".to_owned(),
+            http::Method::POST,
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews".to_owned(),
+            &Identity::Person,
+            "application/json",
+            body.to_string().into_bytes(),
+        );
+        let reply = self.send(&call).await?;
+        if !reply.is_success() {
+            return Err(classify::failure(&call, None, &reply));
+        }
+        let review: serde_json::Value = reply.read(&call.act)?;
+        Ok(review
+            .pointer("/status/userInfo/username")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned())
+    }
+
     /// Returns the version of the API server, for example `v1.36.3`.
     ///
     /// # Errors

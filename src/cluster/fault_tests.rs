@@ -155,10 +155,7 @@ fn config_map() -> Object {
 }
 
 async fn get(cluster: &Cluster) -> Result<Option<Value>, Error> {
-    cluster
-        .reader(Identity::Controller)
-        .get("v1", &id())
-        .await
+    cluster.reader(Identity::Controller).get("v1", &id()).await
 }
 
 async fn apply(cluster: &Cluster) -> Result<Answer<Written>, Error> {
@@ -170,7 +167,8 @@ async fn apply(cluster: &Cluster) -> Result<Answer<Written>, Error> {
 
 #[tokio::test]
 async fn a_day_of_retry_after_is_not_slept() {
-    let (cluster, asked) = mock(|_| Reply::Raw(429, &[("retry-after", "86400")], Frames::default()));
+    let (cluster, asked) =
+        mock(|_| Reply::Raw(429, &[("retry-after", "86400")], Frames::default()));
     let error = get(&cluster).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
     assert_eq!(error.retry(), Retry::Backoff);
@@ -291,7 +289,10 @@ async fn a_page_of_a_proxy_is_no_absence() {
         assert!(get(&cluster).await.is_err(), "{code}");
     }
     let (cluster, _) = mock(|_| {
-        Reply::Answer(404, json!({"kind": "Status", "reason": "NotFound", "details": {"name": "a", "kind": "configmaps"}}))
+        Reply::Answer(
+            404,
+            json!({"kind": "Status", "reason": "NotFound", "details": {"name": "a", "kind": "configmaps"}}),
+        )
     });
     assert_eq!(get(&cluster).await.unwrap(), None);
 }
@@ -299,7 +300,9 @@ async fn a_page_of_a_proxy_is_no_absence() {
 fn page(version: &str, next: &str, names: &[&str]) -> Reply {
     let items: Vec<Value> = names
         .iter()
-        .map(|name| json!({"metadata": {"name": name, "namespace": "shop", "resourceVersion": "1"}}))
+        .map(
+            |name| json!({"metadata": {"name": name, "namespace": "shop", "resourceVersion": "1"}}),
+        )
         .collect();
     Reply::Answer(
         200,
@@ -342,7 +345,11 @@ async fn a_list_whose_state_is_forgotten_starts_again() {
     let mut odd = false;
     let (cluster, _) = mock(move |_| {
         odd = !odd;
-        if odd { page("1", "next", &["a"]) } else { expired() }
+        if odd {
+            page("1", "next", &["a"])
+        } else {
+            expired()
+        }
     });
     assert!(names(&cluster).await.is_err());
 }
@@ -439,7 +446,12 @@ async fn warnings_are_kept_but_those_about_secrets() {
 async fn a_watch_survives_what_cannot_be_read() {
     let mut lists = 0;
     let (cluster, _) = mock(move |request| {
-        if request.uri().query().unwrap_or_default().contains("watch=true") {
+        if request
+            .uri()
+            .query()
+            .unwrap_or_default()
+            .contains("watch=true")
+        {
             let lines = if lists == 1 {
                 "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{}}}\nno json\n"
             } else {

@@ -58,6 +58,13 @@ pub enum Observed {
         /// Answer to a forced dry-run, if the caller asked for one and the server took it.
         forced: Option<DryRun>,
     },
+    /// Others own fields of it, and policy leaves those to them: what is sent lacks them.
+    Yielding {
+        /// The fields and their owners.
+        conflicts: Vec<Conflict>,
+        /// Answer to a dry-run without those fields.
+        answer: DryRun,
+    },
     /// The server would not take it.
     Refused(Refusal),
     /// Refused only because it names an object of the same set that is not there yet.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{
     diff::{FieldChange, field_changes},
+    drift::without_conflicts,
     order::{OrderError, waves},
 };
 use crate::{
@@ -134,15 +135,26 @@ impl Plan {
 
 /// Plans a set. Total: what cannot be done is in `refused`.
 ///
-/// `desired` are the objects as they would be sent; `written` says which of their conflicts are drift
-/// (the caller judged them and asked again with force where all of them were).
-pub fn plan(desired: Vec<Object>, live: &Live, policy: &Policy) -> Plan {
+/// `desired` are the objects as they would be sent, `applied` those that were sent last. The caller judged
+/// which conflicts are drift, and asked again with force, or without those fields, as policy says.
+pub fn plan(
+    desired: Vec<Object>,
+    applied: Option<&[Object]>,
+    live: &Live,
+    policy: &Policy,
+) -> Plan {
+    let applied: BTreeMap<&ObjectId, &Object> = applied
+        .unwrap_or_default()
+        .iter()
+        .map(|object| (object.id(), object))
+        .collect();
     let mut refused = Vec::new();
     let mut changes: BTreeMap<ObjectId, Change> = BTreeMap::new();
     let mut unchanged = 0;
     let mut to_write = Vec::new();
     for object in desired {
-        match decide(&object, live.objects.get(object.id()), policy) {
+        let previous = applied.get(object.id()).copied();
+        match decide(&object, previous, live.objects.get(object.id()), policy) {
             Decision::Write(change) => {
                 changes.insert(object.id().clone(), change);
                 to_write.push(object);
@@ -180,10 +192,19 @@ enum Decision {
     Refuse(Refusal),
 }
 
-fn decide(object: &Object, observed: Option<&Observed>, policy: &Policy) -> Decision {
+fn decide(
+    object: &Object,
+    previous: Option<&Object>,
+    observed: Option<&Observed>,
+    policy: &Policy,
+) -> Decision {
     match observed {
         None | Some(Observed::Unchanged) => Decision::Nothing,
         Some(Observed::Refused(refusal)) => Decision::Refuse(refusal.clone()),
+        Some(Observed::Yielding { conflicts, answer }) => {
+            let object = without_conflicts(object, conflicts);
+            accepted(&object, previous, answer, false, policy)
+        }
         Some(Observed::Deferred { .. }) => Decision::Write(Change {
             action: Action::Deferred,
             object: object.clone(),
@@ -191,11 +212,11 @@ fn decide(object: &Object, observed: Option<&Observed>, policy: &Policy) -> Deci
             fields: Vec::new(),
             warnings: Vec::new(),
         }),
-        Some(Observed::Accepted(answer)) => accepted(object, answer, false, policy),
+        Some(Observed::Accepted(answer)) => accepted(object, previous, answer, false, policy),
         Some(Observed::Conflicting {
             forced: Some(answer),
             ..
-        }) => accepted(object, answer, true, policy),
+        }) => accepted(object, previous, answer, true, policy),
         Some(Observed::Conflicting {
             conflicts,
             forced: None,
@@ -206,6 +227,7 @@ fn decide(object: &Object, observed: Option<&Observed>, policy: &Policy) -> Deci
 
 fn accepted(
     object: &Object,
+    previous: Option<&Object>,
     answer: &crate::model::DryRun,
     force: bool,
     policy: &Policy,
@@ -224,7 +246,13 @@ fn accepted(
     if answer.before.as_ref() == Some(&answer.after) && !answer.created {
         return Decision::Nothing;
     }
-    let fields = field_changes(&object.group_kind(), answer.before.as_ref(), &answer.after);
+    let kind = object.group_kind();
+    let fields = match (&answer.before, previous) {
+        (Some(before), _) => field_changes(&kind, Some(before), &answer.after),
+        // What was sent last stands for what is live where nothing says otherwise: no read is spent on it.
+        (None, Some(previous)) => field_changes(&kind, Some(previous.value()), object.value()),
+        (None, None) => Vec::new(),
+    };
     let action = if answer.created {
         Action::Create
     } else if answer
@@ -323,7 +351,7 @@ mod tests {
         let live = Live {
             objects: BTreeMap::from([(object.id().clone(), observed)]),
         };
-        plan(vec![object], &live, &policy())
+        plan(vec![object], None, &live, &policy())
     }
 
     fn accepted(

@@ -38,7 +38,7 @@ pub(super) fn conditions(
     let mut list = Vec::new();
     let mut put = |kind: ConditionType, said: Option<Said>| {
         if let Some(said) = said {
-            list.push(condition(kind, said, facts.generation, previous, now));
+            list.push(condition(kind, &said, facts.generation, previous, now));
         }
     };
     let held = previous
@@ -95,6 +95,32 @@ pub(super) fn conditions(
     list
 }
 
+/// Returns the conditions of an Application that cannot be worked on at all.
+pub(super) fn blocked_conditions(
+    failure: &Failure,
+    generation: i64,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let said = |status| say(status, failure.reason, failure.message.clone());
+    vec![
+        condition(
+            ConditionType::Ready,
+            &said(ConditionStatus::False),
+            generation,
+            previous,
+            now,
+        ),
+        condition(
+            ConditionType::Stalled,
+            &said(ConditionStatus::True),
+            generation,
+            previous,
+            now,
+        ),
+    ]
+}
+
 fn ready(facts: &Facts<'_>) -> Said {
     use ConditionStatus::{False, True, Unknown};
     let refused = |failure: &Failure| say(False, failure.reason, failure.message.clone());
@@ -134,13 +160,12 @@ fn ready(facts: &Facts<'_>) -> Said {
             Reason::Applying,
             format!("applying {}", target.revision),
         ),
-        State::Watching { target, spent } => {
+        State::Watching { target, .. } => {
             let waiting = match &facts.health {
                 Health::Progressing { waiting } => format!(": {waiting}"),
                 Health::Failed(failure) => format!(": {}", failure.message),
                 Health::Unknown | Health::Ready => String::new(),
             };
-            let _spent = spent;
             say(
                 Unknown,
                 Reason::Progressing,
@@ -259,7 +284,7 @@ fn healthy(facts: &Facts<'_>) -> Option<Said> {
 
 fn condition(
     kind: ConditionType,
-    said: Said,
+    said: &Said,
     generation: i64,
     previous: &[Condition],
     now: Timestamp,

@@ -11,4 +11,4 @@ mod status;
 
 pub use metrics::{Metrics, StageLabel};
 pub use notice::{Notice, notices};
-pub use status::{Facts, FetchState, Health, status};
+pub use status::{Facts, FetchState, Health, blocked, status};

@@ -4,7 +4,7 @@
 //! Leaves: the status to store; equal to the one before where nothing changed, so that nothing is written.
 //! Never: a time or a count that moves by itself.
 
-use super::conditions::conditions;
+use super::conditions::{blocked_conditions, conditions};
 use crate::{
     api::{ApplicationStatus, HealthCounts, Reason, RecordHead},
     model::{ApplicationKey, Now, Revision},
@@ -83,6 +83,20 @@ pub fn status(facts: &Facts<'_>, previous: &ApplicationStatus, now: Now) -> Appl
     };
     facts.rollout.write_to(&mut status);
     status
+}
+
+/// Returns the status of an Application that cannot be worked on at all; what is known of its sets stays.
+pub fn blocked(
+    failure: &Failure,
+    generation: i64,
+    previous: &ApplicationStatus,
+    now: Now,
+) -> ApplicationStatus {
+    ApplicationStatus {
+        observed_generation: generation,
+        conditions: blocked_conditions(failure, generation, &previous.conditions, now.wall),
+        ..previous.clone()
+    }
 }
 
 #[cfg(test)]

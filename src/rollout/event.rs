@@ -52,6 +52,8 @@ pub enum Verdict {
     Progressing {
         /// What is waited for, for people.
         waiting: String,
+        /// Whose fault it would be if the deadline passed now.
+        class: Class,
     },
     /// One failed in a way that decides.
     Failed(Failure),
@@ -229,7 +231,8 @@ pub enum Ending {
 
 impl Ending {
     /// Every result, as `as_str` says it.
-    pub const RESULTS: [&'static str; 5] = ["Ready", "Failed", "Refused", "Superseded", "Cancelled"];
+    pub const RESULTS: [&'static str; 5] =
+        ["Ready", "Failed", "Refused", "Superseded", "Cancelled"];
 
     /// Returns the result in `UpperCamelCase`.
     pub fn as_str(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! Tests on a real control plane.
 
+mod deploy;
 mod room_lease;
 mod room_read;
 mod room_state;

@@ -50,7 +50,11 @@ async fn a_lease_that_is_released_is_taken_at_once() {
     assert!(!fence_first.holds_for(Duration::from_millis(1)));
     held_second.wait_for(|held| *held).await.unwrap();
     // Looked at every 2 s; without the release it would take 3 s from the last renewal.
-    assert!(start.elapsed() < Duration::from_millis(2_900), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(2_900),
+        "{:?}",
+        start.elapsed()
+    );
     let lease = admin.get(&path).await.unwrap();
     assert_eq!(lease["spec"]["holderIdentity"], "second");
     assert_eq!(lease["spec"]["leaseTransitions"], 1);

@@ -54,7 +54,11 @@ fn head(uid: &str, attempt: u64, holder: &str, set: &StoredSet) -> Head {
         set_attempt: attempt,
         holder: holder.to_owned(),
         began: jiff::Timestamp::UNIX_EPOCH,
-        creates: set.objects.iter().map(|object| object.id().clone()).collect(),
+        creates: set
+            .objects
+            .iter()
+            .map(|object| object.id().clone())
+            .collect(),
         forces: Vec::new(),
         deletes: Vec::new(),
         carried: vec![ObjectId::new("apps", "Deployment", "shop", "web")],
@@ -76,7 +80,10 @@ async fn a_small_set_takes_one_request_and_comes_back() {
     let (admin, namespace, keeper) = keeper("state-small").await;
     let set = set(4);
     let head = head(UID, 1, "me", &set);
-    assert_eq!(keeper.store_head(&head, Some(&set)).await.unwrap(), Claim::Ours);
+    assert_eq!(
+        keeper.store_head(&head, Some(&set)).await.unwrap(),
+        Claim::Ours
+    );
     let stored = secrets(&admin, &namespace).await;
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0]["type"], STATE_SECRET_TYPE);
@@ -94,14 +101,20 @@ async fn ten_thousand_objects_come_back() {
     let (admin, namespace, keeper) = keeper("state-large").await;
     let set = set(10_000);
     let head = head(UID, 7, "me", &set);
-    assert_eq!(keeper.store_head(&head, Some(&set)).await.unwrap(), Claim::Ours);
+    assert_eq!(
+        keeper.store_head(&head, Some(&set)).await.unwrap(),
+        Claim::Ours
+    );
     let stored = secrets(&admin, &namespace).await;
     assert!(stored.len() > 2, "{}", stored.len());
     assert_eq!(keeper.load_head(UID, 7).await.unwrap(), Some(head.clone()));
     let found = keeper.load_set(UID, 7, &set.digest).await.unwrap();
     assert_eq!(found.objects, set.objects);
 
-    let error = keeper.load_set(UID, 7, &Digest::of(b"other")).await.unwrap_err();
+    let error = keeper
+        .load_set(UID, 7, &Digest::of(b"other"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
     admin
         .delete(&format!("/api/v1/namespaces/{namespace}/secrets/{UID}-7-1"))
@@ -109,10 +122,7 @@ async fn ten_thousand_objects_come_back() {
     let error = keeper.load_set(UID, 7, &set.digest).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
     // Kept apart: the next attempt uses the set of an older one and stores none.
-    let next = Head {
-        attempt: 8,
-        ..head
-    };
+    let next = Head { attempt: 8, ..head };
     assert_eq!(keeper.store_head(&next, None).await.unwrap(), Claim::Ours);
     let error = keeper.load_set(UID, 8, &set.digest).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
@@ -132,7 +142,11 @@ async fn only_one_of_two_controllers_begins_an_attempt() {
         let claims = [first.unwrap(), second.unwrap()];
         let won = claims.iter().filter(|claim| **claim == Claim::Ours).count();
         assert_eq!(won, 1, "{claims:?}");
-        let holder = if claims[0] == Claim::Ours { "me" } else { "them" };
+        let holder = if claims[0] == Claim::Ours {
+            "me"
+        } else {
+            "them"
+        };
         assert!(claims.contains(&Claim::Other {
             holder: holder.to_owned()
         }));
@@ -191,7 +205,9 @@ async fn chunks_of_a_try_that_began_nothing_are_replaced() {
     assert!(newer.heads.is_empty());
 
     let new = set(6_001);
-    let claim = keeper.store_head(&head(UID, 1, "me", &new), Some(&new)).await;
+    let claim = keeper
+        .store_head(&head(UID, 1, "me", &new), Some(&new))
+        .await;
     assert_eq!(claim.unwrap(), Claim::Ours);
     let found = keeper.load_set(UID, 1, &new.digest).await.unwrap();
     assert_eq!(found.objects, new.objects);

@@ -10,9 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use plimsoll::{
     api::Reason,
-    cluster::{
-        ApplicationEvent, Applications, Cluster, Hint, WatchKey, WatchState, Watches,
-    },
+    cluster::{ApplicationEvent, Applications, Cluster, Hint, WatchKey, WatchState, Watches},
     model::{ApplicationKey, ObjectId, Seen},
 };
 use serde_json::{Value, json};
@@ -61,7 +59,10 @@ async fn hear(hints: &mut mpsc::Receiver<Hint>, what: &str, is_it: impl Fn(&Hint
 }
 
 async fn synced(hints: &mut mpsc::Receiver<Hint>, key: &WatchKey) {
-    hear(hints, "the watch is synced", |hint| *hint == Hint::Synced(key.clone())).await;
+    hear(hints, "the watch is synced", |hint| {
+        *hint == Hint::Synced(key.clone())
+    })
+    .await;
 }
 
 fn is_about(hint: &Hint, wanted: &ObjectId) -> bool {
@@ -86,9 +87,19 @@ async fn only_marked_objects_are_seen() {
     assert!(matches!(watches.seen(&key, &id("ours")), Seen::Absent));
 
     let collection = format!("/api/v1/namespaces/{namespace}/configmaps");
-    admin.create(&collection, &config_map(&namespace, "foreign", &json!({}))).await;
-    admin.create(&collection, &config_map(&namespace, "ours", &marks(&namespace, "shop"))).await;
-    let hint = hear(&mut hints, "the new object", |hint| matches!(hint, Hint::Object { .. })).await;
+    admin
+        .create(&collection, &config_map(&namespace, "foreign", &json!({})))
+        .await;
+    admin
+        .create(
+            &collection,
+            &config_map(&namespace, "ours", &marks(&namespace, "shop")),
+        )
+        .await;
+    let hint = hear(&mut hints, "the new object", |hint| {
+        matches!(hint, Hint::Object { .. })
+    })
+    .await;
     assert_eq!(
         hint,
         Hint::Object {
@@ -108,8 +119,13 @@ async fn only_marked_objects_are_seen() {
 
     // A person takes our marks away: it looks like a delete, and is none.
     let path = format!("{collection}/ours");
-    admin.patch(&path, "test", &json!({"metadata": {"labels": null}})).await;
-    let hint = hear(&mut hints, "the marks are gone", |hint| is_about(hint, &id("ours"))).await;
+    admin
+        .patch(&path, "test", &json!({"metadata": {"labels": null}}))
+        .await;
+    let hint = hear(&mut hints, "the marks are gone", |hint| {
+        is_about(hint, &id("ours"))
+    })
+    .await;
     assert!(matches!(hint, Hint::Object { application: Some(found), .. } if found == ours));
     assert!(matches!(watches.seen(&key, &id("ours")), Seen::Absent));
 }
@@ -180,9 +196,13 @@ async fn what_the_controller_may_not_watch_is_watched_as_the_account() {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "impersonate"},
         "subjects": [{"kind": "ServiceAccount", "name": "controller", "namespace": namespace}],
     });
-    admin.create(&format!("{rbac}/rolebindings"), &binding).await;
+    admin
+        .create(&format!("{rbac}/rolebindings"), &binding)
+        .await;
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "labels": marks(&namespace, "shop")}});
-    admin.create(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret).await;
+    admin
+        .create(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret)
+        .await;
 
     let cluster = connect_with(&admin.kubeconfig_of(&controller).await).await;
     let (watches, mut hints) = watches(&cluster);
@@ -208,11 +228,19 @@ async fn what_the_controller_may_not_watch_is_watched_as_the_account() {
     let stranger = plimsoll::model::AccountName::new("default", "default").unwrap();
     let foreign = WatchKey::of_account("v1", "Secret", Some(&namespace), &stranger);
     watches.demand(application(&namespace, "other"), only(&foreign));
-    let lost = hear(&mut hints, "it may not act as a stranger", |hint| {
-        matches!(hint, Hint::Lost { key, .. } if *key == foreign)
-    })
+    let lost = hear(
+        &mut hints,
+        "it may not act as a stranger",
+        |hint| matches!(hint, Hint::Lost { key, .. } if *key == foreign),
+    )
     .await;
-    assert!(matches!(lost, Hint::Lost { reason: Reason::NoIdentity, .. }));
+    assert!(matches!(
+        lost,
+        Hint::Lost {
+            reason: Reason::NoIdentity,
+            ..
+        }
+    ));
 }
 
 #[tokio::test]
@@ -223,7 +251,10 @@ async fn a_kind_may_come_and_go() {
     let key = WatchKey::shared("watch.example.org/v1", "Thing");
     let ours = application(&namespace, "shop");
     watches.demand(ours.clone(), only(&key));
-    hear(&mut hints, "the kind is not served", |hint| matches!(hint, Hint::Lost { .. })).await;
+    hear(&mut hints, "the kind is not served", |hint| {
+        matches!(hint, Hint::Lost { .. })
+    })
+    .await;
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -239,7 +270,10 @@ async fn a_kind_may_come_and_go() {
     synced(&mut hints, &key).await;
     let thing = json!({"apiVersion": "watch.example.org/v1", "kind": "Thing", "metadata": {"name": "a", "labels": marks(&namespace, "shop")}});
     admin
-        .create(&format!("/apis/watch.example.org/v1/namespaces/{namespace}/things"), &thing)
+        .create(
+            &format!("/apis/watch.example.org/v1/namespaces/{namespace}/things"),
+            &thing,
+        )
         .await;
     let id = ObjectId::new("watch.example.org", "Thing", &namespace, "a");
     hear(&mut hints, "the new object", |hint| is_about(hint, &id)).await;
@@ -247,7 +281,10 @@ async fn a_kind_may_come_and_go() {
     admin
         .delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.watch.example.org")
         .await;
-    hear(&mut hints, "the kind is gone", |hint| matches!(hint, Hint::Lost { .. })).await;
+    hear(&mut hints, "the kind is gone", |hint| {
+        matches!(hint, Hint::Lost { .. })
+    })
+    .await;
     assert!(matches!(watches.seen(&key, &id), Seen::Unknown));
 }
 
@@ -284,11 +321,16 @@ async fn pods_lead_to_their_application() {
         },
     });
     admin
-        .create(&format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &deployment)
+        .create(
+            &format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
+            &deployment,
+        )
         .await;
-    let hint = hear(&mut hints, "a pod", |hint| {
-        matches!(hint, Hint::Object { id, application: Some(_) } if id.kind == "Pod")
-    })
+    let hint = hear(
+        &mut hints,
+        "a pod",
+        |hint| matches!(hint, Hint::Object { id, application: Some(_) } if id.kind == "Pod"),
+    )
     .await;
     assert!(matches!(hint, Hint::Object { application: Some(found), .. } if found == ours));
     let pods = eventually(SOON, "the pod is ready", || async {
@@ -301,7 +343,10 @@ async fn pods_lead_to_their_application() {
         ready.then_some(pods)
     })
     .await;
-    assert_eq!(pods[0]["spec"]["containers"], json!([{"name": "web", "image": "web:1"}]));
+    assert_eq!(
+        pods[0]["spec"]["containers"],
+        json!([{"name": "web", "image": "web:1"}])
+    );
 }
 
 #[tokio::test]
@@ -326,13 +371,20 @@ async fn an_application_that_cannot_be_decoded_is_told_and_stops_nobody() {
     let collection = format!("/apis/plimsoll.dev/v1alpha1/namespaces/{namespace}/applications");
     let object = |name: &str| json!({"apiVersion": "plimsoll.dev/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": {"source": {"repo": "https://git.example.org/a"}}});
     admin.create(&collection, &object("bad")).await;
-    assert!(matches!(next().await, ApplicationEvent::Valid(found) if found.metadata.name.as_deref() == Some("bad")));
+    assert!(
+        matches!(next().await, ApplicationEvent::Valid(found) if found.metadata.name.as_deref() == Some("bad"))
+    );
     // Fits the schema, and means nothing to us.
     let path = format!("{collection}/bad/status");
     let status = json!({"status": {"observedGeneration": 1, "phase": "Idle", "attempt": 1, "conditions": [], "revision": "no revision"}});
     admin.patch(&path, "test", &status).await;
     match next().await {
-        ApplicationEvent::Invalid { key, error, resource_version, .. } => {
+        ApplicationEvent::Invalid {
+            key,
+            error,
+            resource_version,
+            ..
+        } => {
             assert_eq!(key, application(&namespace, "bad"));
             assert!(error.contains("no revision"), "{error}");
             assert!(!resource_version.is_empty());
@@ -340,11 +392,15 @@ async fn an_application_that_cannot_be_decoded_is_told_and_stops_nobody() {
         other => panic!("{other:?}"),
     }
     admin.create(&collection, &object("good")).await;
-    assert!(matches!(next().await, ApplicationEvent::Valid(found) if found.metadata.name.as_deref() == Some("good")));
+    assert!(
+        matches!(next().await, ApplicationEvent::Valid(found) if found.metadata.name.as_deref() == Some("good"))
+    );
     assert_eq!(applications.list().len(), 1);
     assert!(applications.get(&application(&namespace, "good")).is_some());
     assert_eq!(applications.uids().len(), 2);
     admin.delete(&format!("{collection}/good")).await;
-    assert!(matches!(next().await, ApplicationEvent::Gone { key, .. } if key == application(&namespace, "good")));
+    assert!(
+        matches!(next().await, ApplicationEvent::Gone { key, .. } if key == application(&namespace, "good"))
+    );
     running.abort();
 }

@@ -79,7 +79,10 @@ impl Tenant {
         let created = self
             .admin
             .create(
-                &format!("/apis/plimsoll.dev/v1alpha1/namespaces/{}/applications", self.namespace),
+                &format!(
+                    "/apis/plimsoll.dev/v1alpha1/namespaces/{}/applications",
+                    self.namespace
+                ),
                 &object,
             )
             .await;
@@ -102,9 +105,21 @@ fn uid_of(object: &Value) -> String {
 async fn an_apply_is_ours_and_says_what_it_did() {
     let tenant = tenant("apply").await;
     let mark = audit_mark();
-    let first = written(tenant.writer.apply(&tenant.config_map("1"), false).await.unwrap());
+    let first = written(
+        tenant
+            .writer
+            .apply(&tenant.config_map("1"), false)
+            .await
+            .unwrap(),
+    );
     assert!(first.created);
-    let second = written(tenant.writer.apply(&tenant.config_map("2"), false).await.unwrap());
+    let second = written(
+        tenant
+            .writer
+            .apply(&tenant.config_map("2"), false)
+            .await
+            .unwrap(),
+    );
     assert!(!second.created);
     assert_eq!(second.live["data"]["key"], "2");
     let managers = second.live["metadata"]["managedFields"].as_array().unwrap();
@@ -133,16 +148,30 @@ async fn force_takes_a_field_only_when_asked() {
     assert!(written(applied.unwrap()).created);
     tenant
         .admin
-        .patch(&tenant.path(), "kubectl-edit", &json!({"data": {"key": "by hand"}}))
+        .patch(
+            &tenant.path(),
+            "kubectl-edit",
+            &json!({"data": {"key": "by hand"}}),
+        )
         .await;
-    let Answer::Conflict(conflicts) =
-        tenant.writer.apply(&tenant.config_map("1"), false).await.unwrap()
+    let Answer::Conflict(conflicts) = tenant
+        .writer
+        .apply(&tenant.config_map("1"), false)
+        .await
+        .unwrap()
     else {
         panic!("no conflict");
     };
     assert_eq!(conflicts[0].manager, "kubectl-edit");
     assert_eq!(conflicts[0].path, ".data.key");
-    let live = written(tenant.writer.apply(&tenant.config_map("1"), true).await.unwrap()).live;
+    let live = written(
+        tenant
+            .writer
+            .apply(&tenant.config_map("1"), true)
+            .await
+            .unwrap(),
+    )
+    .live;
     assert_eq!(live["data"]["key"], "1");
 }
 
@@ -158,7 +187,10 @@ async fn a_delete_insists_on_the_uid() {
     );
     assert!(tenant.admin.get(&tenant.path()).await.is_some());
     let ours = tenant.doomed(&uid);
-    assert_eq!(tenant.writer.delete(&ours).await.unwrap(), Deletion::Deleted);
+    assert_eq!(
+        tenant.writer.delete(&ours).await.unwrap(),
+        Deletion::Deleted
+    );
     assert_eq!(tenant.writer.delete(&ours).await.unwrap(), Deletion::Gone);
 }
 
@@ -182,14 +214,21 @@ async fn a_delete_that_waits_says_for_what() {
     }
     tenant
         .admin
-        .patch(&tenant.path(), "test", &json!({"metadata": {"finalizers": null}}))
+        .patch(
+            &tenant.path(),
+            "test",
+            &json!({"metadata": {"finalizers": null}}),
+        )
         .await;
 }
 
 #[tokio::test]
 async fn an_account_deletes_nothing_that_it_may_not() {
     let tenant = tenant("rights").await;
-    let viewer = tenant.admin.account(&tenant.namespace, "viewer", "view").await;
+    let viewer = tenant
+        .admin
+        .account(&tenant.namespace, "viewer", "view")
+        .await;
     let applied = tenant.writer.apply(&tenant.config_map("1"), false).await;
     let doomed = tenant.doomed(&uid_of(&written(applied.unwrap()).live));
     let writer = tenant.cluster.writer(viewer, open_fence());
@@ -204,7 +243,11 @@ async fn an_account_deletes_nothing_that_it_may_not() {
 async fn a_create_takes_over_nothing() {
     let tenant = tenant("create").await;
     assert!(written(tenant.writer.create(&tenant.config_map("1")).await.unwrap()).created);
-    let error = tenant.writer.create(&tenant.config_map("2")).await.unwrap_err();
+    let error = tenant
+        .writer
+        .create(&tenant.config_map("2"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Conflict { .. }), "{error}");
     let live = tenant.admin.get(&tenant.path()).await.unwrap();
     assert_eq!(live["data"]["key"], "1");
@@ -217,7 +260,10 @@ async fn without_the_lease_nothing_is_written() {
     let fence = Lease::new(&tenant.cluster, settings).fence();
     let mark = audit_mark();
     let writer = tenant.cluster.writer(tenant.account.clone(), fence.clone());
-    let error = writer.apply(&tenant.config_map("1"), false).await.unwrap_err();
+    let error = writer
+        .apply(&tenant.config_map("1"), false)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
     let error = writer.delete(&tenant.doomed("x")).await.unwrap_err();
     assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
@@ -256,17 +302,26 @@ async fn a_status_is_written_only_over_what_it_came_from() {
 
     let mut stale = old.clone();
     stale.status.get_or_insert_default().attempt = 9;
-    assert_eq!(keeper.put_status(&stale).await.unwrap(), StatusWrite::Conflict);
+    assert_eq!(
+        keeper.put_status(&stale).await.unwrap(),
+        StatusWrite::Conflict
+    );
     stale.metadata.resource_version = None;
     assert!(keeper.put_status(&stale).await.is_err());
 
-    let path = format!("/apis/plimsoll.dev/v1alpha1/namespaces/{}/applications/shop", tenant.namespace);
+    let path = format!(
+        "/apis/plimsoll.dev/v1alpha1/namespaces/{}/applications/shop",
+        tenant.namespace
+    );
     tenant.admin.delete(&path).await;
     assert_eq!(keeper.put_status(&old).await.unwrap(), StatusWrite::Gone);
     assert_eq!(keeper.get_application(&key).await.unwrap(), None);
     // Another Application of the same name is not the one that the status speaks of.
     tenant.application("shop").await;
-    assert_eq!(keeper.put_status(&old).await.unwrap(), StatusWrite::Conflict);
+    assert_eq!(
+        keeper.put_status(&old).await.unwrap(),
+        StatusWrite::Conflict
+    );
 }
 
 #[tokio::test]
@@ -282,9 +337,14 @@ async fn the_finalizer_comes_and_goes_alone() {
         };
         application.metadata.resource_version = Some(resource_version);
         application.metadata.finalizers = wanted.then(|| vec!["plimsoll.dev/cascade".to_owned()]);
-        let path = format!("/apis/plimsoll.dev/v1alpha1/namespaces/{}/applications/shop", tenant.namespace);
+        let path = format!(
+            "/apis/plimsoll.dev/v1alpha1/namespaces/{}/applications/shop",
+            tenant.namespace
+        );
         let live = tenant.admin.get(&path).await.unwrap();
-        let finalizers = live["metadata"]["finalizers"].as_array().map_or(0, Vec::len);
+        let finalizers = live["metadata"]["finalizers"]
+            .as_array()
+            .map_or(0, Vec::len);
         assert_eq!(finalizers, usize::from(wanted));
     }
 }
@@ -354,7 +414,10 @@ async fn an_event_is_published_once() {
     };
     keeper.publish(&event).await.unwrap();
     keeper.publish(&event).await.unwrap();
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", tenant.namespace);
+    let path = format!(
+        "/apis/events.k8s.io/v1/namespaces/{}/events",
+        tenant.namespace
+    );
     let events = tenant.admin.get(&path).await.unwrap();
     let events = events["items"].as_array().unwrap();
     assert_eq!(events.len(), 1);
@@ -389,7 +452,13 @@ async fn a_command_changes_the_commands_and_nothing_else() {
     second.unwrap();
     let keeper = tenant.cluster.keeper(&tenant.namespace, open_fence());
     let found = keeper.get_application(&key).await.unwrap().unwrap();
-    let mut ids: Vec<&str> = found.spec.commands.sync.iter().map(|sync| sync.id.as_str()).collect();
+    let mut ids: Vec<&str> = found
+        .spec
+        .commands
+        .sync
+        .iter()
+        .map(|sync| sync.id.as_str())
+        .collect();
     ids.sort_unstable();
     assert_eq!(ids, ["a", "b"]);
     assert_eq!(found.spec.source, application.spec.source);

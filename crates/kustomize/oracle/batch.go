@@ -37,6 +37,9 @@ type Job struct {
 	// ParseBase64 is the same for a text that is not UTF-8.
 	ParseBase64 *string `json:"parse_base64,omitempty"`
 	Yaml        int     `json:"yaml,omitempty"`
+	// Print asks what is printed for the documents of a text if they were objects; PrintBase64 is the same for what is not UTF-8.
+	Print       *string `json:"print,omitempty"`
+	PrintBase64 *string `json:"print_base64,omitempty"`
 	// Emit asks for what is printed for a JSON value.
 	Emit json.RawMessage `json:"emit,omitempty"`
 }
@@ -114,6 +117,13 @@ func run(job *Job, answer *Answer) {
 		var text []byte
 		if text, err = base64.StdEncoding.DecodeString(*job.ParseBase64); err == nil {
 			answer.Parsed, err = parse(text, job.Yaml)
+		}
+	case job.Print != nil:
+		answer.Output, err = reprint([]byte(*job.Print))
+	case job.PrintBase64 != nil:
+		var text []byte
+		if text, err = base64.StdEncoding.DecodeString(*job.PrintBase64); err == nil {
+			answer.Output, err = reprint(text)
 		}
 	case job.Emit != nil:
 		answer.Output, err = emit(job.Emit)

@@ -5,17 +5,82 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 
 	yaml2 "go.yaml.in/yaml/v2"
 	yaml3 "go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/kyaml/kio"
 	k8s "sigs.k8s.io/yaml"
 )
 
+// emit prints a value as an object with it would be printed: by way of Go's own JSON.
 func emit(value []byte) (string, error) {
-	text, err := k8s.JSONToYAML(value)
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.UseNumber()
+	var plain any
+	if err := decoder.Decode(&plain); err != nil {
+		return "", err
+	}
+	again, err := json.Marshal(numbers(plain))
+	if err != nil {
+		return "", err
+	}
+	text, err := k8s.JSONToYAML(again)
 	return string(text), err
+}
+
+// numbers makes integers of 64 bits and floats of what the decoder left as text.
+func numbers(value any) any {
+	switch value := value.(type) {
+	case json.Number:
+		if number, err := strconv.ParseInt(value.String(), 10, 64); err == nil {
+			return number
+		}
+		if number, err := strconv.ParseUint(value.String(), 10, 64); err == nil {
+			return number
+		}
+		number, _ := value.Float64()
+		return number
+	case []any:
+		for index := range value {
+			value[index] = numbers(value[index])
+		}
+	case map[string]any:
+		for key := range value {
+			value[key] = numbers(value[key])
+		}
+	}
+	return value
+}
+
+// reprint takes documents the way of objects, without the checks that they are some: read, aliases resolved, JSON, printed.
+func reprint(text []byte) (string, error) {
+	nodes, err := kio.FromBytes(text)
+	if err != nil {
+		return "", fmt.Errorf("read: %w", err)
+	}
+	var output bytes.Buffer
+	for index, node := range nodes {
+		if node.IsNilOrEmpty() {
+			continue
+		}
+		object, err := node.MarshalJSON()
+		if err != nil {
+			return "", fmt.Errorf("convert: %w", err)
+		}
+		printed, err := k8s.JSONToYAML(object)
+		if err != nil {
+			return "", fmt.Errorf("print: %w", err)
+		}
+		if index > 0 {
+			output.WriteString("---\n")
+		}
+		output.Write(printed)
+	}
+	return output.String(), nil
 }
 
 func parse(text []byte, version int) (any, error) {

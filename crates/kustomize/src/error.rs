@@ -96,7 +96,10 @@ impl Error {
         if errors.len() == 1 {
             return errors.remove(0);
         }
-        let mut error = Self::new(ErrorKind::Several, format!("build: {} errors", errors.len()));
+        let mut error = Self::new(
+            ErrorKind::Several,
+            format!("build: {} errors", errors.len()),
+        );
         error.0.several = errors;
         error
     }
@@ -105,7 +108,11 @@ impl Error {
     #[must_use]
     pub fn at(mut self, file: &str, line: u32, column: u32) -> Self {
         if self.0.location.is_none() {
-            self.0.location = Some(Location { file: file.to_owned(), line, column });
+            self.0.location = Some(Location {
+                file: file.to_owned(),
+                line,
+                column,
+            });
         }
         self
     }
@@ -130,7 +137,10 @@ impl Error {
 
     /// Adds the cause.
     #[must_use]
-    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.0.source = Some(source.into());
         self
     }
@@ -228,7 +238,9 @@ mod tests {
 
     #[test]
     fn the_place_nearest_to_the_cause_wins() {
-        let error = Error::new(ErrorKind::Patch, "apply a patch").at("/a.yaml", 3, 2).at("/b.yaml", 1, 1);
+        let error = Error::new(ErrorKind::Patch, "apply a patch")
+            .at("/a.yaml", 3, 2)
+            .at("/b.yaml", 1, 1);
         assert_eq!(error.to_string(), "apply a patch at /a.yaml:3:2");
     }
 
@@ -236,6 +248,9 @@ mod tests {
     fn several_errors_are_listed() {
         let one = || Error::new(ErrorKind::Patch, "apply a patch");
         assert_eq!(Error::several(vec![one()]).to_string(), "apply a patch");
-        assert_eq!(Error::several(vec![one(), one()]).to_string(), "build: 2 errors\n- apply a patch\n- apply a patch");
+        assert_eq!(
+            Error::several(vec![one(), one()]).to_string(),
+            "build: 2 errors\n- apply a patch\n- apply a patch"
+        );
     }
 }

@@ -153,7 +153,8 @@ impl MemoryFiles {
                 }
                 Some(Entry::File(_) | Entry::Link(_)) | None => {
                     let names = BTreeSet::from([name.to_owned()]);
-                    self.entries.insert(parent.to_owned(), Entry::Directory(names));
+                    self.entries
+                        .insert(parent.to_owned(), Entry::Directory(names));
                 }
             }
             child = parent;
@@ -162,7 +163,9 @@ impl MemoryFiles {
     }
 
     fn real(&self, path: &str) -> Result<Option<String>, FilesError> {
-        let escapes = || FilesError::Escapes { path: path.to_owned() };
+        let escapes = || FilesError::Escapes {
+            path: path.to_owned(),
+        };
         let mut wanted = join("/", path).ok_or_else(escapes)?;
         for _ in 0..LINKS {
             match self.first_link(&wanted) {
@@ -174,12 +177,17 @@ impl MemoryFiles {
                 }
             }
         }
-        Err(FilesError::Loop { path: path.to_owned() })
+        Err(FilesError::Loop {
+            path: path.to_owned(),
+        })
     }
 
     /// The first prefix of `path` that is a link: the prefix, where it leads, and what remains after it.
     fn first_link<'a>(&'a self, path: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
-        let ends = path.match_indices('/').map(|(at, _)| at).filter(|&at| at > 0);
+        let ends = path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .filter(|&at| at > 0);
         for end in ends.chain(std::iter::once(path.len())) {
             if let Some(Entry::Link(target)) = self.entries.get(&path[..end]) {
                 return Some((&path[..end], target, path[end..].trim_start_matches('/')));
@@ -191,7 +199,9 @@ impl MemoryFiles {
 
 impl Files for MemoryFiles {
     fn resolve(&self, path: &str) -> Result<Option<(String, EntryKind)>, FilesError> {
-        let Some(real) = self.real(path)? else { return Ok(None) };
+        let Some(real) = self.real(path)? else {
+            return Ok(None);
+        };
         let kind = match self.entries.get(&real) {
             Some(Entry::Directory(_)) => EntryKind::Directory,
             Some(Entry::File(_) | Entry::Link(_)) | None => EntryKind::File,
@@ -202,14 +212,18 @@ impl Files for MemoryFiles {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, FilesError> {
         match self.real(path)?.and_then(|real| self.entries.get(&real)) {
             Some(Entry::File(content)) => Ok(Arc::clone(content)),
-            Some(Entry::Directory(_) | Entry::Link(_)) | None => Err(FilesError::Missing { path: path.to_owned() }),
+            Some(Entry::Directory(_) | Entry::Link(_)) | None => Err(FilesError::Missing {
+                path: path.to_owned(),
+            }),
         }
     }
 
     fn list(&self, path: &str) -> Result<Vec<String>, FilesError> {
         match self.real(path)?.and_then(|real| self.entries.get(&real)) {
             Some(Entry::Directory(names)) => Ok(names.iter().cloned().collect()),
-            Some(Entry::File(_) | Entry::Link(_)) | None => Err(FilesError::Missing { path: path.to_owned() }),
+            Some(Entry::File(_) | Entry::Link(_)) | None => Err(FilesError::Missing {
+                path: path.to_owned(),
+            }),
         }
     }
 }
@@ -240,9 +254,18 @@ mod tests {
         files.insert_link("/a/link", "b");
         files.insert_link("/out", "../../etc/passwd");
         files.insert_link("/loop", "loop");
-        assert_eq!(files.resolve("/a/link/file").unwrap(), Some(("/a/b/file".to_owned(), EntryKind::File)));
-        assert!(matches!(files.resolve("/out"), Err(FilesError::Escapes { .. })));
-        assert!(matches!(files.resolve("/loop"), Err(FilesError::Loop { .. })));
+        assert_eq!(
+            files.resolve("/a/link/file").unwrap(),
+            Some(("/a/b/file".to_owned(), EntryKind::File))
+        );
+        assert!(matches!(
+            files.resolve("/out"),
+            Err(FilesError::Escapes { .. })
+        ));
+        assert!(matches!(
+            files.resolve("/loop"),
+            Err(FilesError::Loop { .. })
+        ));
         assert_eq!(files.resolve("/none").unwrap(), None);
     }
 
@@ -254,7 +277,11 @@ mod tests {
             ("/a", "../../b", None),
             ("/a", "/b/./c/", Some("/b/c")),
         ] {
-            assert_eq!(join(directory, path).as_deref(), expected, "{directory} {path}");
+            assert_eq!(
+                join(directory, path).as_deref(),
+                expected,
+                "{directory} {path}"
+            );
         }
     }
 }

@@ -3,50 +3,58 @@
 //! Enters: a tree of files ([`Files`]), the path of a directory in it, [`Options`].
 //! Leaves: [`Built`]: objects in order, warnings, the paths read, remote pins.
 //! Never: disk, network, clock, environment, global state.
+//!
+//! ```
+//! use kustomize::{MemoryFiles, Options, build};
+//!
+//! let files = MemoryFiles::new()
+//!     .with("/app/kustomization.yaml", "namePrefix: dev-\nresources: [service.yaml]\n")
+//!     .with("/app/service.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n");
+//! let built = build(&files, "/app", &Options::default())?;
+//! assert_eq!(built.to_yaml(), "apiVersion: v1\nkind: Service\nmetadata:\n  name: dev-web\n");
+//! # Ok::<(), kustomize::Error>(())
+//! ```
 
+mod accumulate;
 mod built;
+mod builtin;
+mod config;
 mod error;
 mod files;
+mod generate;
+mod hint;
+mod identity;
+mod kustomization;
+mod load;
+mod merge;
+mod object;
+mod objects;
 mod options;
+mod order;
+mod plain;
+mod read;
+mod reference;
+mod remote;
+mod scalar;
+mod select;
+mod trail;
+mod transform;
+pub mod yaml;
 
 pub use built::{Built, Origin, Resource, Warning};
 pub use error::{Error, ErrorKind, Location};
 pub use files::{EntryKind, Files, FilesError, MemoryFiles};
 pub use options::{
-    ChartRequest, Charts, Limits, LoadRestrictions, Options, Remote, RemotePin, RemoteReference, RemoteTree, Reorder,
+    ChartRequest, Charts, Limits, LoadRestrictions, Options, Remote, RemotePin, RemoteReference,
+    RemoteTree, Reorder,
 };
-
-impl Built {
-    /// Returns the objects as upstream prints them: one document each, joined by `---`; empty for no objects.
-    #[must_use]
-    pub fn to_yaml(&self) -> String {
-        String::new()
-    }
-}
+pub use plain::{find_kustomization, load_plain};
 
 /// Builds the kustomization in the directory `path` of the tree.
 ///
 /// # Errors
-/// When the kustomization, or anything that it refers to, cannot be used.
+/// When the kustomization, or anything that it refers to, cannot be used. Where several things are wrong with one file,
+/// the error holds all of them ([`Error::all`]).
 pub fn build(files: &dyn Files, path: &str, options: &Options) -> Result<Built, Error> {
-    let _ = (files, options);
-    Err(Error::new(ErrorKind::Kustomization, format!("build {path}: not implemented yet")))
-}
-
-/// Loads a directory of plain manifests (`*.yaml`, `*.yml`, `*.json`, not recursive), in name order.
-///
-/// # Errors
-/// When a file cannot be read or holds something that is not an object.
-pub fn load_plain(files: &dyn Files, path: &str, limits: &Limits) -> Result<Built, Error> {
-    let _ = (files, limits);
-    Err(Error::new(ErrorKind::Kustomization, format!("load {path}: not implemented yet")))
-}
-
-/// Returns the path of the kustomization file in the directory `path`, or `None` where there is none.
-///
-/// # Errors
-/// When there are several, or the tree cannot be read.
-pub fn find_kustomization(files: &dyn Files, path: &str) -> Result<Option<String>, Error> {
-    let _ = files;
-    Err(Error::new(ErrorKind::Kustomization, format!("find a kustomization in {path}: not implemented yet")))
+    accumulate::build(files, path, options)
 }

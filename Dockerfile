@@ -1,0 +1,16 @@
+# The compiler stays in the first stage; the image holds the binary, glibc and the root certificates.
+FROM rust:1.95.0-bookworm AS build
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends cmake perl pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /source
+COPY . .
+RUN cargo build --release --locked --bin plimsoll
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /source/target/release/plimsoll /usr/local/bin/plimsoll
+# libgit2's own OpenSSL looks nowhere by itself.
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/plimsoll"]
+CMD ["--help"]

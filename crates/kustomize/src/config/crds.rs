@@ -1,0 +1,113 @@
+//! `crds:`: OpenAPI definitions whose extensions say which fields hold labels, annotations, names and references.
+
+use serde_json::{Map, Value};
+
+use super::field::FieldSpec;
+use super::settings::{Configuration, NameReference, add_reference, merge_one};
+use crate::error::Error;
+use crate::identity::Gvk;
+
+/// Nesting of definitions that is followed.
+const DEPTH: usize = 32;
+
+/// Reads a document of definitions by type name.
+///
+/// # Errors
+/// When two definitions disagree about a field.
+pub(crate) fn from_crds(document: &Value) -> Result<Configuration, Error> {
+    let mut configuration = Configuration::default();
+    let empty = Map::new();
+    let types = document.as_object().unwrap_or(&empty);
+    for name in types.keys() {
+        let Some(properties) = properties(types, name) else {
+            continue;
+        };
+        if ["kind", "apiVersion", "metadata"]
+            .iter()
+            .all(|field| properties.contains_key(*field))
+        {
+            let kind = name.rsplit('.').next().unwrap_or(name);
+            follow(&mut configuration, types, name, kind, &mut Vec::new())?;
+        }
+    }
+    Ok(configuration)
+}
+
+fn properties<'a>(types: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
+    let definition = types.get(name)?;
+    let schema = definition
+        .get("Schema")
+        .or_else(|| definition.get("schema"))?;
+    schema.get("properties")?.as_object()
+}
+
+fn follow(
+    configuration: &mut Configuration,
+    types: &Map<String, Value>,
+    name: &str,
+    kind: &str,
+    path: &mut Vec<String>,
+) -> Result<(), Error> {
+    let Some(properties) = properties(types, name).filter(|_| path.len() < DEPTH) else {
+        return Ok(());
+    };
+    for (field, property) in properties {
+        let extension = |key: &str| property.get(key).and_then(Value::as_str);
+        path.push(field.clone());
+        let spec = |path: &[String]| FieldSpec::new(kind, &path.join("/"), false);
+        if extension("x-kubernetes-annotation").is_some() {
+            merge_one(&mut configuration.common_annotations, spec(path))?;
+        }
+        if extension("x-kubernetes-label-selector").is_some() {
+            merge_one(&mut configuration.common_labels, spec(path))?;
+        }
+        if extension("x-kubernetes-identity").is_some() {
+            merge_one(&mut configuration.name_prefix, spec(path))?;
+        }
+        if let (Some(version), Some(target)) = (
+            extension("x-kubernetes-object-ref-api-version"),
+            extension("x-kubernetes-object-ref-kind"),
+        ) {
+            let key = extension("x-kubernetes-object-ref-name-key").unwrap_or("name");
+            let mut referrer = spec(path);
+            referrer.path = format!("{}/{key}", referrer.path);
+            let target = Gvk::new("", version, target);
+            add_reference(
+                &mut configuration.name_references,
+                NameReference {
+                    target,
+                    referrers: vec![referrer],
+                },
+            )?;
+        }
+        if let Some(reference) = extension("$ref") {
+            follow(configuration, types, reference, kind, path)?;
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn references_are_found_through_definitions() {
+        let string = json!({"type": "string"});
+        let configuration = from_crds(&json!({
+            "a/v1.Bee": {"Schema": {"properties": {
+                "apiVersion": string, "kind": string, "metadata": string, "spec": {"$ref": "a/v1.BeeSpec"}}}},
+            "a/v1.BeeSpec": {"Schema": {"properties": {"secretRef": {
+                "x-kubernetes-object-ref-api-version": "v1", "x-kubernetes-object-ref-kind": "Secret"}}}}
+        }))
+        .unwrap();
+        let reference = &configuration.name_references[0];
+        assert_eq!(reference.target, Gvk::new("", "v1", "Secret"));
+        assert_eq!(
+            reference.referrers,
+            [FieldSpec::new("Bee", "spec/secretRef/name", false)]
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! The hash of the content of a ConfigMap or Secret, as it stands in the name.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::json::go_json;
+use crate::object::Object;
+use crate::scalar;
+
+/// Ten characters that change when the content does.
+pub(crate) fn hash(object: &Object) -> String {
+    let value = &object.value;
+    let field = |name: &str| match value.get(name) {
+        None => Value::String(String::new()),
+        Some(Value::Null) => Value::String("null".to_owned()),
+        Some(found) if scalar::is_scalar(found) => Value::String(scalar::text(found)),
+        Some(found) => found.clone(),
+    };
+    let mut content = Map::new();
+    match object.id.gvk.kind.as_str() {
+        "Secret" => {
+            content.insert("type".to_owned(), field("type"));
+            insert_mapping(&mut content, "stringData", value);
+        }
+        "ConfigMap" => insert_mapping(&mut content, "binaryData", value),
+        _ => return short(&go_json(value, false)),
+    }
+    content.insert("kind".to_owned(), Value::String(object.id.gvk.kind.clone()));
+    // Upstream looks for a field of the name `metadata/name`, and there is none.
+    content.insert("name".to_owned(), Value::String(String::new()));
+    content.insert("data".to_owned(), field("data"));
+    short(&go_json(&Value::Object(content), false))
+}
+
+fn insert_mapping(content: &mut Map<String, Value>, name: &str, value: &Value) {
+    if let Some(found) = value.get(name).filter(|found| found.is_object()) {
+        content.insert(name.to_owned(), found.clone());
+    }
+}
+
+/// The first ten hexadecimal digits, without those that could make words.
+fn short(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let digits = digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .take(10);
+    digits
+        .map(|digit| match digit {
+            0 => 'g',
+            1 => 'h',
+            3 => 'k',
+            10 => 'm',
+            14 => 't',
+            other => char::from_digit(u32::from(other), 16).unwrap_or('g'),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::built::Origin;
+    use crate::merge::Schema;
+    use serde_json::json;
+
+    #[test]
+    fn known_hashes() {
+        for (value, expected) in [
+            (
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}, "data": {}}),
+                "6ct58987ht",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}, "data": {"one": ""}}),
+                "9g67k2htb6",
+            ),
+        ] {
+            let object = Object::new(value.clone(), Origin::default(), &Schema::built_in());
+            assert_eq!(hash(&object), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Which lists merge by which keys, and which kinds have no namespace.
+//! Enters: the compact table of Kubernetes v1.21, or an OpenAPI document of the user.
+//! Leaves: shapes to walk along with a value.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
+
+/// The facts; see the file.
+const KUBERNETES: &str = include_str!("kubernetes.txt");
+/// Kinds that became known to have no namespace after the document above was fixed.
+const LATER: [(&str, &str); 3] = [
+    (
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy",
+    ),
+    (
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicyBinding",
+    ),
+    ("v1", "NodeProxyOptions"),
+];
+
+static BUILT_IN: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::from_table(KUBERNETES)));
+
+/// A type: its fields, and what every other field is.
+#[derive(Debug, Default)]
+struct Shape {
+    fields: HashMap<String, Link>,
+    others: Option<Link>,
+}
+
+/// What a field leads to.
+#[derive(Debug, Clone, Default)]
+struct Link {
+    list: bool,
+    keys: Option<Arc<[String]>>,
+    shape: Option<usize>,
+}
+
+/// The schema of a place in an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    link: Link,
+}
+
+impl Place {
+    /// The keys of a list that is merged; empty for a list of scalars.
+    pub(crate) fn merge_keys(&self) -> Option<&[String]> {
+        self.link.keys.as_deref()
+    }
+}
+
+/// Every type that matters.
+#[derive(Debug, Default)]
+pub(crate) struct Schema {
+    shapes: Vec<Shape>,
+    kinds: HashMap<String, HashMap<String, Option<usize>>>,
+    cluster_scoped: HashMap<String, HashMap<String, bool>>,
+}
+
+impl Schema {
+    /// Kubernetes v1.21, as upstream has it built in.
+    pub(crate) fn built_in() -> Arc<Self> {
+        Arc::clone(&BUILT_IN)
+    }
+
+    pub(crate) fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
+        let find = |schema: &Self| {
+            schema
+                .cluster_scoped
+                .get(api_version)
+                .and_then(|kinds| kinds.get(kind))
+                .copied()
+        };
+        find(&BUILT_IN).or_else(|| find(self)).unwrap_or(false)
+    }
+
+    /// The place at the root of an object of a kind.
+    pub(crate) fn root(&self, api_version: &str, kind: &str) -> Option<Place> {
+        let shape = self.kinds.get(api_version)?.get(kind)?;
+        Some(Place {
+            link: Link {
+                list: false,
+                keys: None,
+                shape: *shape,
+            },
+        })
+    }
+
+    pub(crate) fn field(&self, place: &Place, field: &str) -> Option<Place> {
+        let shape = self.shapes.get(place.link.shape?)?;
+        let link = shape.fields.get(field).or(shape.others.as_ref())?;
+        Some(Place { link: link.clone() })
+    }
+
+    pub(crate) fn element(&self, place: &Place) -> Option<Place> {
+        place.link.list.then(|| Place {
+            link: Link {
+                list: false,
+                keys: None,
+                shape: place.link.shape,
+            },
+        })
+    }
+
+    fn from_table(table: &str) -> Self {
+        let lines: Vec<&str> = table
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .collect();
+        let names: HashMap<&str, usize> = lines
+            .iter()
+            .filter(|line| !line.starts_with('@'))
+            .enumerate()
+            .filter_map(|(index, line)| Some((line.split(' ').next()?, index)))
+            .collect();
+        let mut schema = Self::default();
+        for line in lines {
+            let mut words = line.split(' ');
+            let first = words.next().unwrap_or_default();
+            if let Some(api_version) = first.strip_prefix('@') {
+                for word in words {
+                    let kind = word.trim_start_matches('!');
+                    schema.add_kind(
+                        api_version,
+                        kind,
+                        names.get(kind).or(names.get("MetadataOnly")).copied(),
+                    );
+                    schema.add_scope(api_version, kind, word.starts_with('!'));
+                }
+            } else {
+                let fields = words.map(|word| table_field(word, &names)).collect();
+                schema.shapes.push(Shape {
+                    fields,
+                    others: None,
+                });
+            }
+        }
+        for (api_version, kind) in LATER {
+            schema.add_scope(api_version, kind, true);
+        }
+        schema
+    }
+
+    fn add_kind(&mut self, api_version: &str, kind: &str, shape: Option<usize>) {
+        self.kinds
+            .entry(api_version.to_owned())
+            .or_default()
+            .insert(kind.to_owned(), shape);
+    }
+
+    fn add_scope(&mut self, api_version: &str, kind: &str, cluster_scoped: bool) {
+        self.cluster_scoped
+            .entry(api_version.to_owned())
+            .or_default()
+            .insert(kind.to_owned(), cluster_scoped);
+    }
+
+    /// Reads an OpenAPI (swagger) document; it stands in place of the built-in one.
+    pub(crate) fn from_open_api(document: &Value) -> Self {
+        let mut schema = Self::default();
+        let empty = serde_json::Map::new();
+        let definitions = document
+            .get("definitions")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
+        let names: HashMap<&str, usize> = definitions.keys().map(String::as_str).zip(0..).collect();
+        schema.shapes.resize_with(definitions.len(), Shape::default);
+        for (index, definition) in definitions.values().enumerate() {
+            schema.shapes[index] = schema.open_api_shape(definition, &names, 0);
+            let kinds = definition
+                .get("x-kubernetes-group-version-kind")
+                .and_then(Value::as_array);
+            for (api_version, kind) in kinds.into_iter().flatten().filter_map(type_of) {
+                schema.add_kind(&api_version, &kind, Some(index));
+            }
+        }
+        let paths = document
+            .get("paths")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
+        for (path, item) in paths {
+            let get = item
+                .get("get")
+                .and_then(|get| get.get("x-kubernetes-group-version-kind"));
+            if let Some((api_version, kind)) = get.and_then(type_of) {
+                let namespaced = path.contains("namespaces/{namespace}");
+                let known = schema
+                    .cluster_scoped
+                    .get(&api_version)
+                    .is_some_and(|kinds| kinds.contains_key(&kind));
+                if namespaced || !known {
+                    schema.add_scope(&api_version, &kind, !namespaced);
+                }
+            }
+        }
+        schema
+    }
+
+    /// Adds everything that `other` knows and `self` does not.
+    pub(crate) fn with(mut self, other: &Self) -> Self {
+        let offset = self.shapes.len();
+        let moved = |link: &Link| Link {
+            shape: link.shape.map(|shape| shape + offset),
+            ..link.clone()
+        };
+        self.shapes.extend(other.shapes.iter().map(|shape| {
+            Shape {
+                fields: shape
+                    .fields
+                    .iter()
+                    .map(|(field, link)| (field.clone(), moved(link)))
+                    .collect(),
+                others: shape.others.as_ref().map(moved),
+            }
+        }));
+        for (api_version, kinds) in &other.kinds {
+            let own = self.kinds.entry(api_version.clone()).or_default();
+            for (kind, shape) in kinds {
+                own.entry(kind.clone())
+                    .or_insert(shape.map(|shape| shape + offset));
+            }
+        }
+        self
+    }
+
+    fn open_api_shape(
+        &mut self,
+        definition: &Value,
+        names: &HashMap<&str, usize>,
+        depth: usize,
+    ) -> Shape {
+        let mut shape = Shape::default();
+        if let Some(properties) = definition.get("properties").and_then(Value::as_object) {
+            for (field, property) in properties {
+                let link = self.open_api_link(property, names, depth);
+                shape.fields.insert(field.clone(), link);
+            }
+        }
+        if let Some(others) = definition
+            .get("additionalProperties")
+            .filter(|others| others.is_object())
+        {
+            shape.others = Some(self.open_api_link(others, names, depth));
+        }
+        shape
+    }
+
+    fn open_api_link(
+        &mut self,
+        property: &Value,
+        names: &HashMap<&str, usize>,
+        depth: usize,
+    ) -> Link {
+        let reference = |schema: &Value| -> Option<usize> {
+            let text = schema.get("$ref")?.as_str()?;
+            names.get(text.rsplit('/').next()?).copied()
+        };
+        if property.get("type").and_then(Value::as_str) == Some("array") {
+            let keys = merge_keys(property);
+            let items = property.get("items").unwrap_or(&Value::Null);
+            let shape = reference(items).or_else(|| self.anonymous(items, names, depth));
+            return Link {
+                list: true,
+                keys,
+                shape,
+            };
+        }
+        let shape = reference(property).or_else(|| self.anonymous(property, names, depth));
+        Link {
+            list: false,
+            keys: None,
+            shape,
+        }
+    }
+
+    fn anonymous(
+        &mut self,
+        definition: &Value,
+        names: &HashMap<&str, usize>,
+        depth: usize,
+    ) -> Option<usize> {
+        /// Nesting of anonymous objects that is followed; generated documents stay far below.
+        const DEPTH: usize = 64;
+        let object = definition.get("properties").is_some()
+            || definition
+                .get("additionalProperties")
+                .is_some_and(Value::is_object);
+        if !object || depth > DEPTH {
+            return None;
+        }
+        let shape = self.open_api_shape(definition, names, depth + 1);
+        self.shapes.push(shape);
+        Some(self.shapes.len() - 1)
+    }
+}
+
+fn table_field(word: &str, names: &HashMap<&str, usize>) -> (String, Link) {
+    let (field, target) = word
+        .split_once('=')
+        .map_or((word, None), |(field, target)| (field, Some(target)));
+    let shape = target.and_then(|target| names.get(target).copied());
+    match field.split_once('[') {
+        None => (
+            field.to_owned(),
+            Link {
+                list: false,
+                keys: None,
+                shape,
+            },
+        ),
+        Some((name, keys)) => {
+            let keys = keys.trim_end_matches(']');
+            let keys = (keys != "*").then(|| {
+                keys.split(',')
+                    .filter(|key| !key.is_empty())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+                    .into()
+            });
+            (
+                name.to_owned(),
+                Link {
+                    list: true,
+                    keys,
+                    shape,
+                },
+            )
+        }
+    }
+}
+
+fn merge_keys(property: &Value) -> Option<Arc<[String]>> {
+    let strategy = property.get("x-kubernetes-patch-strategy")?.as_str()?;
+    if !strategy.split(',').any(|part| part == "merge") {
+        return None;
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let listed = property
+        .get("x-kubernetes-list-map-keys")
+        .and_then(Value::as_array);
+    let keys: Vec<String> = match listed {
+        Some(keys) => keys.iter().filter_map(text).collect(),
+        None => property
+            .get("x-kubernetes-patch-merge-key")
+            .and_then(text)
+            .into_iter()
+            .collect(),
+    };
+    Some(keys.into())
+}
+
+fn type_of(extension: &Value) -> Option<(String, String)> {
+    let text = |field: &str| {
+        extension
+            .get(field)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let (version, kind) = (text("version")?, text("kind")?);
+    let group = text("group").unwrap_or_default();
+    Some((
+        if group.is_empty() {
+            version
+        } else {
+            format!("{group}/{version}")
+        },
+        kind,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn keys(path: &[&str]) -> Option<Vec<String>> {
+        let schema = Schema::built_in();
+        let mut place = schema.root("apps/v1", "Deployment")?;
+        for part in path {
+            place = if *part == "[]" {
+                schema.element(&place)?
+            } else {
+                schema.field(&place, part)?
+            };
+        }
+        place.merge_keys().map(<[String]>::to_vec)
+    }
+
+    #[test]
+    fn the_table_leads_to_the_lists_that_merge() {
+        let pod = ["spec", "template", "spec"];
+        let at = |rest: &[&str]| keys(&[&pod[..], rest].concat());
+        assert_eq!(at(&["containers"]), Some(vec!["name".to_owned()]));
+        assert_eq!(
+            at(&["containers", "[]", "ports"]),
+            Some(vec!["containerPort".to_owned(), "protocol".to_owned()])
+        );
+        assert_eq!(at(&["tolerations"]), None);
+        assert_eq!(keys(&["metadata", "finalizers"]), Some(vec![]));
+    }
+
+    #[test]
+    fn kinds_without_namespace_are_known() {
+        let schema = Schema::built_in();
+        for (api_version, kind, expected) in [
+            ("v1", "Namespace", true),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole", true),
+            ("apps/v1", "Deployment", false),
+            ("example.com/v1", "Anything", false),
+        ] {
+            assert_eq!(
+                schema.is_cluster_scoped(api_version, kind),
+                expected,
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_open_api_document_brings_its_own_keys() {
+        let schema = Schema::from_open_api(&json!({"definitions": {"a.Thing": {
+            "properties": {"items": {"type": "array", "items": {"type": "object"},
+                "x-kubernetes-patch-merge-key": "id", "x-kubernetes-patch-strategy": "merge"}},
+            "x-kubernetes-group-version-kind": [{"group": "a", "version": "v1", "kind": "Thing"}]}}}));
+        let root = schema.root("a/v1", "Thing").unwrap();
+        let place = schema.field(&root, "items").unwrap();
+        assert_eq!(place.merge_keys().unwrap(), ["id"]);
+    }
+}

@@ -1,0 +1,520 @@
+//! Strategic merge as kyaml does it: maps by field, lists by the keys of the schema, `$patch` directives, null deletes.
+//! Enters: a value, a patch, the schema.
+//! Leaves: the merged value, or `None` where the patch deletes it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::element;
+use super::schema::{Place, Schema};
+use crate::error::{Error, ErrorKind};
+use crate::scalar;
+
+const DIRECTIVE: &str = "$patch";
+
+/// Merges a patch into an object. `None` means that the patch deletes it.
+///
+/// # Errors
+/// When patch and object have different kinds of value at one place, or a directive is unknown.
+pub(crate) fn merge(
+    object: Value,
+    patch: &Value,
+    schema: &Schema,
+    blanks: Option<&BTreeSet<Vec<String>>>,
+) -> Result<Option<Value>, Error> {
+    Merge { schema, blanks, path: Vec::new() }
+    .walk(Some(object), Source::Patch(patch.clone()), None)
+}
+
+/// What is merged in.
+enum Source {
+    Absent,
+    Patch(Value),
+    /// The same value as the one merged into: upstream walks what a patch adds as a merge with itself.
+    Same,
+}
+
+enum Directive {
+    Merge,
+    Replace,
+    Delete,
+}
+
+struct Merge<'a> {
+    schema: &'a Schema,
+    /// The names on the way to nulls for which the file has nothing.
+    blanks: Option<&'a BTreeSet<Vec<String>>>,
+    /// The names on the way here.
+    path: Vec<String>,
+}
+
+impl Merge<'_> {
+    fn walk(
+        &mut self,
+        old: Option<Value>,
+        patch: Source,
+        place: Option<Place>,
+    ) -> Result<Option<Value>, Error> {
+        let place = place.or_else(|| self.place_of(old.as_ref(), &patch));
+        let kind = |value: &Value| match value {
+            Value::Object(_) => 1,
+            Value::Array(_) => 2,
+            _ => 3,
+        };
+        let old_kind = old.as_ref().filter(|value| !value.is_null()).map(kind);
+        let patch_kind = match &patch {
+            Source::Patch(value) if !value.is_null() => Some(kind(value)),
+            Source::Patch(_) | Source::Absent => None,
+            Source::Same => old_kind,
+        };
+        if let (Some(old), Some(new)) = (old_kind, patch_kind)
+            && old != new
+        {
+            let name = |kind| ["", "a mapping", "a list", "a scalar"][kind];
+            return Err(self.error(format!("merge {} into {}", name(new), name(old))));
+        }
+        match old_kind.or(patch_kind) {
+            None | Some(1) => self.walk_map(old, patch, place),
+            Some(2) => match place
+                .as_ref()
+                .and_then(|place| place.merge_keys().map(<[String]>::to_vec))
+            {
+                Some(keys) => self.walk_list(old, patch, place, &keys),
+                None => Ok(override_by(old, patch)),
+            },
+            Some(_) => Ok(override_by(old, patch)),
+        }
+    }
+
+    /// The place of an object with a kind of its own inside something without a schema.
+    fn place_of(&self, old: Option<&Value>, patch: &Source) -> Option<Place> {
+        let patch = match patch {
+            Source::Patch(value) => Some(value),
+            Source::Absent | Source::Same => None,
+        };
+        [old, patch].into_iter().flatten().find_map(|value| {
+            let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+            self.schema.root(text("apiVersion"), text("kind"))
+        })
+    }
+
+    fn walk_map(
+        &mut self,
+        old: Option<Value>,
+        patch: Source,
+        place: Option<Place>,
+    ) -> Result<Option<Value>, Error> {
+        let missing = old.as_ref().is_none_or(Value::is_null);
+        if missing {
+            return match patch {
+                // A null that is written survives, a blank one does not.
+                Source::Absent if self.blanks.is_some_and(|blanks| blanks.contains(&self.path)) => Ok(None),
+                Source::Absent => Ok(old),
+                Source::Same => Ok(None),
+                Source::Patch(Value::Object(mut fields)) => {
+                    match self.map_directive(&mut fields) {
+                        Ok(Directive::Delete) => return Ok(None),
+                        Ok(Directive::Merge | Directive::Replace) | Err(_) => {}
+                    }
+                    self.fields(fields, Source::Same, place)
+                }
+                Source::Patch(_) => Ok(None),
+            };
+        }
+        let Some(Value::Object(mut fields)) = old else {
+            return Ok(old);
+        };
+        match patch {
+            Source::Absent => self.fields(fields, Source::Absent, place),
+            Source::Same => match self.map_directive(&mut fields)? {
+                Directive::Delete => Ok(None),
+                Directive::Merge | Directive::Replace => self.fields(fields, Source::Same, place),
+            },
+            Source::Patch(Value::Object(mut new)) => match self.map_directive(&mut new)? {
+                Directive::Delete => Ok(None),
+                Directive::Replace => self.fields(new, Source::Same, place),
+                Directive::Merge => self.fields(fields, Source::Patch(Value::Object(new)), place),
+            },
+            Source::Patch(_) => Ok(None),
+        }
+    }
+
+    fn fields(
+        &mut self,
+        old: Map<String, Value>,
+        patch: Source,
+        place: Option<Place>,
+    ) -> Result<Option<Value>, Error> {
+        let mut result = Map::new();
+        let same = matches!(patch, Source::Same);
+        let mut new = match patch {
+            Source::Patch(Value::Object(new)) => Some(new),
+            Source::Patch(_) | Source::Absent | Source::Same => None,
+        };
+        for (key, value) in old {
+            let source = if same {
+                Source::Same
+            } else {
+                new.as_mut()
+                    .and_then(|new| new.remove(&key))
+                    .map_or(Source::Absent, Source::Patch)
+            };
+            self.field(&mut result, key, Some(value), source, place.as_ref())?;
+        }
+        for (key, value) in new.into_iter().flatten() {
+            self.field(&mut result, key, None, Source::Patch(value), place.as_ref())?;
+        }
+        Ok(Some(Value::Object(result)))
+    }
+
+    fn field(
+        &mut self,
+        result: &mut Map<String, Value>,
+        key: String,
+        old: Option<Value>,
+        patch: Source,
+        place: Option<&Place>,
+    ) -> Result<(), Error> {
+        let inner = place.and_then(|place| self.schema.field(place, &key));
+        self.path.push(key);
+        let merged = self.walk(old, patch, inner)?;
+        if let (Some(key), Some(merged)) = (self.path.pop(), merged) {
+            result.insert(key, merged);
+        }
+        Ok(())
+    }
+
+    fn walk_list(
+        &mut self,
+        old: Option<Value>,
+        patch: Source,
+        place: Option<Place>,
+        keys: &[String],
+    ) -> Result<Option<Value>, Error> {
+        let place = place.and_then(|place| self.schema.element(&place));
+        let old = match old {
+            Some(Value::Array(items)) => Some(items),
+            _ => None,
+        };
+        let (list, patch) = match (old, patch) {
+            (None, Source::Patch(Value::Array(new))) => (new, None),
+            (None, _) => return Ok(None),
+            (Some(list), Source::Absent) => (list, Some(Vec::new())),
+            (Some(mut list), Source::Same) => match self.list_directive(&mut list)? {
+                Directive::Delete => return Ok(None),
+                Directive::Merge | Directive::Replace => (list, None),
+            },
+            (Some(list), Source::Patch(Value::Array(mut new))) => {
+                match self.list_directive(&mut new)? {
+                    Directive::Delete => return Ok(None),
+                    Directive::Replace => (new, None),
+                    Directive::Merge => (list, Some(new)),
+                }
+            }
+            (Some(_), Source::Patch(_)) => return Ok(None),
+        };
+        Elements { list, patch, place }
+            .merge(self, keys)
+            .map(|list| Some(Value::Array(list)))
+    }
+
+    fn map_directive(&self, fields: &mut Map<String, Value>) -> Result<Directive, Error> {
+        let Some(value) = fields.get(DIRECTIVE) else {
+            return Ok(Directive::Merge);
+        };
+        let directive = self.directive(&scalar::text(value))?;
+        fields.remove(DIRECTIVE);
+        Ok(directive)
+    }
+
+    fn list_directive(&self, list: &mut Vec<Value>) -> Result<Directive, Error> {
+        let first = list.iter().find_map(|element| {
+            let fields = element.as_object()?;
+            fields
+                .get(DIRECTIVE)
+                .map(|value| (fields.len(), scalar::text(value)))
+        });
+        let Some((1, text)) = first else {
+            return Ok(Directive::Merge);
+        };
+        let directive = self.directive(&text)?;
+        element::set(list, &[DIRECTIVE.to_owned()], &[text], None);
+        Ok(directive)
+    }
+
+    fn directive(&self, text: &str) -> Result<Directive, Error> {
+        match text {
+            "merge" => Ok(Directive::Merge),
+            "replace" => Ok(Directive::Replace),
+            "delete" => Ok(Directive::Delete),
+            other => Err(self.error(format!("apply the directive `$patch: {other}`"))),
+        }
+    }
+
+    fn error(&self, message: String) -> Error {
+        Error::new(ErrorKind::Patch, message).field(self.path.join("."))
+    }
+}
+
+/// What stands where lists and scalars are replaced whole.
+fn override_by(old: Option<Value>, patch: Source) -> Option<Value> {
+    match patch {
+        Source::Absent | Source::Same => old,
+        Source::Patch(Value::Null) => None,
+        Source::Patch(new) => Some(new),
+    }
+}
+
+/// A list that is merged by keys.
+struct Elements {
+    list: Vec<Value>,
+    /// `None`: the list is merged with itself.
+    patch: Option<Vec<Value>>,
+    place: Option<Place>,
+}
+
+impl Elements {
+    fn merge(mut self, walker: &mut Merge<'_>, keys: &[String]) -> Result<Vec<Value>, Error> {
+        let scalar_key = [String::new()];
+        let (keys, mut wanted) = if keys.is_empty() {
+            (&scalar_key[..], self.scalars())
+        } else {
+            (keys, self.identities(keys))
+        };
+        if keys.len() > 1 {
+            unite(&mut wanted);
+        }
+        let mut merged = Vec::new();
+        let mut valid_keys = Vec::new();
+        for index in 0..wanted.len() {
+            let (used, values) = usable(&wanted, &wanted[index], keys);
+            let element = self.merge_one(walker, &used, &values)?;
+            match element {
+                Some(mut element)
+                    if !element.is_null() && !element.as_object().is_some_and(Map::is_empty) =>
+                {
+                    complete(&mut element, &used, &values);
+                    element::set(&mut merged, &used, &values, Some(element));
+                }
+                _ => element::set(&mut self.list, &used, &values, None),
+            }
+            valid_keys = used;
+        }
+        if wanted.is_empty() {
+            return Ok(self.list);
+        }
+        append_rest(&mut merged, self.list, &valid_keys);
+        Ok(merged)
+    }
+
+    /// The distinct key values, those of the patch first.
+    fn identities(&self, keys: &[String]) -> Vec<Vec<String>> {
+        let mut seen = std::collections::HashSet::new();
+        let mut result = Vec::new();
+        for item in self.patch.iter().flatten().chain(&self.list) {
+            let values = element::key_values(item, keys);
+            if seen.insert(values.clone()) {
+                result.push(values);
+            }
+        }
+        result
+    }
+
+    fn scalars(&self) -> Vec<Vec<String>> {
+        let mut seen = std::collections::HashSet::new();
+        let items = self.patch.iter().flatten().chain(&self.list);
+        items
+            .map(scalar::text)
+            .filter(|text| seen.insert(text.clone()))
+            .map(|text| vec![text])
+            .collect()
+    }
+
+    fn merge_one(
+        &mut self,
+        walker: &mut Merge<'_>,
+        keys: &[String],
+        values: &[String],
+    ) -> Result<Option<Value>, Error> {
+        let only = [values.to_vec()];
+        let (keys, values) = usable(&only, values, keys);
+        let at = element::find(&self.list, &keys, &values);
+        let old = at.map(|at| self.list[at].clone());
+        let patch = match &self.patch {
+            None if old.is_some() => Source::Same,
+            None => Source::Absent,
+            Some(patch) => match element::find(patch, &keys, &values) {
+                Some(index) => Source::Patch(patch[index].clone()),
+                None => Source::Absent,
+            },
+        };
+        if old.is_none() && matches!(patch, Source::Absent) {
+            return Ok(None);
+        }
+        let merged = walker.walk(old, patch, self.place.clone())?;
+        if let (Some(at), Some(merged)) = (at, &merged) {
+            self.list[at].clone_from(merged);
+        }
+        Ok(merged)
+    }
+}
+
+/// Makes sure that a merged element has its keys.
+fn complete(element: &mut Value, keys: &[String], values: &[String]) {
+    let Value::Object(fields) = element else {
+        return;
+    };
+    for (key, value) in keys.iter().zip(values) {
+        if !value.is_empty() && !fields.contains_key(key) {
+            fields.insert(key.clone(), scalar::resolve(value));
+        }
+    }
+}
+
+/// The keys that any element has, and the values of one element for them; all keys where none has any.
+fn usable(all: &[Vec<String>], values: &[String], keys: &[String]) -> (Vec<String>, Vec<String>) {
+    let present: Vec<bool> = (0..keys.len())
+        .map(|index| {
+            all.iter()
+                .any(|values| values.get(index).is_some_and(|value| !value.is_empty()))
+        })
+        .collect();
+    if !present.contains(&true) {
+        return (keys.to_vec(), values.to_vec());
+    }
+    let used = keys
+        .iter()
+        .zip(&present)
+        .filter(|(_, present)| **present)
+        .map(|(key, _)| key.clone())
+        .collect();
+    let values = values
+        .iter()
+        .enumerate()
+        .filter(|(index, value)| !value.is_empty() || present.get(*index).copied().unwrap_or(false))
+        .map(|(_, value)| value.clone())
+        .collect();
+    (used, values)
+}
+
+/// Makes elements that agree where both say something, and agree at least once, the same element.
+fn unite(all: &mut [Vec<String>]) {
+    for left in 0..all.len() {
+        for right in 0..all.len() {
+            if let Some(united) = united(&all[left], &all[right]) {
+                all[left].clone_from(&united);
+                all[right] = united;
+            }
+        }
+    }
+}
+
+fn united(left: &[String], right: &[String]) -> Option<Vec<String>> {
+    let mut common = false;
+    let mut result = Vec::with_capacity(left.len());
+    for (left, right) in left.iter().zip(right) {
+        if left == right {
+            common = true;
+        } else if !left.is_empty() && !right.is_empty() {
+            return None;
+        }
+        result.push(if left.is_empty() { right } else { left }.clone());
+    }
+    common.then_some(result)
+}
+
+/// Adds what the merge did not touch behind what it did.
+fn append_rest(merged: &mut Vec<Value>, rest: Vec<Value>, keys: &[String]) {
+    let scalars = keys.first().is_none_or(String::is_empty);
+    for item in rest {
+        if scalars {
+            let text = scalar::text(&item);
+            element::set(merged, keys, &[text], Some(item));
+            continue;
+        }
+        let mut values = Vec::new();
+        for key in keys {
+            match item.as_object().and_then(|fields| fields.get(key)) {
+                Some(value) => values.push(scalar::text(value)),
+                None => merged.push(item.clone()),
+            }
+        }
+        if keys.len() > 1 {
+            element::set(merged, keys, &values, None);
+        }
+        element::set(merged, keys, &values, Some(item));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(old: Value, patch: Value, expected: Option<Value>) {
+        assert_eq!(merge(old, &patch, &Schema::built_in(), None).unwrap(), expected);
+    }
+
+    fn pod(spec: Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
+    }
+
+    #[test]
+    fn elements_of_the_patch_come_first_in_its_order() {
+        check(
+            pod(json!({"containers": [{"name": "a"}, {"name": "b"}]})),
+            pod(json!({"containers": [{"name": "zz"}, {"name": "b", "image": "i"}]})),
+            Some(pod(
+                json!({"containers": [{"name": "zz"}, {"name": "b", "image": "i"}, {"name": "a"}]}),
+            )),
+        );
+    }
+
+    #[test]
+    fn lists_without_keys_are_replaced() {
+        check(
+            pod(json!({"tolerations": [{"key": "a"}]})),
+            pod(json!({"tolerations": [{"key": "b"}]})),
+            Some(pod(json!({"tolerations": [{"key": "b"}]}))),
+        );
+    }
+
+    #[test]
+    fn null_deletes_and_is_dropped_where_there_is_nothing() {
+        check(
+            pod(json!({"a": 1, "b": 2})),
+            pod(json!({"a": null, "c": null, "d": {"e": null, "f": 1}})),
+            Some(pod(json!({"b": 2, "d": {"f": 1}}))),
+        );
+    }
+
+    #[test]
+    fn directives_replace_and_delete() {
+        check(
+            pod(json!({"containers": [{"name": "a"}, {"name": "b"}], "x": {"y": 1}})),
+            pod(
+                json!({"containers": [{"name": "a", "$patch": "delete"}], "x": {"$patch": "replace", "z": 2}}),
+            ),
+            Some(pod(json!({"containers": [{"name": "b"}], "x": {"z": 2}}))),
+        );
+        check(pod(json!({})), json!({"$patch": "delete"}), None);
+    }
+
+    #[test]
+    fn a_mapping_does_not_merge_into_a_list() {
+        let error = merge(
+            pod(json!({"a": []})),
+            &pod(json!({"a": {}})),
+            &Schema::built_in(),
+        );
+        assert!(error.is_ok(), "empty values have no kind in doubt");
+        let error = merge(
+            pod(json!({"a": [1]})),
+            &pod(json!({"a": {"b": 1}})),
+            &Schema::built_in(),
+        )
+        .unwrap_err();
+        assert_eq!(error.field_path(), Some("spec.a"));
+    }
+}

@@ -1,0 +1,125 @@
+//! Adding a value to fields: the transformer without a field of its own.
+
+use serde_json::Value;
+
+use super::set_namespace_of;
+use crate::error::{Error, ErrorKind};
+use crate::kustomization::Selector;
+use crate::merge::Schema;
+use crate::objects::Objects;
+use crate::scalar;
+use crate::select;
+
+/// Where a value goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ValueTarget {
+    pub(crate) selector: Option<Selector>,
+    pub(crate) field_path: String,
+    pub(crate) file_path_position: i64,
+}
+
+/// Adds a value.
+///
+/// # Errors
+/// When a selector is malformed, or a field is no scalar.
+pub(crate) fn add_value(
+    objects: &mut Objects,
+    value: &str,
+    targets: &[ValueTarget],
+    schema: &Schema,
+) -> Result<(), Error> {
+    for target in targets {
+        let selected = match &target.selector {
+            Some(selector) => select::select(objects, selector)?,
+            None => (0..objects.len()).collect(),
+        };
+        for index in selected {
+            let object = &mut objects.all_mut()[index];
+            if target.field_path == "metadata/namespace" {
+                set_namespace_of(object, value)?;
+            } else {
+                let field = lookup(&mut object.value, &fields(&target.field_path))?;
+                let old = if field.is_null() {
+                    String::new()
+                } else {
+                    scalar::text(field)
+                };
+                let new = match usize::try_from(target.file_path_position) {
+                    Ok(position) if position > 0 => insert_part(&old, position - 1, value),
+                    _ => value.to_owned(),
+                };
+                *field = scalar::untyped(field, new);
+            }
+            object.refresh(schema);
+        }
+    }
+    objects.identities_changed();
+    Ok(())
+}
+
+/// Splits a path; a leading slash makes an empty first field, which counts for nothing.
+fn fields(path: &str) -> Vec<String> {
+    let parts = crate::config::split_path(path, '/');
+    parts
+        .into_iter()
+        .map(|part| part.trim().to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+fn lookup<'a>(value: &'a mut Value, path: &[String]) -> Result<&'a mut Value, Error> {
+    let wrong = || {
+        Error::new(
+            ErrorKind::Transformer,
+            format!("add a value at {}", path.join("/")),
+        )
+    };
+    let mut here = value;
+    for (index, part) in path.iter().enumerate() {
+        let last = index + 1 == path.len();
+        let Value::Object(fields) = here else {
+            return Err(wrong());
+        };
+        let next = fields.entry(part.clone()).or_insert_with(|| {
+            if last {
+                Value::String(String::new())
+            } else {
+                Value::Object(serde_json::Map::new())
+            }
+        });
+        here = next;
+    }
+    if scalar::is_scalar(here) {
+        Ok(here)
+    } else {
+        Err(wrong())
+    }
+}
+
+/// Inserts a part into a file path at a position; too large a position appends.
+fn insert_part(path: &str, position: usize, part: &str) -> String {
+    let absolute = path.starts_with('/');
+    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    parts.insert(position.min(parts.len()), part);
+    format!("{}{}", if absolute { "/" } else { "" }, parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_file_paths() {
+        for (path, position, expected) in [
+            ("", 0, "P"),
+            ("/", 0, "/P"),
+            ("pie", 0, "P/pie"),
+            ("/pie", 0, "/P/pie"),
+            ("/raw", 1, "/raw/P"),
+            ("a/nice/warm/pie", 3, "a/nice/warm/P/pie"),
+            ("a", 99, "a/P"),
+        ] {
+            assert_eq!(insert_part(path, position, "P"), expected, "{path}");
+        }
+    }
+}

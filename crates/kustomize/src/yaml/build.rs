@@ -1,0 +1,90 @@
+//! What the parser hands over, and what it is turned into.
+//!
+//! Enters: scalars, lists and mappings as the grammar finds them. Leaves: the `Build` trait, which makes a tree of them.
+//! Never: a position in the text other than as a mark.
+
+use std::borrow::Cow;
+
+use super::cursor::Mark;
+use super::error::{Error, ErrorKind};
+
+/// A tag, as far as it says something about a scalar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    Null,
+    Bool,
+    Text,
+    Integer,
+    Float,
+    Timestamp,
+    Binary,
+    Merge,
+    /// A lone `!`.
+    Unspecific,
+    /// Any other; it says nothing.
+    Other,
+}
+
+/// A scalar: its text with quotes, escapes and folding resolved.
+#[derive(Debug, Clone)]
+pub(super) struct Scalar<'a> {
+    pub(super) text: Cow<'a, str>,
+    /// Neither quoted nor a block text.
+    pub(super) plain: bool,
+    pub(super) tag: Option<Tag>,
+}
+
+impl Scalar<'_> {
+    /// What stands where nothing stands.
+    pub(super) const EMPTY: Self = Self {
+        text: Cow::Borrowed(""),
+        plain: true,
+        tag: None,
+    };
+}
+
+/// The key of a mapping entry.
+#[derive(Debug)]
+pub(super) enum Key<'a, I> {
+    Scalar(Scalar<'a>),
+    /// A collection, or what an alias stands for.
+    Item(I),
+}
+
+/// Where a mapping stands in its document, for builders that treat the outermost one differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Root,
+    Inner,
+}
+
+/// Makes a tree.
+pub(super) trait Build {
+    /// A node of the tree.
+    type Item: Clone;
+    /// A mapping that is not finished.
+    type Mapping;
+
+    fn scalar(&mut self, at: Mark, scalar: Scalar<'_>) -> Result<Self::Item, Error>;
+    fn sequence(&mut self, at: Mark, items: Vec<Self::Item>) -> Self::Item;
+    fn mapping(&mut self, at: Mark, level: Level) -> Self::Mapping;
+    /// Adds an entry; `is_alias` when the value was written as an alias.
+    fn entry(
+        &mut self,
+        mapping: &mut Self::Mapping,
+        at: Mark,
+        key: Key<'_, Self::Item>,
+        value: Self::Item,
+        is_alias: bool,
+    ) -> Result<(), Error>;
+    fn finish(&mut self, mapping: Self::Mapping) -> Result<Self::Item, Error>;
+}
+
+/// An error at a mark.
+pub(super) fn fail(at: Mark, kind: ErrorKind) -> Error {
+    Error {
+        line: at.line.saturating_add(1),
+        column: at.column.saturating_add(1),
+        kind,
+    }
+}

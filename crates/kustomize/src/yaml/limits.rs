@@ -1,0 +1,27 @@
+//! How large a YAML text may be, and become.
+//! Enters: nothing. Leaves: `Limits`. Never: anything that depends on the machine.
+
+/// Bounds of one text. Exceeding one is an error, never a crash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest text in bytes. Default 32 MiB: the largest manifests seen in public repositories have 12 MiB.
+    pub bytes: usize,
+    /// Deepest nesting of collections. Default 256: schemas of custom resources reach about 80, and 256 levels of our own
+    /// recursion fit the 2 MiB stack of a thread.
+    pub depth: usize,
+    /// Most documents. Default 50,000.
+    pub documents: usize,
+    /// Most nodes (scalars and collections), aliases expanded. Default 10 million: twenty times the largest tree seen.
+    pub nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 32 << 20,
+            depth: 256,
+            documents: 50_000,
+            nodes: 10_000_000,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! YAML as `kustomize build` reads and prints it.
+//!
+//! Enters: the bytes of a file, or a JSON value. Leaves: values, nodes with places, or text byte for byte as upstream prints it.
+//! Never: a file system, a field's meaning, a YAML library: what upstream accepts and prints follows no standard that one keeps.
+//!
+//! Two dialects. *Objects* and strategic merge patches ([`parse_values`], [`parse_patches`]) are read with YAML 1.2 scalars, mostly: `yes` is text, `0644` is 420,
+//! `2020-01-01` becomes `2020-01-01T00:00:00Z`. *Settings* ([`parse_nodes`]: kustomization files, configurations, JSON patches) are read with
+//! YAML 1.1 scalars: `yes` is true.
+
+mod block_text;
+mod build;
+mod cursor;
+mod date;
+mod emit;
+mod emit_text;
+mod error;
+mod flow;
+mod key_order;
+mod limits;
+mod node;
+mod nodes;
+mod number;
+mod parser;
+mod properties;
+mod read;
+mod refold;
+mod resolve;
+mod source;
+mod text;
+mod value;
+
+pub use emit::{Unprintable, UnprintableKind, emit};
+pub use error::{Error, ErrorKind};
+pub use limits::Limits;
+pub use node::{Node, NodeKind};
+pub use read::{Document, locate, parse_nodes, parse_patches, parse_values};

@@ -1,0 +1,197 @@
+//! The doors for reading.
+//!
+//! Enters: the bytes of a file. Leaves: its documents, or the first error. Never: a file system.
+
+use serde_json::Value;
+
+use super::build::Build;
+use super::error::{Error, ErrorKind};
+use super::limits::Limits;
+use super::node::{Node, NodeKind, Nodes};
+use super::parser::{Dialect, Parser};
+use super::source::{Chunk, decode, normalise, split};
+use super::value::Values;
+
+/// A document of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document<T> {
+    /// The line where it begins, from 1.
+    pub line: u32,
+    /// What it holds.
+    pub value: T,
+    /// What upstream accepts while it reads, and refuses later: for objects, what cannot be printed (a key that stands twice or is
+    /// not text, an infinite number, a tag that does not fit); for settings, keys that stand twice, of which the last holds.
+    pub defects: Vec<Error>,
+}
+
+/// Reads a kustomization file, a configuration or a JSON patch: YAML 1.1, places kept. Only the first document counts, as upstream.
+///
+/// `yes`, `on`, `y` and the like are booleans here, and dates are text. Keys that are numbers or booleans become text.
+///
+/// # Errors
+/// When the text is not well-formed, exceeds a limit, or holds what JSON cannot.
+pub fn parse_nodes(text: &[u8], limits: &Limits) -> Result<Vec<Document<Node>>, Error> {
+    let text = decode(text, limits)?;
+    let chunk = Chunk {
+        text: &text,
+        line: 0,
+    };
+    let (document, _) = parse(
+        chunk,
+        Nodes::new(Dialect::Settings),
+        Dialect::Settings,
+        limits,
+        0,
+    )?;
+    Ok(document
+        .into_iter()
+        .map(|(line, value, build)| Document {
+            line,
+            value,
+            defects: build.defects,
+        })
+        .collect())
+}
+
+/// Reads a file of objects: YAML as upstream prints it again. Documents without a value are left out.
+///
+/// # Errors
+/// When the text is not well-formed, or exceeds a limit.
+pub fn parse_values(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>, Error> {
+    parse_documents(text, Dialect::Objects, limits)
+}
+
+/// Reads strategic merge patches: as objects, but `{key: }` and `{key}` hold null, which deletes, and not empty text.
+///
+/// # Errors
+/// When the text is not well-formed, or exceeds a limit.
+pub fn parse_patches(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>, Error> {
+    parse_documents(text, Dialect::Patches, limits)
+}
+
+fn parse_documents(
+    text: &[u8],
+    dialect: Dialect,
+    limits: &Limits,
+) -> Result<Vec<Document<Value>>, Error> {
+    let text = normalise(decode(text, limits)?);
+    let mut documents = Vec::new();
+    let mut nodes = 0;
+    for chunk in split(&text, limits)? {
+        let (document, used) = parse(chunk, Values::default(), dialect, limits, nodes)?;
+        nodes = used;
+        let Some((line, value, build)) = document else {
+            continue;
+        };
+        if value.is_null() {
+            continue;
+        }
+        let mut defects = build.defects;
+        if defects
+            .iter()
+            .any(|defect| matches!(defect.kind, ErrorKind::DuplicateKey { .. }))
+        {
+            add_first_lines(chunk, limits, &mut defects)?;
+        }
+        documents.push(Document {
+            line,
+            value,
+            defects,
+        });
+    }
+    Ok(documents)
+}
+
+/// Finds the place of a JSON pointer in a document of a file of objects, counted as [`parse_values`] returns them.
+///
+/// Where the pointer leads further than the document, the deepest node on the way is meant. A key's place is that of its entry.
+/// `None` for a document that does not exist.
+#[must_use]
+pub fn locate(text: &[u8], document: usize, pointer: &str) -> Option<(u32, u32)> {
+    let limits = Limits {
+        bytes: usize::MAX,
+        ..Limits::default()
+    };
+    let text = normalise(decode(text, &limits).ok()?);
+    let roots = split(&text, &limits).ok()?.into_iter().filter_map(|chunk| {
+        let (document, _) = parse(
+            chunk,
+            Nodes::new(Dialect::Objects),
+            Dialect::Objects,
+            &limits,
+            0,
+        )
+        .ok()?;
+        document
+            .map(|(_, node, _)| node)
+            .filter(|node| node.kind != NodeKind::Null)
+    });
+    let root = { roots }.nth(document)?;
+    let mut node = &root;
+    let mut place = (root.line, root.column);
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        match &node.kind {
+            NodeKind::Sequence(items) => {
+                let Some(item) = token.parse().ok().and_then(|index: usize| items.get(index))
+                else {
+                    break;
+                };
+                node = item;
+                place = (item.line, item.column);
+            }
+            NodeKind::Mapping(_) => {
+                let Some((key, value)) = node.entry(&token) else {
+                    break;
+                };
+                node = value;
+                place = (key.line, key.column);
+            }
+            NodeKind::Null | NodeKind::Bool(_) | NodeKind::Number(_) | NodeKind::String(_) => break,
+        }
+    }
+    Some(place)
+}
+
+/// A parsed document: its line, its root, and the builder with its defects. `None` for no document.
+type Parsed<B> = Option<(u32, <B as Build>::Item, B)>;
+
+fn parse<B: Build>(
+    chunk: Chunk<'_>,
+    build: B,
+    dialect: Dialect,
+    limits: &Limits,
+    nodes: usize,
+) -> Result<(Parsed<B>, usize), Error> {
+    let mut parser = Parser::new(chunk, build, dialect, limits, nodes);
+    let root = parser.document()?;
+    let nodes = parser.nodes();
+    Ok((
+        root.map(|(at, item)| (at.line.saturating_add(1), item, parser.build)),
+        nodes,
+    ))
+}
+
+/// Says of keys that stand twice where they stand first. Values do not know; nodes do.
+fn add_first_lines(chunk: Chunk<'_>, limits: &Limits, defects: &mut [Error]) -> Result<(), Error> {
+    let (document, _) = parse(
+        chunk,
+        Nodes::new(Dialect::Objects),
+        Dialect::Objects,
+        limits,
+        0,
+    )?;
+    let known = document
+        .map(|(_, _, build)| build.defects)
+        .unwrap_or_default();
+    for defect in defects {
+        let place = (defect.line, defect.column);
+        if let Some(better) = known
+            .iter()
+            .find(|other| (other.line, other.column) == place)
+        {
+            *defect = better.clone();
+        }
+    }
+    Ok(())
+}

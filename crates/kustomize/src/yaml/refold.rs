@@ -1,0 +1,109 @@
+//! What upstream makes of folded text (`>`) by writing it and reading it again.
+//!
+//! Enters: the text of a `>` scalar. Leaves: the text that upstream goes on with. Never: other styles, which survive the round trip.
+//!
+//! Upstream's writer looks at the first line of the text where it should look at the next one, to decide whether a line break has to be
+//! doubled. Lines that are indented further gain an empty line, and text that begins with a blank loses its line breaks.
+
+use super::emit_text::{is_break, is_printable};
+
+/// Returns the text after the round trip, where it is another.
+pub(super) fn refold(text: &str) -> Option<String> {
+    let inner = text.strip_suffix('\n').unwrap_or(text);
+    if !inner.contains(is_break) && !inner.starts_with([' ', '\t']) || !may_be_block(text) {
+        return None;
+    }
+    let folded = read(&write(text), Chomping::of(text));
+    (folded != text).then_some(folded)
+}
+
+/// Whether upstream writes the text as a block; otherwise it quotes it, and nothing is lost.
+fn may_be_block(text: &str) -> bool {
+    let mut after_space = false;
+    for character in text.chars() {
+        if (character != '\t' && !is_printable(character)) || (after_space && is_break(character)) {
+            return false;
+        }
+        after_space = character == ' ';
+    }
+    !after_space
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chomping {
+    Strip,
+    Clip,
+    Keep,
+}
+
+impl Chomping {
+    fn of(text: &str) -> Self {
+        let mut from_end = text.chars().rev();
+        match (from_end.next().is_some_and(is_break), from_end.next()) {
+            (false, _) => Self::Strip,
+            (true, Some(before)) if !is_break(before) => Self::Clip,
+            (true, _) => Self::Keep,
+        }
+    }
+}
+
+/// The lines that upstream writes, without their indentation.
+fn write(text: &str) -> String {
+    let first = text.trim_start_matches(is_break).chars().next();
+    let doubles = !matches!(first, None | Some(' ' | '\t'));
+    let mut lines = String::with_capacity(text.len() + text.len() / 8);
+    let (mut after_break, mut is_indented) = (true, true);
+    for character in text.chars() {
+        if is_break(character) {
+            if !after_break && !is_indented && character == '\n' && doubles {
+                lines.push('\n');
+            }
+            after_break = true;
+        } else {
+            if after_break {
+                is_indented = matches!(character, ' ' | '\t');
+            }
+            after_break = false;
+        }
+        lines.push(character);
+    }
+    lines
+}
+
+/// What a parser reads from lines of folded text.
+fn read(lines: &str, chomping: Chomping) -> String {
+    let mut text = String::with_capacity(lines.len());
+    let mut empty = String::new();
+    let mut line_break: Option<&str> = None;
+    let mut was_indented = false;
+    for line in lines.split_inclusive(is_break) {
+        let content = line.trim_end_matches(is_break);
+        let end = line.get(content.len()..).unwrap_or_default();
+        if content.is_empty() {
+            empty.push_str(end);
+            continue;
+        }
+        let is_indented = content.starts_with([' ', '\t']);
+        match line_break {
+            Some("\n") if !was_indented && !is_indented => {
+                if empty.is_empty() {
+                    text.push(' ');
+                }
+            }
+            Some(other) => text.push_str(other),
+            None => {}
+        }
+        text.push_str(&empty);
+        empty.clear();
+        text.push_str(content);
+        was_indented = is_indented;
+        line_break = Some(end);
+    }
+    if chomping != Chomping::Strip {
+        text.push_str(line_break.unwrap_or_default());
+    }
+    if chomping == Chomping::Keep {
+        text.push_str(&empty);
+    }
+    text
+}

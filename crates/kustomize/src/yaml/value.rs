@@ -1,0 +1,217 @@
+//! The tree as JSON values: objects and patches.
+//!
+//! Enters: scalars, lists, mappings. Leaves: a `serde_json::Value`, and what upstream would refuse to print.
+//! Never: places, but for those of defects.
+
+use serde_json::{Map, Number, Value};
+
+use super::build::{Build, Key, Level, Scalar, Tag, fail};
+use super::cursor::Mark;
+use super::error::{Error, ErrorKind};
+use super::number;
+use super::parser::Dialect;
+use super::resolve::{Meaning, is_surely_text, resolve};
+
+/// Builds values.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    /// What was found that makes upstream fail, though not before it prints the object.
+    pub(super) defects: Vec<Error>,
+}
+
+/// A mapping that is not finished.
+#[derive(Debug)]
+pub(super) struct Entries {
+    map: Map<String, Value>,
+    level: Level,
+    merged: Option<Vec<Map<String, Value>>>,
+}
+
+/// A scalar as a value; `None` where it is a number that JSON cannot hold.
+pub(super) fn scalar_value(meaning: Meaning, text: String) -> Option<Value> {
+    Some(match meaning {
+        Meaning::Null => Value::Null,
+        Meaning::Bool(truth) => Value::Bool(truth),
+        Meaning::Signed(number) => Value::Number(number.into()),
+        Meaning::Unsigned(number) => Value::Number(number.into()),
+        Meaning::Float(number) => Value::Number(float(number)?),
+        Meaning::Date(text) | Meaning::Binary(text) => Value::String(text),
+        Meaning::Merge | Meaning::Text => Value::String(text),
+    })
+}
+
+/// A float as upstream holds it once it has gone through JSON text: whole numbers of up to 64 bits become integers.
+fn float(number: f64) -> Option<Number> {
+    if number.is_finite()
+        && number.fract() == 0.0
+        && let Some(whole) = match number::parse(&number::json_float(number)) {
+            Some(Meaning::Signed(whole)) => Some(whole.into()),
+            Some(Meaning::Unsigned(whole)) => Some(whole.into()),
+            _ => None,
+        }
+    {
+        return Some(whole);
+    }
+    Number::from_f64(number)
+}
+
+/// What is merged by a `<<`: the mappings, the one that wins first.
+pub(super) fn merged_maps(
+    at: Mark,
+    value: Value,
+    is_alias: bool,
+) -> Result<Vec<Map<String, Value>>, Error> {
+    let refuse = || fail(at, ErrorKind::MergeValue);
+    match value {
+        Value::Object(map) => Ok(vec![map]),
+        Value::Array(items) if !is_alias => items
+            .into_iter()
+            .map(|item| match item {
+                Value::Object(map) => Ok(map),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_) => Err(refuse()),
+            })
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(refuse())
+        }
+    }
+}
+
+/// What a key is.
+pub(super) enum Name {
+    Text(String),
+    Merge,
+    /// Not text, with how it is written.
+    Other(String),
+    Null,
+}
+
+pub(super) fn name_of(scalar: Scalar<'_>, dialect: Dialect) -> Name {
+    if scalar.tag.is_none()
+        && (!scalar.plain || scalar.text.is_empty() || is_surely_text(&scalar.text))
+    {
+        // A key that is left out is empty text, because upstream writes it with quotes before it reads it again.
+        return Name::Text(scalar.text.into_owned());
+    }
+    let is_text_tag = matches!(
+        scalar.tag,
+        None | Some(Tag::Text | Tag::Unspecific | Tag::Merge)
+    );
+    match resolve(&scalar, dialect) {
+        Ok(Meaning::Text) if is_text_tag => Name::Text(scalar.text.into_owned()),
+        Ok(Meaning::Merge) => Name::Merge,
+        Ok(Meaning::Null) => Name::Null,
+        Ok(_) | Err(_) => Name::Other(scalar.text.into_owned()),
+    }
+}
+
+impl Values {
+    fn defect(&mut self, at: Mark, kind: ErrorKind) {
+        self.defects.push(fail(at, kind));
+    }
+}
+
+impl Build for Values {
+    type Item = Value;
+    type Mapping = Entries;
+
+    fn scalar(&mut self, at: Mark, scalar: Scalar<'_>) -> Result<Value, Error> {
+        if scalar.tag.is_none() && (!scalar.plain || is_surely_text(&scalar.text)) {
+            return Ok(Value::String(scalar.text.into_owned()));
+        }
+        match resolve(&scalar, Dialect::Objects) {
+            Ok(meaning) => {
+                let text = scalar.text.into_owned();
+                if let Meaning::Float(number) = meaning
+                    && !number.is_finite()
+                {
+                    self.defect(at, ErrorKind::NotFinite(text));
+                    return Ok(Value::Null);
+                }
+                Ok(scalar_value(meaning, text).unwrap_or_default())
+            }
+            Err(kind) => {
+                self.defect(at, kind);
+                Ok(Value::String(scalar.text.into_owned()))
+            }
+        }
+    }
+
+    fn sequence(&mut self, _at: Mark, items: Vec<Value>) -> Value {
+        Value::Array(items)
+    }
+
+    fn mapping(&mut self, _at: Mark, level: Level) -> Entries {
+        Entries {
+            map: Map::new(),
+            level,
+            merged: None,
+        }
+    }
+
+    fn entry(
+        &mut self,
+        mapping: &mut Entries,
+        at: Mark,
+        key: Key<'_, Value>,
+        value: Value,
+        is_alias: bool,
+    ) -> Result<(), Error> {
+        let name = match key {
+            Key::Scalar(scalar) => name_of(scalar, Dialect::Objects),
+            Key::Item(Value::String(text)) => Name::Text(text),
+            Key::Item(Value::Null) => Name::Null,
+            Key::Item(Value::Array(_) | Value::Object(_)) => {
+                self.defect(at, ErrorKind::NonTextKey("a list or mapping".to_owned()));
+                return Ok(());
+            }
+            Key::Item(item) => Name::Other(item.to_string()),
+        };
+        let text = match name {
+            // Upstream removes every `<<`, even one in quotes that merges nothing.
+            Name::Text(text) | Name::Other(text) if text == "<<" => return Ok(()),
+            Name::Text(text) => text,
+            Name::Merge => {
+                if mapping.merged.is_some() {
+                    return Err(fail(at, ErrorKind::MergeTwice));
+                }
+                mapping.merged = Some(merged_maps(at, value, is_alias)?);
+                return Ok(());
+            }
+            // Upstream reads the outermost keys as text, whatever they look like.
+            Name::Other(text) if mapping.level == Level::Root => text,
+            Name::Null => {
+                self.defect(at, ErrorKind::NonTextKey("null".to_owned()));
+                return Ok(());
+            }
+            Name::Other(text) => {
+                self.defect(at, ErrorKind::NonTextKey(text.clone()));
+                text
+            }
+        };
+        match mapping.map.entry(text) {
+            serde_json::map::Entry::Vacant(vacant) => {
+                vacant.insert(value);
+            }
+            serde_json::map::Entry::Occupied(occupied) => {
+                let key = occupied.key().clone();
+                self.defect(at, ErrorKind::DuplicateKey { key, line: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, mapping: Entries) -> Result<Value, Error> {
+        let mut map = mapping.map;
+        for merged in mapping.merged.into_iter().flatten() {
+            for (key, value) in merged {
+                map.entry(key).or_insert(value);
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}

@@ -1,0 +1,116 @@
+//! One wave.
+//!
+//! Enters: changes of one wave.
+//! Leaves: an outcome for each.
+//! Never: a second try that could write twice: an apply is idempotent, all else is read again.
+
+use futures::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::AT_ONCE;
+use crate::{
+    cluster::{Answer, Error, Reader, Writer, Written},
+    model::{Applied, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
+    plan::{Action, Change},
+};
+
+/// Writes one wave. `stop` ends it at the next object.
+///
+/// # Guarantees
+/// Every change has an outcome. A deferred object is dry-run again before it is written (law 2).
+pub async fn apply(
+    reader: &Reader,
+    writer: &Writer,
+    wave: &[Change],
+    stop: &CancellationToken,
+) -> Applied {
+    // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
+    let writes: Vec<_> = wave
+        .iter()
+        .map(|change| write_one(reader, writer, change, stop))
+        .collect();
+    let outcomes = stream::iter(writes)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    Applied { outcomes }
+}
+
+async fn write_one(
+    reader: &Reader,
+    writer: &Writer,
+    change: &Change,
+    stop: &CancellationToken,
+) -> (ObjectId, Outcome) {
+    let outcome = if stop.is_cancelled() {
+        Outcome::Stopped
+    } else {
+        write(reader, writer, change).await
+    };
+    (change.object.id().clone(), outcome)
+}
+
+async fn write(reader: &Reader, writer: &Writer, change: &Change) -> Outcome {
+    let id = change.object.id();
+    if change.action == Action::Deferred {
+        match reader.dry_run(&change.object, change.force).await {
+            Ok(Answer::Accepted(_)) => {}
+            Ok(other) => return declined(id, other),
+            Err(error) => return failed(id, &error),
+        }
+    }
+    match apply_twice(writer, &change.object, change.force).await {
+        Ok(Answer::Accepted(Written { created, live, .. })) => Outcome::Written { created, live },
+        Ok(other) => declined(id, other),
+        Err(error) => failed(id, &error),
+    }
+}
+
+/// An apply whose answer was lost is sent once more: it says the same again.
+async fn apply_twice(
+    writer: &Writer,
+    object: &Object,
+    force: bool,
+) -> Result<Answer<Written>, Error> {
+    match writer.apply(object, force).await {
+        Err(error) if error.is_outcome_unknown() => writer.apply(object, force).await,
+        answer => answer,
+    }
+}
+
+fn declined<T>(id: &ObjectId, answer: Answer<T>) -> Outcome {
+    match answer {
+        Answer::Accepted(_) => Outcome::Unchanged,
+        Answer::Refused(refusal) => Outcome::Refused(refusal),
+        Answer::Missing(missing) => Outcome::Refused(missing.refusal),
+        Answer::Conflict(conflicts) => {
+            let fields: Vec<String> = conflicts
+                .iter()
+                .map(|conflict| format!("{} is owned by {}", conflict.path, conflict.manager))
+                .collect();
+            Outcome::Refused(Refusal {
+                id: id.clone(),
+                reason: RefusalReason::Conflict,
+                message: text::list(&fields, 5),
+            })
+        }
+    }
+}
+
+pub(super) fn failed(id: &ObjectId, error: &Error) -> Outcome {
+    if matches!(error, Error::LeaseLost { .. }) {
+        return Outcome::Stopped;
+    }
+    let reason = match error {
+        Error::Forbidden { .. } | Error::Impersonation { .. } => RefusalReason::Forbidden,
+        Error::KindUnknown { .. } => RefusalReason::KindUnknown,
+        Error::TooLarge { .. } => RefusalReason::TooLarge,
+        Error::Refused { reason, .. } => *reason,
+        _ => RefusalReason::Unavailable,
+    };
+    Outcome::Refused(Refusal {
+        id: id.clone(),
+        reason,
+        message: text::cut(&crate::model::text::chain(error), 1024),
+    })
+}

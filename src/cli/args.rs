@@ -1,0 +1,420 @@
+//! Arguments: data only.
+//!
+//! Enters: what was typed.
+//! Leaves: structs; what they mean is worked out in `settings` and in the verbs.
+//! Never: a default that depends on anything but the flag itself.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// GitOps for Kubernetes that returns by itself to the last known good state.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plimsoll",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// Verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Build a kustomization as `kustomize build` does
+    Build(BuildArgs),
+    /// Print what the controller would apply, marks included
+    Render(RenderArgs),
+    /// Show what the controller would change in the cluster
+    Diff(DiffArgs),
+    /// List Applications, or show one
+    Get(GetArgs),
+    /// Show the objects of an Application and their health
+    Tree(ApplicationArgs),
+    /// Explain why an Application is as it is, and what to do next
+    Why(ApplicationArgs),
+    /// List the records of attempts
+    History(HistoryArgs),
+    /// Look at git and reconcile now
+    Sync(CommandArgs),
+    /// Let a set that failed be tried again
+    Release(SubjectArgs),
+    /// Approve one plan by its hash
+    Approve(SubjectArgs),
+    /// End the attempt that is under way
+    Cancel(CommandArgs),
+    /// Stop everything but looking
+    Pause(PauseArgs),
+    /// End a pause
+    Resume(CommandArgs),
+    /// Print what a team's namespace needs
+    Tenant(TenantArgs),
+    /// Print the custom resource definitions
+    Crds(CrdsArgs),
+    /// Run the controller
+    Controller(Box<ControllerArgs>),
+}
+
+/// How the cluster is reached.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConnectArgs {
+    /// Kubeconfig file [default: as kubectl]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME", global = true)]
+    pub context: Option<String>,
+    /// Namespace [default: that of the context]
+    #[arg(long, short, value_name = "NAME", global = true)]
+    pub namespace: Option<String>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Columns for people
+    #[default]
+    Table,
+    /// More columns
+    Wide,
+    /// Names only
+    Name,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// Order of the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReorderArg {
+    /// Namespaces and definitions first, webhooks last
+    Legacy,
+    /// As the files came
+    None,
+}
+
+/// Which files a kustomization may read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LoadRestrictorArg {
+    /// Those below its own directory
+    #[default]
+    #[value(name = "LoadRestrictionsRootOnly")]
+    RootOnly,
+    /// Any
+    #[value(name = "LoadRestrictionsNone")]
+    None,
+}
+
+/// Arguments of `build`: upstream's.
+#[derive(Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "upstream's flags are switches"
+)]
+pub struct BuildArgs {
+    /// Directory with a kustomization
+    #[arg(default_value = ".")]
+    pub directory: String,
+    /// File, or existing directory for one file an object
+    #[arg(long, short, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Order of the objects
+    #[arg(long, value_enum, hide = true)]
+    pub reorder: Option<ReorderArg>,
+    /// Which files a kustomization may read
+    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
+    pub load_restrictor: LoadRestrictorArg,
+    /// Mark every object as managed by kustomize
+    #[arg(long)]
+    pub enable_managedby_label: bool,
+    /// Accepted; only an external plugin is refused
+    #[arg(long)]
+    pub enable_alpha_plugins: bool,
+    /// Print the causes of an error one a line
+    #[arg(long)]
+    pub stack_trace: bool,
+    /// Refused: charts are not rendered yet
+    #[arg(long, hide = true)]
+    pub enable_helm: bool,
+    /// Refused: nothing is executed
+    #[arg(long, hide = true)]
+    pub enable_exec: bool,
+    /// Refused: nothing is executed
+    #[arg(long, hide = true)]
+    pub network: bool,
+    /// Refused: charts are not rendered yet
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub helm_command: Option<String>,
+    /// Refused: nothing is executed
+    #[arg(long, hide = true, value_name = "MOUNT")]
+    pub mount: Vec<String>,
+    /// Refused: nothing is executed
+    #[arg(long, short, hide = true, value_name = "VARIABLE")]
+    pub env: Vec<String>,
+    /// Refused: nothing is executed
+    #[arg(long, hide = true)]
+    pub as_current_user: bool,
+    /// Host from which remote resources may come; repeat for more
+    #[arg(long, value_name = "HOST")]
+    pub allow_remote: Vec<String>,
+}
+
+/// Which files, of which Application.
+#[derive(Args, Debug)]
+pub struct RenderArgs {
+    /// Application manifest in YAML; its path is taken from DIRECTORY
+    #[arg(long, short, value_name = "FILE")]
+    pub application: Option<PathBuf>,
+    /// Name of the Application, where no manifest is given
+    #[arg(long, value_name = "NAME", default_value = "preview")]
+    pub name: String,
+    /// Namespace of objects that name none, where no manifest is given
+    #[arg(long, short, value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+    /// Checked-out directory: the path to render, or the root of the repository with --application
+    #[arg(default_value = ".")]
+    pub directory: PathBuf,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Yaml)]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `diff`.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// Application in the cluster
+    pub application: String,
+    /// Checked-out root of its repository
+    #[arg(default_value = ".")]
+    pub directory: PathBuf,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// Exit with 0 also where something differs
+    #[arg(long)]
+    pub exit_zero: bool,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Arguments of `get`.
+#[derive(Args, Debug)]
+pub struct GetArgs {
+    /// Application; all where none is given
+    pub application: Option<String>,
+    /// All namespaces
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// One Application.
+#[derive(Args, Debug)]
+pub struct ApplicationArgs {
+    /// Application
+    pub application: String,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Arguments of `history`.
+#[derive(Args, Debug)]
+pub struct HistoryArgs {
+    /// Application; all where none is given
+    pub application: Option<String>,
+    /// All namespaces
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Only records with this result, for example Failed
+    #[arg(long, value_name = "RESULT")]
+    pub result: Option<String>,
+    /// Check the chain of hashes and exit with 1 where it breaks
+    #[arg(long)]
+    pub verify: bool,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// A command without a subject.
+#[derive(Args, Debug)]
+pub struct CommandArgs {
+    /// Application
+    pub application: String,
+    /// Why; kept in the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// A command that names a digest or a plan.
+#[derive(Args, Debug)]
+pub struct SubjectArgs {
+    /// Application
+    pub application: String,
+    /// Hash, or the beginning of it
+    pub hash: String,
+    /// Why; kept in the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Arguments of `pause`.
+#[derive(Args, Debug)]
+pub struct PauseArgs {
+    /// Application
+    pub application: String,
+    /// Why; kept in the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// How long, for example 2h; until `resume` where it is not given
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Arguments of `tenant`.
+#[derive(Args, Debug)]
+pub struct TenantArgs {
+    /// Namespace of the team
+    pub namespace: String,
+    /// Service account that applies
+    #[arg(long, value_name = "NAME", default_value = "deployer")]
+    pub account: String,
+    /// ClusterRole that the account gets in the namespace
+    #[arg(long, value_name = "NAME", default_value = "edit")]
+    pub role: String,
+    /// Namespace of the controller
+    #[arg(long, value_name = "NAME", default_value = "plimsoll-system")]
+    pub controller_namespace: String,
+    /// Service account of the controller
+    #[arg(long, value_name = "NAME", default_value = "plimsoll")]
+    pub controller_account: String,
+}
+
+/// Arguments of `crds`.
+#[derive(Args, Debug)]
+pub struct CrdsArgs {
+    /// Write one file a definition into this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+}
+
+/// Log formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormatArg {
+    /// One JSON object a line
+    #[default]
+    Json,
+    /// For people
+    Text,
+}
+
+/// Arguments of `controller`.
+#[derive(Args, Debug)]
+pub struct ControllerArgs {
+    /// Kubeconfig file [default: that of the pod]
+    #[arg(long, value_name = "FILE", env = "PLIMSOLL_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME", env = "PLIMSOLL_CONTEXT")]
+    pub context: Option<String>,
+    /// The controller's own namespace: lease and stored sets
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PLIMSOLL_NAMESPACE",
+        default_value = "plimsoll-system"
+    )]
+    pub namespace: String,
+    /// Identity in the lease [default: host name and a random part]
+    #[arg(long, value_name = "NAME", env = "PLIMSOLL_IDENTITY")]
+    pub identity: Option<String>,
+    /// Directory of the git mirrors
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        env = "PLIMSOLL_CACHE",
+        default_value = "/var/cache/plimsoll"
+    )]
+    pub cache: PathBuf,
+    /// Address of health and metrics
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "PLIMSOLL_LISTEN",
+        default_value = "0.0.0.0:8080"
+    )]
+    pub listen: SocketAddr,
+    /// Service account of Applications that name none, in their own namespace
+    #[arg(long, value_name = "NAME", env = "PLIMSOLL_DEFAULT_SERVICE_ACCOUNT")]
+    pub default_service_account: Option<String>,
+    /// Reconciles at once
+    #[arg(long, value_name = "N", env = "PLIMSOLL_WORKERS", default_value_t = 16)]
+    pub workers: usize,
+    /// Host that may be connected to although its address is loopback, link-local or the API server's
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "PLIMSOLL_ALLOW_HOST",
+        value_delimiter = ','
+    )]
+    pub allow_host: Vec<String>,
+    /// Connect to these hosts only
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "PLIMSOLL_ONLY_HOST",
+        value_delimiter = ','
+    )]
+    pub only_host: Vec<String>,
+    /// Take repositories by file:// URLs
+    #[arg(long, env = "PLIMSOLL_ALLOW_FILE")]
+    pub allow_file: bool,
+    /// Log format
+    #[arg(long, value_enum, default_value_t, env = "PLIMSOLL_LOG_FORMAT")]
+    pub log_format: LogFormatArg,
+    /// Log filter, as tracing's
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "PLIMSOLL_LOG",
+        default_value = "info"
+    )]
+    pub log: String,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: kube::core::Duration = text
+        .parse()
+        .map_err(|error: kube::core::duration::ParseError| error.to_string())?;
+    if parsed.is_negative() {
+        return Err("a duration is not negative".to_owned());
+    }
+    Ok(parsed.into())
+}

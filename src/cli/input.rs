@@ -1,0 +1,133 @@
+//! Files and the cluster, for the verbs.
+//!
+//! Enters: paths, connection arguments.
+//! Leaves: bytes, a connection with its namespace, Applications.
+//! Never: a decision.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Exit, Failure, args::ConnectArgs};
+use crate::{
+    api::{Application, GROUP, SyncRecord, VERSION},
+    cluster::{Cluster, Identity, ListQuery, Reader},
+    model::{ApplicationKey, Object, ObjectId},
+    settings,
+    source::LocalFiles,
+};
+
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::Usage, format!("read {}: {error}", path.display())))
+}
+
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes)
+        .map_err(|error| Failure::new(Exit::Usage, format!("write {}: {error}", path.display())))
+}
+
+pub(super) fn absolute(path: &Path) -> Result<String, Failure> {
+    let found = std::fs::canonicalize(path).map_err(|error| {
+        Failure::new(Exit::NotFound, format!("find {}: {error}", path.display()))
+    })?;
+    found.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("read {}: the path is not UTF-8", path.display()),
+        )
+    })
+}
+
+/// The disk, with the limits of the renderer: a file of 32 MiB, a directory of 50,000 names.
+pub(super) fn files() -> LocalFiles {
+    LocalFiles::new(32 << 20, 50_000)
+}
+
+/// Returns an object as `kustomize build` would print it.
+pub(super) fn to_yaml(object: &Object) -> String {
+    kustomize::Resource {
+        value: object.value().clone(),
+        origin: kustomize::Origin::default(),
+    }
+    .to_yaml()
+}
+
+/// A connection as the person, and the namespace that is meant.
+pub(super) struct Connected {
+    pub(super) cluster: Cluster,
+    pub(super) reader: Reader,
+    pub(super) namespace: String,
+}
+
+pub(super) async fn connect(args: &ConnectArgs) -> Result<Connected, Failure> {
+    let cluster = Cluster::connect(settings::connect(args)).await?;
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| cluster.default_namespace().to_owned());
+    Ok(Connected {
+        reader: cluster.reader(Identity::Person),
+        cluster,
+        namespace,
+    })
+}
+
+impl Connected {
+    pub(super) fn key(&self, name: &str) -> ApplicationKey {
+        ApplicationKey {
+            namespace: self.namespace.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    pub(super) async fn application(&self, name: &str) -> Result<Application, Failure> {
+        let id = ObjectId::new(GROUP, "Application", &self.namespace, name);
+        let value = self.reader.get(&api_version(), &id).await?;
+        let value = value.ok_or_else(|| {
+            Failure::new(
+                Exit::NotFound,
+                format!("Application {}/{name} does not exist", self.namespace),
+            )
+            .hint("plimsoll get -A lists all")
+        })?;
+        decode(value)
+    }
+
+    pub(super) async fn applications(
+        &self,
+        all_namespaces: bool,
+    ) -> Result<Vec<Application>, Failure> {
+        self.list("Application", all_namespaces).await
+    }
+
+    pub(super) async fn records(&self, all_namespaces: bool) -> Result<Vec<SyncRecord>, Failure> {
+        self.list("SyncRecord", all_namespaces).await
+    }
+
+    async fn list<T: serde::de::DeserializeOwned>(
+        &self,
+        kind: &str,
+        all_namespaces: bool,
+    ) -> Result<Vec<T>, Failure> {
+        let query = ListQuery {
+            namespace: (!all_namespaces).then(|| self.namespace.clone()),
+            ..ListQuery::default()
+        };
+        let values = self.reader.list(&api_version(), kind, &query).await?;
+        values.into_iter().map(decode).collect()
+    }
+}
+
+fn api_version() -> String {
+    format!("{GROUP}/{VERSION}")
+}
+
+fn decode<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|error| {
+        Failure::new(
+            Exit::Bug,
+            format!("decode what the API server answered: {error}"),
+        )
+    })
+}

@@ -1,0 +1,305 @@
+//! `plimsoll tree`: the objects of an Application and their health.
+//!
+//! Enters: the marks on live objects, read as the person.
+//! Leaves: a tree, unhealthy first; kinds that could not be read are named.
+//! Never: "nothing there" for a kind that could not be read.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use super::{
+    Exit, Failure,
+    args::{ApplicationArgs, OutputFormat},
+    input::{self, Connected},
+    output::{self, Branch},
+};
+use crate::{
+    api::{Application, LABEL_APPLICATION, LABEL_APPLICATION_NAMESPACE},
+    clock,
+    cluster::{self, ListQuery},
+    health::{Health, Member, Rules, Sightings, View, assess},
+    model::{Object, ObjectId, Seen, text},
+};
+
+/// Lists in flight; discovery names about 60 kinds.
+const AT_ONCE: usize = 12;
+
+/// The live objects of an Application.
+pub(super) struct Owned {
+    pub(super) objects: Vec<Object>,
+    pub(super) pods: Vec<Arc<Value>>,
+    pub(super) replica_sets: Vec<Arc<Value>>,
+    pub(super) health: BTreeMap<ObjectId, Health>,
+    pub(super) not_read: Vec<String>,
+}
+
+pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
+    let connected = input::connect(&args.connect).await?;
+    let application = connected.application(&args.application).await?;
+    let owned = owned(&connected, &application, &args.application).await?;
+    match args.output {
+        OutputFormat::Json => output::json(&value(&owned))?,
+        OutputFormat::Yaml => output::yaml(&value(&owned))?,
+        OutputFormat::Name => {
+            let names: Vec<String> = owned
+                .objects
+                .iter()
+                .map(|object| format!("{}\n", object.id()))
+                .collect();
+            output::text(&names.concat())?;
+        }
+        OutputFormat::Table | OutputFormat::Wide => {
+            let root = Branch {
+                line: format!("Application/{}", connected.key(&args.application)),
+                below: branches(&owned),
+            };
+            output::text(&output::tree(&root))?;
+        }
+    }
+    if !owned.not_read.is_empty() {
+        output::message(&format!("not read: {}", text::list(&owned.not_read, 5)));
+    }
+    let failed = owned
+        .health
+        .values()
+        .any(|health| matches!(health, Health::Failed { .. }));
+    Ok(if failed { Exit::Negative } else { Exit::Ok })
+}
+
+/// Reads the objects that carry the Application's marks, and what hangs below them.
+pub(super) async fn owned(
+    connected: &Connected,
+    application: &Application,
+    name: &str,
+) -> Result<Owned, Failure> {
+    let catalogue = connected.cluster.discovery().catalogue().await?;
+    let labels = format!(
+        "{LABEL_APPLICATION}={name},{LABEL_APPLICATION_NAMESPACE}={}",
+        connected.namespace
+    );
+    let lists: Vec<(String, Result<Vec<Value>, cluster::Error>)> = stream::iter(catalogue.kinds())
+        .map(|resource| {
+            let query = ListQuery {
+                labels: labels.clone(),
+                ..ListQuery::default()
+            };
+            async move {
+                let list = connected
+                    .reader
+                    .list(&resource.api_version(), &resource.kind, &query)
+                    .await;
+                (resource.group_kind().to_string(), list)
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut objects = Vec::new();
+    let mut not_read = Vec::new();
+    for (kind, list) in lists {
+        match list {
+            Ok(values) => objects.extend(
+                values
+                    .into_iter()
+                    .filter_map(|value| Object::new(value, None).ok()),
+            ),
+            // A kind that cannot be listed at all (a review, a binding) holds no objects.
+            Err(cluster::Error::NotFound { .. }) => {}
+            Err(cluster::Error::Server { code: 405, .. }) => {}
+            Err(error) => not_read.push(format!("{kind} ({error})")),
+        }
+    }
+    objects.sort_by(|a, b| a.id().cmp(b.id()));
+    objects.dedup_by(|a, b| uid(a.value()) == uid(b.value()));
+    let children = |api_version: &'static str, kind: &'static str| {
+        let mut namespaces: Vec<String> = objects
+            .iter()
+            .map(|object| object.id().namespace.clone())
+            .collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        async move {
+            let mut all = Vec::new();
+            for namespace in namespaces
+                .into_iter()
+                .filter(|namespace| !namespace.is_empty())
+            {
+                let query = ListQuery {
+                    namespace: Some(namespace),
+                    ..ListQuery::default()
+                };
+                all.extend(connected.reader.list(api_version, kind, &query).await?);
+            }
+            Ok::<Vec<Arc<Value>>, cluster::Error>(all.into_iter().map(Arc::new).collect())
+        }
+    };
+    let pods = children("v1", "Pod").await.unwrap_or_default();
+    let replica_sets = children("apps/v1", "ReplicaSet").await.unwrap_or_default();
+    let health = judge(application, &objects, &pods, &replica_sets)?;
+    Ok(Owned {
+        objects,
+        pods,
+        replica_sets,
+        health,
+        not_read,
+    })
+}
+
+fn judge(
+    application: &Application,
+    objects: &[Object],
+    pods: &[Arc<Value>],
+    replica_sets: &[Arc<Value>],
+) -> Result<BTreeMap<ObjectId, Health>, Failure> {
+    let rules = Rules::new(&application.spec.health)
+        .map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
+    let seen: Vec<Seen> = objects
+        .iter()
+        .map(|object| Seen::Present(Arc::new(object.value().clone())))
+        .collect();
+    let members: Vec<Member<'_>> = objects
+        .iter()
+        .zip(&seen)
+        .map(|(object, live)| Member {
+            id: object.id(),
+            live,
+            applied_generation: None,
+            wanted: object.value(),
+        })
+        .collect();
+    let view = View {
+        members: &members,
+        pods,
+        replica_sets,
+        events: &[],
+    };
+    Ok(assess(&view, &rules, Sightings::default(), clock::now())
+        .0
+        .objects)
+}
+
+fn uid(value: &Value) -> Option<&str> {
+    value.pointer("/metadata/uid").and_then(Value::as_str)
+}
+
+fn says(health: Option<&Health>) -> (u8, String) {
+    match health {
+        Some(Health::Failed {
+            reason, message, ..
+        }) => (0, format!("Failed {}: {message}", reason.as_str())),
+        Some(Health::Progressing { message, .. }) => (1, format!("Progressing: {message}")),
+        Some(Health::Ready) => (2, "Ready".to_owned()),
+        Some(Health::NotAssessed { why }) => (2, format!("not assessed: {why}")),
+        None => (2, String::new()),
+    }
+}
+
+fn branches(owned: &Owned) -> Vec<Branch> {
+    let mut branches: Vec<(u8, Branch)> = owned
+        .objects
+        .iter()
+        .map(|object| {
+            let (rank, word) = says(owned.health.get(object.id()));
+            let branch = Branch {
+                line: format!("{}  {word}", object.id()),
+                below: below(owned, uid(object.value())),
+            };
+            (rank, branch)
+        })
+        .collect();
+    branches.sort_by_key(|(rank, _)| *rank);
+    branches.into_iter().map(|(_, branch)| branch).collect()
+}
+
+/// ReplicaSets and pods that an object owns.
+fn below(owned: &Owned, owner: Option<&str>) -> Vec<Branch> {
+    let Some(owner) = owner else {
+        return Vec::new();
+    };
+    let is_owned = |child: &&Arc<Value>| {
+        child
+            .pointer("/metadata/ownerReferences")
+            .and_then(Value::as_array)
+            .is_some_and(|owners| {
+                owners
+                    .iter()
+                    .any(|reference| reference.get("uid").and_then(Value::as_str) == Some(owner))
+            })
+    };
+    let name = |child: &Value| {
+        child
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let sets = owned
+        .replica_sets
+        .iter()
+        .filter(is_owned)
+        .filter_map(|set| {
+            let below = below(owned, uid(set));
+            let replicas = set
+                .pointer("/spec/replicas")
+                .and_then(Value::as_u64)
+                .unwrap_or_default();
+            (replicas > 0 || !below.is_empty()).then(|| Branch {
+                line: format!("ReplicaSet/{}  {replicas} wanted", name(set)),
+                below,
+            })
+        });
+    let pods = owned.pods.iter().filter(is_owned).map(|pod| Branch {
+        line: format!("Pod/{}  {}", name(pod), pod_word(pod)),
+        below: Vec::new(),
+    });
+    sets.chain(pods).collect()
+}
+
+/// What kubectl's STATUS column says of a pod, shortly.
+pub(super) fn pod_word(pod: &Value) -> String {
+    let statuses = |list: &str| {
+        pod.pointer(&format!("/status/{list}"))
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    for status in statuses("initContainerStatuses")
+        .iter()
+        .chain(&statuses("containerStatuses"))
+    {
+        if let Some(reason) = status
+            .pointer("/state/waiting/reason")
+            .and_then(Value::as_str)
+        {
+            return reason.to_owned();
+        }
+    }
+    let ready = pod
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .is_some_and(|conditions| {
+            conditions.iter().any(|condition| {
+                condition.get("type").and_then(Value::as_str) == Some("Ready")
+                    && condition.get("status").and_then(Value::as_str) == Some("True")
+            })
+        });
+    let phase = pod
+        .pointer("/status/phase")
+        .and_then(Value::as_str)
+        .unwrap_or("Unknown");
+    if phase == "Running" && !ready {
+        return "Running, not ready".to_owned();
+    }
+    phase.to_owned()
+}
+
+fn value(owned: &Owned) -> Value {
+    let objects: Vec<Value> = owned
+        .objects
+        .iter()
+        .map(|object| json!({"object": object.id().to_string(), "group": object.id().group, "health": says(owned.health.get(object.id())).1}))
+        .collect();
+    json!({"apiVersion": "cli.plimsoll.dev/v1", "objects": objects, "notRead": owned.not_read})
+}

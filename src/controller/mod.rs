@@ -1,0 +1,11 @@
+//! The controller: watches, queue, lease, shutdown.
+//!
+//! Enters: settings.
+//! Leaves: when told to stop, with the lease released.
+//! Never: a rule of the product; those are in the rooms that it wires.
+
+mod queue;
+mod run;
+mod work;
+
+pub use run::{ControllerSettings, Error, run};

@@ -1,0 +1,159 @@
+//! Wiring: connections, lease, listener, then the work.
+//!
+//! Enters: `ControllerSettings`.
+//! Leaves: on a stop, after what was under way came to an object boundary.
+//! Never: a write without the lease.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::work;
+use crate::{
+    clock,
+    cluster::{self, Cluster, ConnectSettings, Lease, LeaseSettings, Watches},
+    pipeline::Context,
+    report::Metrics,
+    server::{self, Ready},
+    source::{self, Mirrors},
+};
+
+/// Hints that wait to be read; when more come the watches wait, and nothing is lost.
+const HINTS: usize = 4096;
+/// How long a stop waits for reconciles to come to an object boundary.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What the controller is told.
+#[derive(Clone, Debug)]
+pub struct ControllerSettings {
+    /// The API server.
+    pub connect: ConnectSettings,
+    /// Git.
+    pub source: source::Settings,
+    /// The controller's own namespace: lease, stored sets.
+    pub namespace: String,
+    /// Identity of this process in the lease; unique.
+    pub identity: String,
+    /// Address of health and metrics; None for no listener.
+    pub listen: Option<SocketAddr>,
+    /// Service account of Applications that name none.
+    pub default_account: Option<String>,
+    /// Reconciles at once.
+    pub workers: usize,
+}
+
+/// Why the controller ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// The mirrors.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The listener.
+    #[error("run the listener")]
+    Serve(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A task of ours did not end as it must.
+    #[error("wait for {what}")]
+    Task {
+        /// What was waited for.
+        what: &'static str,
+        /// Cause.
+        #[source]
+        source: tokio::task::JoinError,
+    },
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// The settings cannot be used, or the listener broke. What the API server or git says is no reason to end.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell spawns, and waits for what it spawned"
+)]
+pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Result<(), Error> {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let ready = Ready::default();
+    let listener = settings.listen.map(|address| {
+        tokio::spawn(server::serve(
+            address,
+            Arc::new(registry),
+            ready.clone(),
+            stop.clone(),
+        ))
+    });
+
+    let cluster = Cluster::connect(settings.connect.clone()).await?;
+    let wait = cluster.wait_ready(Duration::from_secs(300));
+    tokio::select! {
+        answered = wait => answered?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    let mut source = settings.source.clone();
+    source.egress.api_server_addresses = cluster.api_server_addresses().await?;
+    let mirrors = Mirrors::open(source)?;
+    let lease = Lease::new(
+        &cluster,
+        LeaseSettings::new(&settings.namespace, "plimsoll", &settings.identity),
+    );
+    let fence = lease.fence();
+    let mut held = lease.held();
+    let lease_task = tokio::spawn(lease.run(stop.clone()));
+    ready.set(true);
+
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = held.wait_for(|held| *held) => if changed.is_err() { break },
+        }
+        metrics.set_leader(true);
+        tracing::info!(identity = settings.identity, "the lease is ours");
+        let round = stop.child_token();
+        let (hints, incoming) = mpsc::channel(HINTS);
+        let context = Arc::new(Context {
+            watches: Watches::new(&cluster, hints),
+            keeper: cluster.keeper(&settings.namespace, fence.clone()),
+            cluster: cluster.clone(),
+            mirrors: mirrors.clone(),
+            fence: fence.clone(),
+            metrics: metrics.clone(),
+            clock: clock::now,
+            identity: settings.identity.clone(),
+            namespace: settings.namespace.clone(),
+            default_account: settings.default_account.clone(),
+            render: kustomize::Options::default(),
+        });
+        let lost = async {
+            // A closed channel means that the lease task ended: then the lease is not ours either.
+            let _closed = held.wait_for(|held| !*held).await;
+        };
+        tokio::select! {
+            () = work::work(context, incoming, settings.workers, round.clone()) => {}
+            () = lost => {
+                tracing::warn!("the lease is lost; everything stops at the next object");
+                round.cancel();
+            }
+        }
+        metrics.set_leader(false);
+    }
+    if tokio::time::timeout(PATIENCE, lease_task).await.is_err() {
+        tracing::warn!("the lease was not released in time; it runs out by itself");
+    }
+    if let Some(listener) = listener {
+        match listener.await {
+            Ok(served) => served.map_err(|error| Error::Serve(Box::new(error)))?,
+            Err(source) => {
+                return Err(Error::Task {
+                    what: "the listener",
+                    source,
+                });
+            }
+        }
+    }
+    Ok(())
+}

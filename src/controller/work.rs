@@ -1,0 +1,315 @@
+//! The work while the lease is ours.
+//!
+//! Enters: Applications, hints of the watches, ends of reconciles, time.
+//! Leaves: reconciles, at most so many at once and one an Application.
+//! Never: one Application in the way of another.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::queue::Queue;
+use crate::{
+    api::{Application, Reason},
+    cluster::{ApplicationEvent, Applications, Event, EventType, Hint, WatchKey},
+    model::{ApplicationKey, GroupKind, ObjectId, text},
+    pipeline::{Context, Memory, Wake, reconcile},
+};
+
+/// Hints of one object that come together are looked at together.
+const GATHER: Duration = Duration::from_millis(10);
+/// Applications that are told before the watch waits for us.
+const NEWS: usize = 256;
+/// How long a stop waits for reconciles to come to an object boundary.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What is known of one Application outside of its reconciles.
+struct Entry {
+    application: Arc<Application>,
+    memory: Option<Memory>,
+    touched: BTreeSet<ObjectId>,
+    unwatchable: BTreeSet<GroupKind>,
+    stop: CancellationToken,
+}
+
+/// The end of one reconcile.
+struct Done {
+    key: ApplicationKey,
+    memory: Memory,
+    wake: Wake,
+}
+
+struct Work {
+    context: Arc<Context>,
+    entries: BTreeMap<ApplicationKey, Entry>,
+    busy: BTreeSet<ApplicationKey>,
+    queue: Queue,
+    tasks: JoinSet<Done>,
+    workers: usize,
+    stop: CancellationToken,
+}
+
+/// Works until told to stop, then waits for what is under way.
+pub(super) async fn work(
+    context: Arc<Context>,
+    mut hints: mpsc::Receiver<Hint>,
+    workers: usize,
+    stop: CancellationToken,
+) {
+    let applications = Applications::new(&context.cluster, None);
+    let (told, mut news) = mpsc::channel(NEWS);
+    let follow = applications.run(told);
+    tokio::pin!(follow);
+    let mut work = Work {
+        entries: BTreeMap::new(),
+        busy: BTreeSet::new(),
+        queue: Queue::default(),
+        tasks: JoinSet::new(),
+        workers: workers.max(1),
+        stop: stop.clone(),
+        context,
+    };
+    loop {
+        work.start_due();
+        let sleep = work.sleep();
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = &mut follow => break,
+            Some(event) = news.recv() => work.application(event).await,
+            Some(hint) = hints.recv() => work.hint(hint),
+            Some(done) = work.tasks.join_next(), if !work.tasks.is_empty() => work.done(done),
+            () = sleep => {}
+        }
+    }
+    work.stop.cancel();
+    let rest = async { while work.tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(PATIENCE, rest).await.is_err() {
+        tracing::warn!("reconciles did not come to an object boundary in time; they are cut");
+    }
+}
+
+impl Work {
+    fn now(&self) -> Duration {
+        (self.context.clock)().monotonic
+    }
+
+    /// Returns a future that ends when the next Application is due.
+    fn sleep(&self) -> impl Future<Output = ()> + use<> {
+        let full = self.tasks.len() >= self.workers;
+        let wait = match self.queue.next(&self.busy) {
+            Some(at) if !full => at.saturating_sub(self.now()),
+            Some(_) | None => Duration::from_secs(60),
+        };
+        tokio::time::sleep(wait)
+    }
+
+    fn start_due(&mut self) {
+        let now = self.now();
+        while self.tasks.len() < self.workers {
+            let Some(key) = self.queue.take(now, &self.busy) else {
+                break;
+            };
+            self.start(key);
+        }
+        self.context.metrics.set_queue_depth(self.queue.depth(now));
+    }
+
+    fn start(&mut self, key: ApplicationKey) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let mut memory = entry.memory.take().unwrap_or_default();
+        for id in std::mem::take(&mut entry.touched) {
+            memory.touched(id);
+        }
+        for kind in &entry.unwatchable {
+            memory.cannot_watch(kind.clone());
+        }
+        let application = entry.application.clone();
+        let stop = entry.stop.clone();
+        let context = self.context.clone();
+        self.busy.insert(key.clone());
+        let span = tracing::info_span!(
+            "reconcile",
+            application = %key,
+            generation = application.metadata.generation.unwrap_or_default()
+        );
+        let task = async move {
+            let wake = reconcile(&context, &application, &mut memory, &stop).await;
+            Done { key, memory, wake }
+        };
+        self.tasks.spawn(task.instrument(span));
+    }
+
+    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done { key, memory, wake }) => {
+                self.busy.remove(&key);
+                let now = self.now();
+                if let Some(entry) = self.entries.get_mut(&key) {
+                    entry.memory = Some(memory);
+                    self.queue.at(&key, now + wake.after);
+                } else {
+                    self.context.watches.demand(key, BTreeSet::new());
+                }
+            }
+            Err(error) => {
+                // A bug in one reconcile must not stop the others: its Application starts with an empty memory.
+                tracing::error!(error = %text::chain(&error), "a reconcile did not end as it must");
+                let running: Vec<ApplicationKey> = self.busy.iter().cloned().collect();
+                let now = self.now();
+                for key in running {
+                    let lost = self
+                        .entries
+                        .get(&key)
+                        .is_some_and(|entry| entry.memory.is_none());
+                    if lost && self.tasks.is_empty() {
+                        self.busy.remove(&key);
+                        self.queue.at(&key, now + Duration::from_secs(30));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn application(&mut self, event: ApplicationEvent) {
+        match event {
+            ApplicationEvent::Valid(application) => self.changed(application),
+            ApplicationEvent::Invalid {
+                key, uid, error, ..
+            } => {
+                tracing::error!(application = %key, error, "cannot decode an Application; the others go on");
+                self.forget(&key);
+                self.tell_invalid(key, uid, error).await;
+            }
+            ApplicationEvent::Gone { key, .. } => self.forget(&key),
+            ApplicationEvent::Synced => tracing::info!(
+                applications = self.entries.len(),
+                "all Applications are known"
+            ),
+            ApplicationEvent::Lost { reason, message } => {
+                tracing::warn!(
+                    reason = reason.as_str(),
+                    message,
+                    "cannot follow the Applications for now; what is known goes on"
+                );
+            }
+        }
+    }
+
+    fn changed(&mut self, application: Arc<Application>) {
+        let key = crate::pipeline::application_key(&application);
+        let now = self.now();
+        match self.entries.get_mut(&key) {
+            // Our own status write comes back as an event: only a change of the spec, or a deletion, is news.
+            Some(entry) if entry.application.metadata.uid == application.metadata.uid => {
+                let news = entry.application.metadata.generation != application.metadata.generation
+                    || entry.application.metadata.deletion_timestamp
+                        != application.metadata.deletion_timestamp
+                    || entry.application.metadata.annotations != application.metadata.annotations;
+                entry.application = application;
+                if news {
+                    if let Some(memory) = &mut entry.memory {
+                        memory.ask_git();
+                    }
+                    self.queue.at(&key, now);
+                }
+            }
+            Some(_) | None => {
+                self.forget(&key);
+                self.entries.insert(
+                    key.clone(),
+                    Entry {
+                        application,
+                        memory: None,
+                        touched: BTreeSet::new(),
+                        unwatchable: BTreeSet::new(),
+                        stop: self.stop.child_token(),
+                    },
+                );
+                self.queue.at(&key, now);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &ApplicationKey) {
+        if let Some(entry) = self.entries.remove(key) {
+            entry.stop.cancel();
+            self.queue.forget(key);
+            self.context.watches.demand(key.clone(), BTreeSet::new());
+            self.context.metrics.forget(key);
+        }
+    }
+
+    async fn tell_invalid(&self, key: ApplicationKey, uid: String, error: String) {
+        let event = Event {
+            application: key,
+            application_uid: uid,
+            kind: EventType::Warning,
+            reason: Reason::InvalidSpec.as_str().to_owned(),
+            action: "Decode".to_owned(),
+            note: format!("this Application is not worked on until it is corrected: {error}"),
+            at: (self.context.clock)().wall,
+            instance: self.context.identity.clone(),
+        };
+        if let Err(error) = self.context.keeper.publish(&event).await {
+            tracing::warn!(error = %text::chain(&error), "could not publish an event");
+        }
+    }
+
+    fn hint(&mut self, hint: Hint) {
+        let soon = self.now() + GATHER;
+        match hint {
+            Hint::Object {
+                id,
+                application: Some(key),
+            } => {
+                if let Some(entry) = self.entries.get_mut(&key) {
+                    entry.touched.insert(id);
+                    self.queue.at(&key, soon);
+                }
+            }
+            Hint::Object {
+                application: None, ..
+            } => {}
+            Hint::Synced(key) => self.wake_demanding(&key, soon),
+            Hint::Lost {
+                key,
+                reason,
+                message,
+            } => {
+                let kind = GroupKind::new(
+                    key.api_version
+                        .split_once('/')
+                        .map_or("", |(group, _)| group),
+                    &key.kind,
+                );
+                tracing::warn!(kind = %kind, reason = reason.as_str(), message, "lost a watch");
+                let denied = key.account.is_none()
+                    && matches!(reason, Reason::Forbidden | Reason::NoIdentity);
+                if denied {
+                    for name in self.context.watches.demanding(&key) {
+                        if let Some(entry) = self.entries.get_mut(&name) {
+                            entry.unwatchable.insert(kind.clone());
+                        }
+                    }
+                }
+                self.wake_demanding(&key, soon);
+            }
+        }
+    }
+
+    fn wake_demanding(&mut self, key: &WatchKey, at: Duration) {
+        for name in self.context.watches.demanding(key) {
+            if self.entries.contains_key(&name) {
+                self.queue.at(&name, at);
+            }
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! Advance: one reconcile of one Application.
+//!
+//! Enters: the Application as the watch knows it, and memory.
+//! Leaves: `Wake`: when to look again if nothing happens before.
+//! Never: a wait inside; an error that stops another Application.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context, Error, Memory, Subject, command, drift, finalize, health,
+    inventory::{applied, placed, set},
+    look::{self, next_ask},
+    perform::{perform, record_command, write_status},
+    prepare::{self, Prepared},
+    prune, restore, take_up, watching,
+    write::{self, Wrote},
+};
+use crate::{
+    api::{Application, ApplicationStatus, DeletionPolicy, FINALIZER, Reason},
+    model::{Now, text},
+    report::StageLabel,
+    rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
+};
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// Time from now.
+    pub after: Duration,
+    /// Whether the reconcile ended in an error.
+    pub failed: bool,
+}
+
+/// Steps of one reconcile; a set goes from wanted to soaking in about eight.
+const STEPS: usize = 32;
+/// Longest time between two looks at what is under way, if no watch and no window wakes us earlier.
+const UNDER_WAY: Duration = Duration::from_secs(2);
+
+/// Reconciles one Application as far as it goes without waiting.
+pub async fn reconcile(
+    context: &Context,
+    application: &Application,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+) -> Wake {
+    let subject = match Subject::new(application, context) {
+        Ok(subject) => subject,
+        Err(failure) => return refuse(context, application, memory, failure).await,
+    };
+    memory.blocked = None;
+    if !memory.loaded {
+        memory.status = application.status.clone().unwrap_or_default();
+        memory.resource_version = application
+            .metadata
+            .resource_version
+            .clone()
+            .unwrap_or_default();
+    }
+    match run(context, application, &subject, memory, stop).await {
+        Ok(()) => {
+            context
+                .metrics
+                .count_reconcile(Some((context.clock)().wall.as_second()));
+            Wake {
+                after: next_wake(&subject, memory, (context.clock)()),
+                failed: false,
+            }
+        }
+        Err(error) => {
+            context.metrics.count_reconcile(None);
+            tracing::warn!(reason = error.reason().as_str(), error = %text::chain(&error), "reconcile failed; nothing was lost");
+            let delay = memory.back_off((context.clock)().monotonic);
+            // What is known is said, if the API server can be asked at all.
+            if let Err(error) = write_status(context, application, &subject, memory, false).await {
+                tracing::debug!(error = %text::chain(&error), "could not write the status");
+            }
+            Wake {
+                after: delay,
+                failed: true,
+            }
+        }
+    }
+}
+
+/// An Application that cannot be worked on says why, and is looked at again when it changes.
+async fn refuse(
+    context: &Context,
+    application: &Application,
+    memory: &mut Memory,
+    failure: rollout::Failure,
+) -> Wake {
+    let status = application.status.clone().unwrap_or_default();
+    let key = super::application_key(application);
+    let generation = application.metadata.generation.unwrap_or_default();
+    let next = crate::report::blocked(&failure, generation, &status, (context.clock)());
+    memory.blocked = Some(failure);
+    memory.loaded = false;
+    let after = Duration::from_secs(300);
+    if next == status {
+        return Wake {
+            after,
+            failed: false,
+        };
+    }
+    let mut resource = application.clone();
+    resource.status = Some(next);
+    match context.keeper.put_status(&resource).await {
+        Ok(_) => Wake {
+            after,
+            failed: false,
+        },
+        Err(error) => {
+            tracing::warn!(application = %key, error = %text::chain(&error), "could not write the status");
+            Wake {
+                after: Duration::from_secs(5),
+                failed: true,
+            }
+        }
+    }
+}
+
+async fn run(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    if !memory.loaded {
+        let status: ApplicationStatus = memory.status.clone();
+        take_up::take_up(context, subject, memory, &status).await?;
+    }
+    if application.metadata.deletion_timestamp.is_some() {
+        return finalize::finalize(context, application, subject, memory, stop).await;
+    }
+    keep_finalizer(context, application, subject).await?;
+    let mut events = commands(context, subject, memory).await?;
+    let now = (context.clock)();
+    let paused = command::paused(subject, now).is_some();
+    if !paused {
+        events.extend(look::look(context, subject, memory, now).await);
+        events.extend(due_retries(memory, now));
+    }
+    for event in events {
+        take(context, application, subject, memory, event).await?;
+    }
+    for _ in 0..STEPS {
+        if stop.is_cancelled() {
+            break;
+        }
+        let desired = memory.wanted.as_ref().map(|wanted| wanted.desired.clone());
+        let next = work(&memory.rollout, desired.as_ref(), paused);
+        let Some(event) = do_work(context, subject, memory, next, paused, stop).await? else {
+            break;
+        };
+        take(context, application, subject, memory, event).await?;
+    }
+    write_status(context, application, subject, memory, false).await
+}
+
+/// An Application has a finalizer only under `Cascade` (DESIGN.md, State).
+async fn keep_finalizer(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+) -> Result<(), Error> {
+    let has = application
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER);
+    let wants = subject.spec.deletion == DeletionPolicy::Cascade;
+    if has != wants {
+        context.keeper.put_finalizer(application, wants).await?;
+    }
+    Ok(())
+}
+
+/// Takes up new commands: a record each, and their events.
+async fn commands(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<Vec<Event>, Error> {
+    let mut events = Vec::new();
+    for (identity, asked, event) in command::new_commands(subject, memory) {
+        if asked.verb == "sync" || asked.verb == "release" {
+            memory.ask_git();
+            memory.settle();
+            events.extend(cancelled_before(memory));
+        }
+        if asked.verb == "approve"
+            && memory.rollout.prune.is_some()
+            && memory.rollout.state == State::Idle
+        {
+            memory.rollout.state = State::Pruning;
+        }
+        record_command(context, subject, memory, asked).await?;
+        command::handled(memory, identity);
+        events.extend(event);
+    }
+    Ok(events)
+}
+
+/// What a person ended is taken up again when a person asks for it.
+fn cancelled_before(memory: &Memory) -> Option<Event> {
+    match &memory.rollout.state {
+        State::Failed {
+            target, failure, ..
+        } if failure.reason == Reason::Cancelled => Some(Event::Released {
+            digest: target.digest.clone(),
+        }),
+        State::Idle
+        | State::Held { .. }
+        | State::Applying { .. }
+        | State::Watching { .. }
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Returning { .. }
+        | State::Failed { .. } => None,
+    }
+}
+
+/// Digests whose quarantine ends by itself: an image that was not found may have been pushed since.
+fn due_retries(memory: &Memory, now: Now) -> Vec<Event> {
+    let wanted = memory.wanted.as_ref().map(|wanted| &wanted.desired.digest);
+    memory
+        .rollout
+        .quarantine
+        .iter()
+        .filter(|entry| {
+            Some(&entry.digest) == wanted && entry.retry_at.is_some_and(|at| at <= now.wall)
+        })
+        .map(|entry| Event::Released {
+            digest: entry.digest.clone(),
+        })
+        .collect()
+}
+
+/// Takes a step and performs its effects.
+async fn take(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+    memory: &mut Memory,
+    event: Event,
+) -> Result<(), Error> {
+    let now = (context.clock)();
+    let before = std::mem::discriminant(&memory.rollout.state);
+    let taken = step(memory.rollout.clone(), event, &subject.gates, now);
+    let (rollout, effects) = taken.into_parts();
+    tracing::debug!(
+        phase = rollout.phase().as_str(),
+        effects = effects.len(),
+        "step"
+    );
+    let was_good = memory.rollout.good.clone();
+    memory.rollout = rollout;
+    if before != std::mem::discriminant(&memory.rollout.state) {
+        entered(memory, now);
+    }
+    if memory.rollout.good != was_good
+        && let Some(good) = &memory.rollout.good
+    {
+        memory
+            .good_attempts
+            .retain(|attempt| *attempt != good.attempt);
+        memory.good_attempts.push(good.attempt);
+        let excess = memory.good_attempts.len().saturating_sub(3);
+        memory.good_attempts.drain(..excess);
+        memory.sweep_due = true;
+    }
+    perform(context, application, subject, memory, effects).await
+}
+
+/// What begins anew with a state: its clock, and what was sighted.
+fn entered(memory: &mut Memory, now: Now) {
+    memory.assessed = Some(now.monotonic);
+    memory.next_look = None;
+    match memory.rollout.state {
+        State::Watching { .. } => {
+            memory.sightings = crate::health::Sightings::default();
+            memory.settle();
+        }
+        State::Applying { .. } | State::Idle | State::Soaking { .. } => memory.settle(),
+        State::Held { .. } | State::Pruning | State::Returning { .. } | State::Failed { .. } => {}
+    }
+}
+
+/// Does one piece of work; None where nothing more can be done now.
+async fn do_work(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    next: Work,
+    paused: bool,
+    stop: &CancellationToken,
+) -> Result<Option<Event>, Error> {
+    let now = (context.clock)();
+    let held_back = memory.not_before.is_some_and(|until| now.monotonic < until);
+    match next {
+        Work::Accept => Ok(memory.wanted.as_ref().map(|wanted| Event::Satisfied {
+            revision: wanted.desired.revision.clone(),
+        })),
+        Work::Supersede => {
+            memory.plan = None;
+            memory.return_begun = false;
+            Ok(Some(Event::Superseded))
+        }
+        Work::Prepare if held_back => look_at_health(context, subject, memory, paused, stop).await,
+        Work::Prepare => prepare(context, subject, memory, paused, stop).await,
+        Work::Apply { target } => {
+            let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
+            let objects = placed(context, subject, &rendered).await?;
+            watching::demand(context, subject, memory, &objects);
+            match write::write_wave(context, subject, memory, &target, stop).await? {
+                Wrote::Event(event) => Ok(Some(event)),
+                Wrote::Wait(wait) => {
+                    memory.next_look = Some(now.monotonic + wait);
+                    Ok(None)
+                }
+            }
+        }
+        Work::Look => look_at_health(context, subject, memory, paused, stop).await,
+        Work::Prune if held_back => look_at_health(context, subject, memory, paused, stop).await,
+        Work::Prune => {
+            let event = prune::prune(context, subject, memory, stop).await?;
+            if matches!(
+                event,
+                Event::Prune {
+                    outcome: rollout::PruneOutcome::Partly { .. },
+                    ..
+                }
+            ) {
+                memory.back_off(now.monotonic);
+            }
+            Ok(Some(event))
+        }
+        Work::Restore { to, from } => {
+            restore::restore(context, subject, memory, &to, &from, stop).await
+        }
+        Work::Remove { to, from } => Ok(Some(
+            restore::remove(context, subject, memory, &to, &from, stop).await?,
+        )),
+    }
+}
+
+async fn prepare(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    paused: bool,
+    stop: &CancellationToken,
+) -> Result<Option<Event>, Error> {
+    let now = (context.clock)();
+    match prepare::prepare(context, subject, memory).await? {
+        Prepared::Event(event) => {
+            if matches!(event, Event::Refused { .. } | Event::Held { .. }) {
+                // Asked again later: the owner of a field, a right, or a dependency can change without git.
+                memory.back_off(now.monotonic);
+            }
+            Ok(Some(event))
+        }
+        Prepared::Later => look_at_health(context, subject, memory, paused, stop).await,
+    }
+}
+
+/// Gives back what drifted, then assesses; an event only where the verdict means something.
+async fn look_at_health(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    paused: bool,
+    stop: &CancellationToken,
+) -> Result<Option<Event>, Error> {
+    let Some(objects) = applied(context, subject, memory).await? else {
+        return Ok(None);
+    };
+    watching::demand(context, subject, memory, &objects);
+    let at_rest = match memory.rollout.state {
+        State::Idle | State::Soaking { .. } | State::Failed { .. } | State::Held { .. } => true,
+        State::Applying { .. }
+        | State::Watching { .. }
+        | State::Pruning
+        | State::Returning { .. } => false,
+    };
+    if at_rest
+        && !paused
+        && let Some(event) = drift::repair(context, subject, memory, stop).await?
+    {
+        return Ok(Some(event));
+    }
+    let now = (context.clock)();
+    let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
+    memory.assessed = Some(now.monotonic);
+    let verdict = health::look(context, subject, memory, &objects)?;
+    let means_something = match (&memory.rollout.state, &verdict) {
+        (
+            State::Watching { .. }
+            | State::Soaking { .. }
+            | State::Returning {
+                stage: ReturnStage::Watching,
+                ..
+            },
+            _,
+        )
+        | (
+            State::Failed {
+                returned: false, ..
+            },
+            Verdict::Ready,
+        ) => true,
+        (
+            State::Idle
+            | State::Held { .. }
+            | State::Applying { .. }
+            | State::Pruning
+            | State::Returning { .. }
+            | State::Failed { .. },
+            _,
+        ) => false,
+    };
+    if !means_something {
+        sweep_if_due(context, subject, memory).await;
+        return Ok(None);
+    }
+    let event = Event::Assessed { verdict, elapsed };
+    let taken = step(memory.rollout.clone(), event.clone(), &subject.gates, now);
+    let same = std::mem::discriminant(&taken.rollout().state)
+        == std::mem::discriminant(&memory.rollout.state)
+        && same_stage(&taken.rollout().state, &memory.rollout.state);
+    if same {
+        // Only time went by: kept, and nothing more to do now.
+        memory.rollout = taken.into_parts().0;
+        return Ok(None);
+    }
+    if matches!(memory.rollout.state, State::Watching { .. }) {
+        let took = memory.notes.began.map_or(0, |began| {
+            now.wall.as_millisecond() - began.as_millisecond()
+        });
+        context.metrics.observe_stage(
+            StageLabel::Health,
+            Duration::from_millis(u64::try_from(took).unwrap_or_default()),
+        );
+    }
+    Ok(Some(event))
+}
+
+fn same_stage(one: &State, other: &State) -> bool {
+    match (one, other) {
+        (State::Returning { stage: one, .. }, State::Returning { stage: other, .. }) => {
+            one == other
+        }
+        _ => true,
+    }
+}
+
+async fn sweep_if_due(context: &Context, subject: &Subject, memory: &mut Memory) {
+    if !memory.sweep_due || memory.rollout.is_in_flight() {
+        return;
+    }
+    match take_up::sweep(context, subject, memory).await {
+        Ok(()) => memory.sweep_due = false,
+        Err(error) => tracing::debug!(error = %text::chain(&error), "could not sweep stored sets"),
+    }
+}
+
+/// Returns when to look again if nothing happens before.
+fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
+    let asked = memory.asked.map_or(Duration::ZERO, |at| now.since(at));
+    let mut wake = next_ask(subject, memory).saturating_sub(asked);
+    let mut earlier = |at: Duration| wake = wake.min(at.saturating_sub(now.monotonic));
+    if let Some(at) = memory.next_look {
+        earlier(at);
+    }
+    if let Some(at) = memory.not_before {
+        earlier(at);
+    }
+    match memory.rollout.state {
+        State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => {
+            earlier(now.monotonic + UNDER_WAY);
+        }
+        State::Soaking { spent, .. } => {
+            earlier(now.monotonic + subject.gates.soak.saturating_sub(spent));
+        }
+        State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
+    }
+    wake.max(Duration::from_millis(5))
+}

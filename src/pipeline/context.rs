@@ -1,0 +1,38 @@
+//! What every reconcile of this process shares.
+//!
+//! Enters: connections and settings that the shell made.
+//! Leaves: `Context`.
+//! Never: anything of one Application.
+
+use crate::{
+    cluster::{Cluster, Fence, Keeper, Watches},
+    model::Now,
+    report::Metrics,
+    source::Mirrors,
+};
+
+/// Connections and settings of the process.
+pub struct Context {
+    /// The API server.
+    pub cluster: Cluster,
+    /// The mirrors of repositories.
+    pub mirrors: Mirrors,
+    /// The shared watches.
+    pub watches: Watches,
+    /// Our own books.
+    pub keeper: Keeper,
+    /// Whether the lease is ours.
+    pub fence: Fence,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Reads both clocks.
+    pub clock: fn() -> Now,
+    /// Identity of this process, as in the lease.
+    pub identity: String,
+    /// The controller's own namespace.
+    pub namespace: String,
+    /// Service account of Applications that name none; looked up in their own namespace.
+    pub default_account: Option<String>,
+    /// How files are rendered.
+    pub render: kustomize::Options,
+}

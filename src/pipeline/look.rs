@@ -1,0 +1,248 @@
+//! Look at git: fetch and render.
+//!
+//! Enters: where the files are.
+//! Leaves: the wanted set in memory, or why there is none.
+//! Never: an empty set for an error (law 1): what cannot be read leaves what runs as it is.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Context, Error, Memory, Subject, credentials::credentials, memory::Wanted};
+use crate::{
+    api::{Class, Reason, RewindPolicy},
+    model::{CommitInfo, Now, Revision, text},
+    render::{self, Rendered},
+    report::{FetchState, StageLabel},
+    rollout::{Desired, Event, Failure},
+    source::{Retry, Snapshot},
+};
+
+/// How old another Application's answer from the same repository may be to count as ours.
+/// One second: a webhook's storm becomes one question, and nobody notices the age.
+const SHARED: Duration = Duration::from_secs(1);
+
+/// Asks git if it is due, and renders what is new. Returns events for the rollout.
+pub(super) async fn look(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    now: Now,
+) -> Vec<Event> {
+    if !is_due(subject, memory, now) {
+        return Vec::new();
+    }
+    memory.asked = Some(now.monotonic);
+    memory.ask_now = false;
+    let fetched = fetch(context, subject, memory, now).await;
+    let took = (context.clock)().since(now.monotonic);
+    context.metrics.observe_stage(StageLabel::Fetch, took);
+    let snapshot = match fetched {
+        Ok(snapshot) => {
+            memory.fetch = Some(FetchState::Fetched);
+            memory.fetch_failures = 0;
+            snapshot
+        }
+        Err(error) => {
+            memory.fetch_failures = memory.fetch_failures.saturating_add(1);
+            // The server may have refused an old credential: it is read anew before the next try.
+            memory.credentials = None;
+            memory.fetch = Some(FetchState::Failed {
+                reason: error.reason(),
+                message: fetch_message(memory, &error),
+            });
+            return Vec::new();
+        }
+    };
+    match adopt(context, subject, memory, &snapshot).await {
+        Ok(event) => event.into_iter().collect(),
+        Err(error) if error.is_transient() => {
+            memory.fetch_failures = memory.fetch_failures.saturating_add(1);
+            tracing::warn!(error = %text::chain(&error), "could not take the revision");
+            Vec::new()
+        }
+        Err(error) => {
+            memory.wanted = None;
+            vec![Event::Refused {
+                digest: None,
+                revision: snapshot.revision.clone(),
+                failure: with_what_runs(memory, &snapshot.revision, &error.to_failure()),
+            }]
+        }
+    }
+}
+
+fn fetch_message(memory: &Memory, error: &Error) -> String {
+    let running = memory.rollout.applied.as_ref().map_or_else(
+        || "nothing is applied yet".to_owned(),
+        |set| format!("{} keeps running", set.revision),
+    );
+    text::cut(&format!("{}; {running}", text::chain(error)), 1500)
+}
+
+fn with_what_runs(memory: &Memory, revision: &Revision, failure: &Failure) -> Failure {
+    let running = memory.rollout.applied.as_ref().map_or_else(
+        || "nothing was applied".to_owned(),
+        |set| format!("still running {}; nothing was changed", set.revision),
+    );
+    Failure {
+        message: text::cut(&format!("{revision}: {}; {running}", failure.message), 1800),
+        reason: failure.reason,
+        class: failure.class,
+    }
+}
+
+fn is_due(subject: &Subject, memory: &Memory, now: Now) -> bool {
+    let Some(asked) = memory.asked else {
+        return true;
+    };
+    if memory.ask_now {
+        return true;
+    }
+    now.since(asked) >= next_ask(subject, memory)
+}
+
+/// Time between two questions to git: the interval, or a back-off after failures.
+pub(super) fn next_ask(subject: &Subject, memory: &Memory) -> Duration {
+    let interval: Duration = subject.spec.interval.into();
+    match memory.fetch_failures {
+        0 => interval,
+        failures => Duration::from_secs(5_u64 << failures.min(7).saturating_sub(1)).min(interval),
+    }
+}
+
+async fn fetch(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    now: Now,
+) -> Result<Snapshot, Error> {
+    let credentials = credentials(context, subject, memory, now).await?;
+    Ok(context
+        .mirrors
+        .fetch(&subject.source(), &credentials, SHARED, now)
+        .await?)
+}
+
+/// Takes a snapshot: renders it unless the same tree was rendered with the same spec.
+async fn adopt(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
+) -> Result<Option<Event>, Error> {
+    let spec = subject.render();
+    if let Some(wanted) = &mut memory.wanted
+        && wanted.tree == snapshot.tree
+        && wanted.spec == spec
+    {
+        wanted.desired.revision = snapshot.revision.clone();
+        wanted.commit = snapshot.commit.clone();
+        return Ok(None);
+    }
+    if let Some(event) = went_back(context, subject, memory, snapshot).await? {
+        memory.wanted = None;
+        return Ok(Some(event));
+    }
+    let started = (context.clock)().monotonic;
+    let rendered = render_snapshot(context, snapshot.clone(), spec.clone()).await?;
+    context
+        .metrics
+        .observe_stage(StageLabel::Render, (context.clock)().since(started));
+    if rendered.objects().is_empty() {
+        return Err(Error::failure(
+            Reason::RenderEmpty,
+            Class::Change,
+            format!(
+                "{} renders to no objects; an empty set deletes nothing and is not applied",
+                subject.source().path
+            ),
+        ));
+    }
+    let commit: CommitInfo = snapshot.commit.clone();
+    memory.wanted = Some(Wanted {
+        desired: Desired {
+            digest: rendered.digest().clone(),
+            revision: snapshot.revision.clone(),
+        },
+        rendered: Arc::new(rendered),
+        commit,
+        tree: snapshot.tree.clone(),
+        spec,
+    });
+    Ok(None)
+}
+
+async fn render_snapshot(
+    context: &Context,
+    snapshot: Snapshot,
+    spec: render::RenderSpec,
+) -> Result<Rendered, Error> {
+    let options = context.render.clone();
+    let task =
+        tokio::task::spawn_blocking(move || render::render(snapshot.files(), &spec, &options));
+    match task.await {
+        Ok(rendered) => Ok(rendered?),
+        Err(source) => Err(Error::Task {
+            what: "the renderer",
+            source,
+        }),
+    }
+}
+
+/// A revision that does not descend from the applied one is held, unless the spec allows it
+/// or a person pointed the Application at another reference.
+async fn went_back(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
+) -> Result<Option<Event>, Error> {
+    let RewindPolicy::Hold = subject.spec.source.rewind else {
+        return Ok(None);
+    };
+    let Some(applied) = memory
+        .rollout
+        .applied
+        .as_ref()
+        .map(|set| set.revision.clone())
+    else {
+        return Ok(None);
+    };
+    let new = &snapshot.revision;
+    if applied.commit == new.commit || applied.reference != new.reference {
+        return Ok(None);
+    }
+    let credentials = memory
+        .credentials
+        .as_ref()
+        .map(|(_, known)| known.clone())
+        .unwrap_or_default();
+    let descends = match context
+        .mirrors
+        .is_ancestor(&subject.source(), &credentials, &applied, new)
+        .await
+    {
+        Ok(descends) => descends,
+        Err(error) if matches!(error.retry(), Retry::Backoff) => return Err(error.into()),
+        // The applied commit is not in the repository any more: history was rewritten.
+        Err(_) => false,
+    };
+    if descends {
+        return Ok(None);
+    }
+    let failure = Failure {
+        reason: Reason::RevisionWentBack,
+        class: Class::Change,
+        message: format!(
+            "{} moved to {}, which does not descend from {}; still running {}; nothing was changed; set spec.source.rewind to allow, or push a commit on top of it",
+            new.reference,
+            new.short(),
+            applied.short(),
+            applied
+        ),
+    };
+    Ok(Some(Event::Refused {
+        digest: None,
+        revision: new.clone(),
+        failure,
+    }))
+}

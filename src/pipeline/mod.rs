@@ -1,0 +1,35 @@
+//! The spine: strings the doors of the rooms together. It has no rules of its own.
+//!
+//! Enters: an Application, what is remembered of it, the context of the process.
+//! Leaves: a cluster one step further, a record, a status, and when to look again.
+//! Never: a wait: a reconcile observes once, decides, stores, and is woken by a watch or a deadline.
+
+mod advance;
+mod command;
+mod context;
+mod credentials;
+mod dependency;
+mod drift;
+mod error;
+mod finalize;
+mod health;
+mod inventory;
+mod look;
+mod memory;
+mod observe;
+mod perform;
+mod prepare;
+mod preview;
+mod prune;
+mod restore;
+mod subject;
+mod take_up;
+mod watching;
+mod write;
+
+pub use advance::{Wake, reconcile};
+pub use context::Context;
+pub use error::Error;
+pub use memory::Memory;
+pub use preview::{Preview, preview, render_local};
+pub use subject::{Subject, application_key};

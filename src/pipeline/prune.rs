@@ -1,0 +1,308 @@
+//! Prune: what left git, after the new set has soaked.
+//!
+//! Enters: the written sets and the applied one.
+//! Leaves: an event; a head before the first delete.
+//! Never: a delete of what could not be looked at; every candidate is read as the account, just before.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context, Error, Memory, Subject,
+    inventory::{applied, inventory, written},
+    memory::Notes,
+    prepare::{claimed_by_other, refusals_failure},
+};
+use crate::{
+    apply,
+    cluster::{Identity, ListQuery, Reader},
+    history::ObjectChange,
+    model::{AttemptKind, Doomed, Head, ObjectId, Outcome, text},
+    plan::{Candidate, Inventory, PruneLimits, PrunePlan, Verdict, plan_prune},
+    rollout::{Event, PruneOutcome},
+};
+
+/// Reads of candidates in flight.
+const AT_ONCE: usize = 16;
+
+/// Plans a prune and carries it out if it may begin.
+pub(super) async fn prune(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+) -> Result<Event, Error> {
+    let sets = written(context, subject, memory).await?;
+    let inventory = inventory(&sets);
+    let Some(set) = applied(context, subject, memory).await? else {
+        return Ok(event(None, PruneOutcome::Nothing));
+    };
+    let stays: BTreeSet<&ObjectId> = set.iter().map(crate::model::Object::id).collect();
+    let ids: Vec<ObjectId> = inventory
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| !stays.contains(id))
+        .cloned()
+        .collect();
+    let approved: BTreeSet<String> = subject
+        .spec
+        .commands
+        .approve
+        .iter()
+        .map(|approve| approve.plan.clone())
+        .collect();
+    let candidates = candidates(context, subject, &inventory, &ids).await?;
+    let limits = PruneLimits::from(&subject.spec.prune);
+    let plan = plan_prune(
+        &subject.key,
+        &inventory,
+        &candidates,
+        Some(limits),
+        &approved,
+    );
+    match plan.verdict() {
+        Verdict::Nothing => Ok(event(memory.prune_attempt.take(), finished(memory))),
+        Verdict::NeedsApproval { why } => Ok(event(
+            None,
+            PruneOutcome::NeedsApproval {
+                plan: plan.hash().clone(),
+                objects: u32::try_from(plan.deletes().len()).unwrap_or(u32::MAX),
+                why: why.clone(),
+            },
+        )),
+        Verdict::Open => carry_out(context, subject, memory, &plan, stop).await,
+    }
+}
+
+/// A prune that was begun earlier and has nothing left to delete is done.
+fn finished(memory: &Memory) -> PruneOutcome {
+    match memory
+        .notes
+        .changes
+        .iter()
+        .filter(|change| change.action == "delete")
+        .count()
+    {
+        0 => PruneOutcome::Nothing,
+        deleted => PruneOutcome::Done {
+            objects: u32::try_from(deleted).unwrap_or(u32::MAX),
+        },
+    }
+}
+
+fn event(attempt: Option<u64>, outcome: PruneOutcome) -> Event {
+    Event::Prune { attempt, outcome }
+}
+
+async fn carry_out(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    plan: &PrunePlan,
+    stop: &CancellationToken,
+) -> Result<Event, Error> {
+    let attempt = begin(context, subject, memory, plan).await?;
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
+    let outcome = apply::delete(&writer, plan.deletes(), stop).await;
+    let mut waiting = Vec::new();
+    for (id, outcome) in &outcome.outcomes {
+        match outcome {
+            Outcome::Deleted => memory.notes.changes.push(deleted(id)),
+            Outcome::Deleting { finalizers } => {
+                waiting.push(format!("{id} waits for {}", text::list(finalizers, 3)));
+            }
+            Outcome::Refused(refusal) => waiting.push(refusal.to_string()),
+            Outcome::Stopped => waiting.push(format!("{id} was not reached")),
+            Outcome::Written { .. } | Outcome::Unchanged | Outcome::Deferred { .. } => {}
+        }
+    }
+    if !waiting.is_empty() {
+        let why = format!("{}; still tracked, tried again", text::list(&waiting, 5));
+        return Ok(event(Some(attempt), PruneOutcome::Partly { why }));
+    }
+    memory.prune_attempt = None;
+    Ok(event(Some(attempt), finished(memory)))
+}
+
+fn deleted(id: &ObjectId) -> ObjectChange {
+    ObjectChange {
+        id: id.clone(),
+        action: "delete".to_owned(),
+        fields: Vec::new(),
+    }
+}
+
+async fn begin(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    plan: &PrunePlan,
+) -> Result<u64, Error> {
+    if let Some(begun) = memory.prune_attempt {
+        return Ok(begun);
+    }
+    let now = (context.clock)();
+    let attempt = memory.rollout.attempt + 1;
+    let Some(target) = memory.rollout.applied.clone() else {
+        return Ok(attempt);
+    };
+    let head = Head {
+        application_uid: subject.uid.clone(),
+        attempt,
+        kind: AttemptKind::Prune,
+        digest: target.digest,
+        revision: target.revision,
+        set_attempt: target.attempt,
+        holder: context.identity.clone(),
+        began: now.wall,
+        creates: Vec::new(),
+        forces: Vec::new(),
+        deletes: plan.deletes().to_vec(),
+        carried: Vec::new(),
+    };
+    let claim = context.keeper.store_head(&head, None).await?;
+    if let Some(error) = claimed_by_other(memory, attempt, claim) {
+        return Err(error);
+    }
+    memory.prune_attempt = Some(attempt);
+    memory.notes = Notes {
+        began: Some(now.wall),
+        ..Notes::default()
+    };
+    Ok(attempt)
+}
+
+/// Reads every candidate as the account; one that cannot be read fails the whole (law 1).
+pub(super) async fn candidates(
+    context: &Context,
+    subject: &Subject,
+    inventory: &Inventory,
+    ids: &[ObjectId],
+) -> Result<Vec<Candidate>, Error> {
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    let reads: Vec<_> = ids
+        .iter()
+        .map(|id| candidate(&reader, inventory, id))
+        .collect();
+    stream::iter(reads).buffered(AT_ONCE).try_collect().await
+}
+
+async fn candidate(
+    reader: &Reader,
+    inventory: &Inventory,
+    id: &ObjectId,
+) -> Result<Candidate, Error> {
+    let api_version = inventory
+        .get(id)
+        .map_or("v1", |owned| owned.api_version.as_str());
+    let live = match reader.get(api_version, id).await {
+        Ok(live) => live,
+        // Its definition is gone, and the instances with it.
+        Err(crate::cluster::Error::KindUnknown { .. }) => None,
+        Err(error) => return Err(Error::from(error)),
+    };
+    let instances = match &live {
+        Some(live) if id.is("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            instances(reader, live).await?
+        }
+        Some(_) | None => 0,
+    };
+    Ok(Candidate {
+        id: id.clone(),
+        live,
+        instances,
+    })
+}
+
+/// Counts the instances of a definition; one that the account cannot list counts as having some.
+async fn instances(reader: &Reader, definition: &Value) -> Result<usize, Error> {
+    let text = |pointer: &str| {
+        definition
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let version = definition
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .and_then(|versions| {
+            versions
+                .iter()
+                .find(|version| version.get("served").and_then(Value::as_bool) == Some(true))
+        })
+        .and_then(|version| version.get("name"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let api_version = format!("{}/{version}", text("/spec/group"));
+    let query = ListQuery {
+        metadata_only: true,
+        ..ListQuery::default()
+    };
+    match reader
+        .list(&api_version, text("/spec/names/kind"), &query)
+        .await
+    {
+        Ok(all) => Ok(all.len()),
+        Err(
+            crate::cluster::Error::Forbidden { .. } | crate::cluster::Error::KindUnknown { .. },
+        ) => Ok(1),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes what a return removes; returns what stays, for people.
+pub(super) async fn remove(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    ids: &[ObjectId],
+    inventory: &Inventory,
+    stop: &CancellationToken,
+) -> Result<Vec<String>, Error> {
+    let candidates = candidates(context, subject, inventory, ids).await?;
+    let approved = BTreeSet::new();
+    let plan = plan_prune(&subject.key, inventory, &candidates, None, &approved);
+    let mut left: Vec<String> = plan
+        .kept()
+        .iter()
+        .map(|(id, why)| format!("{id} {why}"))
+        .collect();
+    let protected = |doomed: &&Doomed| {
+        let kind = doomed.id.group_kind();
+        kind.is("", "Namespace")
+            || kind.is("", "PersistentVolumeClaim")
+            || kind.is("", "PersistentVolume")
+            || kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
+    };
+    let (keep, go): (Vec<&Doomed>, Vec<&Doomed>) = plan.deletes().iter().partition(protected);
+    left.extend(
+        keep.iter()
+            .map(|doomed| format!("{} needs approval", doomed.id)),
+    );
+    let go: Vec<Doomed> = go.into_iter().cloned().collect();
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
+    let outcome = apply::delete(&writer, &go, stop).await;
+    for (id, outcome) in &outcome.outcomes {
+        match outcome {
+            Outcome::Deleted => memory.notes.changes.push(deleted(id)),
+            Outcome::Deleting { finalizers } => {
+                left.push(format!("{id} waits for {}", text::list(finalizers, 3)));
+            }
+            Outcome::Refused(refusal) => {
+                left.push(refusals_failure(std::slice::from_ref(refusal)).message);
+            }
+            Outcome::Stopped => left.push(format!("{id} was not reached")),
+            Outcome::Written { .. } | Outcome::Unchanged | Outcome::Deferred { .. } => {}
+        }
+    }
+    Ok(left)
+}

@@ -1,0 +1,223 @@
+//! Return: the last known good set, from the store; git may be down.
+//!
+//! Enters: the set to restore and the one that failed.
+//! Leaves: an event.
+//! Never: a Job run again; a definition, claim or Namespace taken back (law 7).
+
+use std::collections::BTreeSet;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context, Error, Memory, Subject,
+    inventory::{forms, inventory, placed, set, written},
+    observe::{Manner, observe},
+    prepare::{claimed_by_other, refusals_failure},
+    prune,
+    write::note,
+};
+use crate::{
+    api::SetStatus,
+    apply,
+    cluster::Identity,
+    model::{AttemptKind, Head, Object, ObjectId, Refusal},
+    plan::{Policy, plan, questions},
+    rollout::{Event, State},
+};
+
+/// Attempts that are looked back at for the head of the failed sync: its returns and repairs lie between.
+const LOOK_BACK: u64 = 16;
+
+/// Kinds that a return leaves as they are.
+fn is_exempt(object: &Object) -> bool {
+    let kind = object.group_kind();
+    kind.is("batch", "Job")
+        || kind.is("", "PersistentVolumeClaim")
+        || kind.is("", "PersistentVolume")
+        || kind.is("", "Namespace")
+        || kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+/// Writes the last known good. A return that is an attempt of its own stores its head first.
+pub(super) async fn restore(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    to: &SetStatus,
+    from: &SetStatus,
+    stop: &CancellationToken,
+) -> Result<Option<Event>, Error> {
+    let own_attempt = matches!(
+        memory.rollout.state,
+        State::Returning {
+            own_attempt: true,
+            ..
+        }
+    );
+    if own_attempt && !memory.return_begun {
+        return begin(context, subject, memory, to).await.map(Some);
+    }
+    let good = set(context, subject, memory, to.attempt, &to.digest).await?;
+    let failed = set(context, subject, memory, from.attempt, &from.digest).await?;
+    let desired: Vec<Object> = placed(context, subject, &good)
+        .await?
+        .iter()
+        .filter(|object| !is_exempt(object))
+        .cloned()
+        .collect();
+    let failed = placed(context, subject, &failed).await?;
+    let sets = written(context, subject, memory).await?;
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    let manner = Manner {
+        conflicts: subject.spec.apply.conflicts,
+        drift: crate::api::DriftPolicy::Repair,
+        read_all: false,
+    };
+    // Deleted or changed by others meanwhile: asked about although both sets agree on it.
+    let doubtful: BTreeSet<ObjectId> = memory.drifted.iter().cloned().collect();
+    let asked = questions(&desired, Some(&failed), &doubtful);
+    let live = observe(&reader, &asked, &desired, &forms(&sets), manner).await?;
+    let policy = Policy {
+        application: subject.key.clone(),
+        conflicts: subject.spec.apply.conflicts,
+        partial: false,
+    };
+    let plan = plan(desired, Some(&failed), &live, &policy);
+    if plan.is_refused() {
+        return refused(plan.refused());
+    }
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
+    for wave in plan.waves() {
+        let outcome = apply::apply(&reader, &writer, wave, stop).await;
+        note(memory, wave, &outcome);
+        if outcome.is_stopped() {
+            return Ok(None);
+        }
+        let refusals: Vec<Refusal> = outcome.refusals().cloned().collect();
+        if !refusals.is_empty() {
+            return refused(&refusals);
+        }
+    }
+    memory.sightings = crate::health::Sightings::default();
+    context
+        .metrics
+        .count_return(&subject.key, failure_reason(memory));
+    Ok(Some(Event::Restored))
+}
+
+fn failure_reason(memory: &Memory) -> &'static str {
+    match &memory.rollout.state {
+        State::Returning { failure, .. } => failure.reason.as_str(),
+        State::Idle
+        | State::Held { .. }
+        | State::Applying { .. }
+        | State::Watching { .. }
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Failed { .. } => "",
+    }
+}
+
+/// What the environment refuses is tried again; what the set itself is refused for ends the return.
+fn refused(refusals: &[Refusal]) -> Result<Option<Event>, Error> {
+    let failure = refusals_failure(refusals);
+    match failure.class {
+        crate::api::Class::Environment => Err(Error::failure(
+            failure.reason,
+            failure.class,
+            failure.message,
+        )),
+        crate::api::Class::Change | crate::api::Class::PreExisting => {
+            Ok(Some(Event::ReturnFailed(failure)))
+        }
+    }
+}
+
+async fn begin(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    to: &SetStatus,
+) -> Result<Event, Error> {
+    let now = (context.clock)();
+    let attempt = memory.rollout.attempt + 1;
+    let head = Head {
+        application_uid: subject.uid.clone(),
+        attempt,
+        kind: AttemptKind::Return,
+        digest: to.digest.clone(),
+        revision: to.revision.clone(),
+        set_attempt: to.attempt,
+        holder: context.identity.clone(),
+        began: now.wall,
+        creates: Vec::new(),
+        forces: Vec::new(),
+        deletes: Vec::new(),
+        carried: Vec::new(),
+    };
+    let claim = context.keeper.store_head(&head, None).await?;
+    if let Some(error) = claimed_by_other(memory, attempt, claim) {
+        return Err(error);
+    }
+    memory.return_begun = true;
+    memory.notes = super::memory::Notes {
+        began: Some(now.wall),
+        creates: std::mem::take(&mut memory.notes.creates),
+        ..super::memory::Notes::default()
+    };
+    Ok(Event::ReturnBegan { attempt })
+}
+
+/// Deletes what the failed attempt created and the restored set does not have.
+pub(super) async fn remove(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    to: &SetStatus,
+    from: &SetStatus,
+    stop: &CancellationToken,
+) -> Result<Event, Error> {
+    let good = set(context, subject, memory, to.attempt, &to.digest).await?;
+    let stays: BTreeSet<ObjectId> = placed(context, subject, &good)
+        .await?
+        .iter()
+        .map(|object| object.id().clone())
+        .collect();
+    let created = created_by(context, subject, memory, from).await?;
+    let ids: Vec<ObjectId> = created
+        .into_iter()
+        .filter(|id| !stays.contains(id))
+        .collect();
+    let sets = written(context, subject, memory).await?;
+    let left = prune::remove(context, subject, memory, &ids, &inventory(&sets), stop).await?;
+    memory.return_begun = false;
+    Ok(Event::Removed {
+        left: crate::model::text::list(&left, 5),
+    })
+}
+
+/// Returns what the failed sync found absent when it was planned: from memory, or from its head.
+async fn created_by(
+    context: &Context,
+    subject: &Subject,
+    memory: &Memory,
+    from: &SetStatus,
+) -> Result<BTreeSet<ObjectId>, Error> {
+    if !memory.notes.creates.is_empty() {
+        return Ok(memory.notes.creates.clone());
+    }
+    let newest = memory.rollout.attempt;
+    for attempt in (newest.saturating_sub(LOOK_BACK)..=newest).rev() {
+        if let Some(head) = context.keeper.load_head(&subject.uid, attempt).await?
+            && head.kind == AttemptKind::Sync
+            && head.digest == from.digest
+        {
+            return Ok(head.creates.into_iter().collect());
+        }
+    }
+    Ok(BTreeSet::new())
+}

@@ -1,0 +1,153 @@
+//! Take-up: what an earlier life of the controller left behind.
+//!
+//! Enters: the stored status, and heads above it.
+//! Leaves: a rollout that goes on where the other one stopped (law 3).
+//! Never: a second attempt for one that was begun.
+
+use std::collections::BTreeSet;
+
+use super::{Context, Error, Memory, Subject, memory::Notes};
+use crate::{
+    api::{ApplicationStatus, SetStatus},
+    model::{AttemptKind, Head},
+    rollout::{Rollout, State},
+};
+
+/// Loads where an Application stands, and takes up what was interrupted.
+pub(super) async fn take_up(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    status: &ApplicationStatus,
+) -> Result<(), Error> {
+    memory.rollout = Rollout::from_status(status);
+    memory.record.clone_from(&status.record);
+    memory.handled.clone_from(&status.handled);
+    memory.plan = None;
+    memory.prune_attempt = None;
+    memory.drift_attempt = None;
+    memory.return_begun = false;
+    memory.notes = Notes {
+        resumed: memory.rollout.is_in_flight(),
+        ..Notes::default()
+    };
+    let newer = context
+        .keeper
+        .newer_heads(&subject.uid, status.attempt)
+        .await?;
+    if !newer.unbegun.is_empty() {
+        context
+            .keeper
+            .discard_unbegun(&subject.uid, &newer.unbegun)
+            .await?;
+    }
+    for attempt in &newer.heads {
+        if let Some(head) = context.keeper.load_head(&subject.uid, *attempt).await? {
+            adopt(memory, &head);
+        }
+    }
+    // The attempt that status names may have been begun before its own last write.
+    if newer.heads.is_empty() && memory.rollout.is_in_flight() {
+        restore_notes(context, subject, memory).await?;
+    }
+    memory.loaded = true;
+    Ok(())
+}
+
+/// Goes on with an attempt that the status does not know of.
+fn adopt(memory: &mut Memory, head: &Head) {
+    memory.rollout.attempt = memory.rollout.attempt.max(head.attempt);
+    memory.notes = Notes {
+        began: Some(head.began),
+        resumed: true,
+        creates: head.creates.iter().cloned().collect(),
+        ..Notes::default()
+    };
+    match head.kind {
+        AttemptKind::Sync => {
+            if !memory.rollout.written.contains(&head.set_attempt) {
+                memory.rollout.written.push(head.set_attempt);
+            }
+            memory.rollout.prune = None;
+            memory.rollout.partial = true;
+            memory.rollout.state = State::Applying {
+                target: SetStatus {
+                    revision: head.revision.clone(),
+                    digest: head.digest.clone(),
+                    attempt: head.set_attempt,
+                },
+                wave: 0,
+            };
+        }
+        // The status said Returning before the head was stored.
+        AttemptKind::Return => memory.return_begun = true,
+        AttemptKind::Prune => {
+            memory.prune_attempt = Some(head.attempt);
+            memory.rollout.state = State::Pruning;
+        }
+        AttemptKind::Drift => {
+            memory.drift_attempt = Some(head.attempt);
+            memory.drifted.extend(head.forces.iter().cloned());
+            memory.drifted.extend(head.creates.iter().cloned());
+        }
+    }
+}
+
+async fn restore_notes(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    let Some(head) = context
+        .keeper
+        .load_head(&subject.uid, memory.rollout.attempt)
+        .await?
+    else {
+        return Ok(());
+    };
+    memory.notes.began = Some(head.began);
+    match head.kind {
+        AttemptKind::Sync => memory.notes.creates = head.creates.into_iter().collect(),
+        AttemptKind::Return => memory.return_begun = true,
+        AttemptKind::Prune => memory.prune_attempt = Some(head.attempt),
+        AttemptKind::Drift => memory.drift_attempt = Some(head.attempt),
+    }
+    Ok(())
+}
+
+/// Deletes stored attempts that nothing names any more: kept are what status names and the last three good.
+pub(super) async fn sweep(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    let rollout = &memory.rollout;
+    let mut keep: BTreeSet<u64> = rollout.written.iter().copied().collect();
+    keep.extend(
+        rollout
+            .applied
+            .iter()
+            .chain(&rollout.good)
+            .map(|set| set.attempt),
+    );
+    keep.insert(rollout.attempt);
+    keep.extend(memory.good_attempts.iter().copied());
+    match &rollout.state {
+        State::Applying { target, .. }
+        | State::Watching { target, .. }
+        | State::Soaking { target, .. } => {
+            keep.insert(target.attempt);
+        }
+        State::Returning { to, from, .. } => {
+            keep.insert(to.attempt);
+            keep.insert(from.attempt);
+        }
+        State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
+    }
+    context
+        .keeper
+        .sweep(&subject.uid, &keep, rollout.attempt)
+        .await?;
+    memory.sets.retain(|attempt, _| keep.contains(attempt));
+    Ok(())
+}

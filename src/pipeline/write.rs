@@ -1,0 +1,281 @@
+//! Write: the waves of a set that was begun.
+//!
+//! Enters: the plan in memory, or the stored set after a restart.
+//! Leaves: an event: a wave done, all applied, or why not.
+//! Never: a wave before the definitions that it needs are served.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context, Error, Memory, Subject,
+    inventory::{forms, placed, set, written},
+    observe::{Manner, observe},
+    prepare::refusals_failure,
+};
+use crate::{
+    api::SetStatus,
+    apply,
+    cluster::{Identity, Reader},
+    history::ObjectChange,
+    model::{Applied, Object, ObjectId, Outcome, Refusal},
+    plan::{Change, Plan, Policy, plan, questions},
+    report::StageLabel,
+    rollout::{Event, State},
+};
+
+/// What becomes of a write.
+pub(super) enum Wrote {
+    /// An event for the rollout.
+    Event(Event),
+    /// A definition is not served yet, or the stop came: go on later.
+    Wait(Duration),
+}
+
+/// How soon a definition that is not served yet is looked at again; its watch wakes us earlier.
+const ESTABLISHED_AGAIN: Duration = Duration::from_millis(200);
+
+/// Writes the next wave of the attempt.
+pub(super) async fn write_wave(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    target: &SetStatus,
+    stop: &CancellationToken,
+) -> Result<Wrote, Error> {
+    if memory.plan.is_none() {
+        match plan_again(context, subject, memory, target).await? {
+            Ok(plan) => memory.plan = Some(plan),
+            Err(refusals) => {
+                return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(
+                    &refusals,
+                ))));
+            }
+        }
+    }
+    let State::Applying { wave, .. } = memory.rollout.state else {
+        return Ok(Wrote::Wait(Duration::ZERO));
+    };
+    let Some(plan) = memory.plan.clone() else {
+        return Ok(Wrote::Wait(Duration::ZERO));
+    };
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    let done: Vec<&Change> = plan.waves().iter().take(wave as usize).flatten().collect();
+    if !definitions_served(context, &reader, &done).await? {
+        return Ok(Wrote::Wait(ESTABLISHED_AGAIN));
+    }
+    let Some(changes) = plan.waves().get(wave as usize) else {
+        memory.plan = None;
+        return Ok(Wrote::Event(Event::Applied));
+    };
+    let started = (context.clock)().monotonic;
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
+    let outcome = apply::apply(&reader, &writer, changes, stop).await;
+    context
+        .metrics
+        .observe_stage(StageLabel::Apply, (context.clock)().since(started));
+    note(memory, changes, &outcome);
+    if outcome.is_stopped() {
+        return Ok(Wrote::Wait(Duration::ZERO));
+    }
+    let refusals: Vec<Refusal> = outcome.refusals().cloned().collect();
+    if !refusals.is_empty() && !subject.spec.apply.partial {
+        memory.plan = None;
+        return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(
+            &refusals,
+        ))));
+    }
+    if wave as usize + 1 == plan.waves().len() {
+        memory.plan = None;
+        return Ok(Wrote::Event(Event::Applied));
+    }
+    Ok(Wrote::Event(Event::WaveDone { next: wave + 1 }))
+}
+
+/// After a restart the plan is made anew from the stored set; what is written already needs no write.
+async fn plan_again(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    target: &SetStatus,
+) -> Result<Result<Plan, Vec<Refusal>>, Error> {
+    let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
+    let desired = placed(context, subject, &rendered).await?;
+    plan_all(context, subject, memory, &desired).await
+}
+
+/// Plans a set with every object asked about and read: nothing is assumed of what is live.
+pub(super) async fn plan_all(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    desired: &[Object],
+) -> Result<Result<Plan, Vec<Refusal>>, Error> {
+    let sets = written(context, subject, memory).await?;
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    let manner = Manner {
+        conflicts: subject.spec.apply.conflicts,
+        drift: subject.spec.drift,
+        read_all: true,
+    };
+    let asked = questions(desired, None, &BTreeSet::new());
+    let live = observe(&reader, &asked, desired, &forms(&sets), manner).await?;
+    let policy = Policy {
+        application: subject.key.clone(),
+        conflicts: subject.spec.apply.conflicts,
+        partial: subject.spec.apply.partial,
+    };
+    let plan = plan(desired.to_vec(), None, &live, &policy);
+    if plan.is_refused() {
+        return Ok(Err(plan.refused().to_vec()));
+    }
+    Ok(Ok(plan))
+}
+
+/// Says whether every definition among these changes is established; the kinds are then looked up anew.
+async fn definitions_served(
+    context: &Context,
+    reader: &Reader,
+    done: &[&Change],
+) -> Result<bool, Error> {
+    let mut any = false;
+    for change in done {
+        let id = change.object.id();
+        if !id.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            continue;
+        }
+        any = true;
+        let live = reader.get(change.object.api_version(), id).await?;
+        let established = live
+            .as_ref()
+            .and_then(|live| live.pointer("/status/conditions"))
+            .and_then(Value::as_array)
+            .is_some_and(|conditions| {
+                conditions.iter().any(|condition| {
+                    condition.get("type").and_then(Value::as_str) == Some("Established")
+                        && condition.get("status").and_then(Value::as_str) == Some("True")
+                })
+            });
+        if !established {
+            return Ok(false);
+        }
+    }
+    if any {
+        context.cluster.discovery().refresh().await?;
+    }
+    Ok(true)
+}
+
+/// Remembers what was done, for the record, and what the objects must look like since.
+pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
+    for change in changes {
+        let id: &ObjectId = change.object.id();
+        let Some(Outcome::Written { created, live }) = outcome.outcomes.get(id) else {
+            continue;
+        };
+        memory.drifted.remove(id);
+        memory
+            .expected
+            .insert(id.clone(), Arc::new(ours(change.object.value(), live)));
+        if let Some(generation) = live.pointer("/metadata/generation").and_then(Value::as_i64) {
+            memory.generations.insert(id.clone(), generation);
+        }
+        let action = if *created {
+            "create"
+        } else {
+            change.action.as_str()
+        };
+        memory.notes.changes.push(ObjectChange {
+            id: id.clone(),
+            action: action.to_owned(),
+            fields: change
+                .fields
+                .iter()
+                .map(|field| field.path.clone())
+                .collect(),
+        });
+    }
+}
+
+/// Returns the server's form of what we sent: what it fills in beyond that is not ours to watch.
+/// The generation and the resource version stay: they say whether a watch has seen this write.
+pub(super) fn ours(sent: &Value, live: &Value) -> Value {
+    let mut form = cut(sent, live);
+    if let Some(metadata) = form.get_mut("metadata").and_then(Value::as_object_mut) {
+        for key in ["uid"] {
+            if let Some(value) = live.pointer(&format!("/metadata/{key}")) {
+                metadata.insert(key.to_owned(), value.clone());
+            }
+        }
+    }
+    form
+}
+
+fn cut(sent: &Value, live: &Value) -> Value {
+    match (sent, live) {
+        (Value::Object(sent), Value::Object(live)) => Value::Object(
+            sent.iter()
+                .filter_map(|(key, value)| Some((key.clone(), cut(value, live.get(key)?))))
+                .collect(),
+        ),
+        (Value::Array(sent), Value::Array(live)) => {
+            let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+            let named = !sent.is_empty() && sent.iter().all(|item| name(item).is_some());
+            if named {
+                return sent
+                    .iter()
+                    .filter_map(|item| {
+                        live.iter()
+                            .find(|other| name(other) == name(item))
+                            .map(|other| cut(item, other))
+                    })
+                    .collect();
+            }
+            if sent.len() == live.len() {
+                return sent
+                    .iter()
+                    .zip(live)
+                    .map(|(sent, live)| cut(sent, live))
+                    .collect();
+            }
+            Value::Array(live.clone())
+        }
+        (
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_)
+            | Value::Array(_),
+            live,
+        ) => live.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_fills_in_is_not_ours_and_its_own_form_of_a_value_is() {
+        let sent = json!({"metadata": {"name": "a"}, "spec": {"cpu": "1000m", "containers": [{"name": "web", "image": "a"}]}});
+        let live = json!({
+            "metadata": {"name": "a", "uid": "u", "resourceVersion": "5"},
+            "spec": {"cpu": "1", "containers": [{"name": "web", "image": "a", "terminationMessagePath": "/x"}], "more": 1}
+        });
+        assert_eq!(
+            ours(&sent, &live),
+            json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"cpu": "1", "containers": [{"name": "web", "image": "a"}]}})
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The listener: health, readiness and metrics.
+//!
+//! Enters: an address, the metrics registry, whether the process is ready.
+//! Leaves: answers over http.
+//! Never: anything of one Application beyond its metrics; no log, no setting, no debug port.
+
+mod routes;
+
+pub use routes::{Ready, serve};

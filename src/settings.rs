@@ -1,0 +1,108 @@
+//! Settings: what the arguments mean.
+//!
+//! Enters: arguments, the environment.
+//! Leaves: typed settings, built once.
+//! Never: a second reader of the environment.
+
+use std::path::PathBuf;
+
+use crate::{
+    cli::args::{ConnectArgs, ControllerArgs, LogFormatArg},
+    clock,
+    cluster::ConnectSettings,
+    controller::ControllerSettings,
+    source,
+    telemetry::LogFormat,
+};
+
+/// Returns a value of the environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only reader of the environment"
+)]
+fn environment(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Returns the kubeconfig files: the flag, else `KUBECONFIG`, else `~/.kube/config` where it exists.
+fn kubeconfig(flag: Option<&PathBuf>) -> Vec<PathBuf> {
+    if let Some(file) = flag {
+        return vec![file.clone()];
+    }
+    if let Some(list) = environment("KUBECONFIG") {
+        return std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .collect();
+    }
+    environment("HOME")
+        .map(|home| PathBuf::from(home).join(".kube/config"))
+        .filter(|file| file.exists())
+        .into_iter()
+        .collect()
+}
+
+/// Returns how a person's command reaches the cluster.
+pub fn connect(args: &ConnectArgs) -> ConnectSettings {
+    ConnectSettings {
+        kubeconfig: kubeconfig(args.kubeconfig.as_ref()),
+        context: args.context.clone(),
+        ..ConnectSettings::new(clock::now)
+    }
+}
+
+/// Says whether colour may be written to a terminal.
+pub fn colour_allowed() -> bool {
+    environment("NO_COLOR").is_none() && environment("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Returns what the controller is told.
+///
+/// # Errors
+/// The system gives no randomness for an identity.
+pub fn controller(args: &ControllerArgs) -> Result<ControllerSettings, getrandom::Error> {
+    // In a pod there is no kubeconfig and none is looked for: KUBECONFIG there would be somebody's mistake.
+    let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some() && args.kubeconfig.is_none();
+    let mut source = source::Settings::new(args.cache.clone());
+    source.egress.allow_hosts.clone_from(&args.allow_host);
+    source.egress.only_hosts = (!args.only_host.is_empty()).then(|| args.only_host.clone());
+    source.allow_file = args.allow_file;
+    Ok(ControllerSettings {
+        connect: ConnectSettings {
+            kubeconfig: if in_cluster {
+                Vec::new()
+            } else {
+                kubeconfig(args.kubeconfig.as_ref())
+            },
+            context: args.context.clone(),
+            ..ConnectSettings::new(clock::now)
+        },
+        source,
+        namespace: args.namespace.clone(),
+        identity: match &args.identity {
+            Some(identity) => identity.clone(),
+            None => identity()?,
+        },
+        listen: Some(args.listen),
+        default_account: args.default_service_account.clone(),
+        workers: args.workers,
+    })
+}
+
+/// Returns how logs are written.
+pub fn log_format(format: LogFormatArg) -> LogFormat {
+    match format {
+        LogFormatArg::Json => LogFormat::Json,
+        LogFormatArg::Text => LogFormat::Text,
+    }
+}
+
+/// Two processes of one pod name, an old and a new one, are two holders: hence the random part.
+fn identity() -> Result<String, getrandom::Error> {
+    let host = environment("HOSTNAME").map_or_else(
+        || "plimsoll".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let mut random = [0_u8; 4];
+    getrandom::fill(&mut random)?;
+    Ok(format!("{host}-{:08x}", u32::from_be_bytes(random)))
+}

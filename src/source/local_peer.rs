@@ -1,0 +1,172 @@
+//! Git in a directory of this machine.
+//!
+//! Enters: an absolute path.
+//! Leaves: references and packs, like a server's.
+//! Never: a hook, a process, a lock in the other repository.
+
+use std::io::Write;
+
+use git2::{ErrorCode, Oid, Repository, RepositoryOpenFlags};
+
+use super::{
+    Address, DisplaySafeUrl, Error, advertisement::Advertisement, connect::Net, error::Cause,
+    peer::Peer,
+};
+
+/// A repository in a directory.
+pub(super) struct LocalPeer {
+    net: Net,
+    url: DisplaySafeUrl,
+    repository: Repository,
+}
+
+impl LocalPeer {
+    /// Opens the repository at a path, bare or not.
+    ///
+    /// # Errors
+    /// When local paths are not allowed, or there is no repository.
+    pub(super) fn open(net: Net, address: &Address) -> Result<Self, Error> {
+        let url = address.display();
+        if !net.settings.allow_file {
+            return Err(Error::FileNotAllowed { url });
+        }
+        // No search in the directories above: the path that was given is meant.
+        let none: [&str; 0] = [];
+        match Repository::open_ext(&address.path, RepositoryOpenFlags::NO_SEARCH, none) {
+            Ok(repository) => Ok(Self {
+                net,
+                url,
+                repository,
+            }),
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                Err(Error::RepositoryMissing { url, status: None })
+            }
+            Err(error) => Err(unreadable(&url, error)),
+        }
+    }
+
+    fn read(&self) -> Result<Advertisement, git2::Error> {
+        let mut advertisement = Advertisement::default();
+        for reference in self.repository.references()? {
+            let reference = reference?;
+            let resolved = reference.resolve()?;
+            let (Ok(name), Some(target)) = (reference.name(), resolved.target()) else {
+                continue;
+            };
+            if name.starts_with("refs/heads/") || name.starts_with("refs/tags/") {
+                advertisement.references.insert(name.to_owned(), target);
+            }
+        }
+        match self.repository.head() {
+            Ok(head) => {
+                if let Some(target) = head.target() {
+                    advertisement.references.insert("HEAD".to_owned(), target);
+                }
+                advertisement.head = head
+                    .name()
+                    .ok()
+                    .filter(|name| *name != "HEAD")
+                    .map(str::to_owned);
+            }
+            // HEAD may point to a branch that has no commit.
+            Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => {
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(advertisement)
+    }
+
+    fn write(
+        &self,
+        wants: &[Oid],
+        haves: &[Oid],
+        limit: u64,
+        sink: &mut dyn Write,
+    ) -> Result<Option<Error>, git2::Error> {
+        let repository = &self.repository;
+        let mut walk = repository.revwalk()?;
+        let mut builder = repository.packbuilder()?;
+        for &want in wants {
+            // A tag object is not on the way of a walk over commits.
+            let mut object = repository.find_object(want, None)?;
+            while let Some(tag) = object.as_tag() {
+                builder.insert_object(object.id(), None)?;
+                object = tag.target()?;
+            }
+            if object.as_commit().is_some() {
+                walk.push(object.id())?;
+            } else {
+                builder.insert_recursive(object.id(), None)?;
+            }
+        }
+        for &have in haves {
+            match walk.hide(have) {
+                Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        builder.insert_walk(&mut walk)?;
+        let mut left = limit;
+        let mut failed = None;
+        let result = builder.foreach(|piece| {
+            failed = self.pass_on(piece, &mut left, sink).err();
+            failed.is_none()
+        });
+        match failed {
+            Some(error) => Ok(Some(error)),
+            None => result.map(|()| None),
+        }
+    }
+
+    fn pass_on(&self, piece: &[u8], left: &mut u64, sink: &mut dyn Write) -> Result<(), Error> {
+        self.net.check_time(&self.url)?;
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        *left = left.checked_sub(length).ok_or_else(|| self.too_large())?;
+        sink.write_all(piece)
+            .map_err(|error| super::upload_pack::wire_error(&self.url, error))
+    }
+}
+
+impl Peer for LocalPeer {
+    fn advertisement(&mut self) -> Result<Advertisement, Error> {
+        let advertisement = self.read().map_err(|error| unreadable(&self.url, error))?;
+        if advertisement.references.is_empty() {
+            return Err(Error::protocol(
+                &self.url,
+                super::advertisement::AdvertisementError::Empty.to_string(),
+            ));
+        }
+        Ok(advertisement)
+    }
+
+    fn pack(
+        &mut self,
+        _advertisement: &Advertisement,
+        wants: &[Oid],
+        haves: &[Oid],
+        limit: u64,
+        sink: &mut dyn Write,
+    ) -> Result<(), Error> {
+        match self.write(wants, haves, limit, sink) {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) => Err(error),
+            Err(error) => Err(unreadable(&self.url, error)),
+        }
+    }
+
+    fn too_large(&self) -> Error {
+        Error::TooLarge {
+            url: self.url.clone(),
+            what: "the repository",
+            limit: format!("{} bytes", self.net.settings.max_repository_bytes),
+        }
+    }
+}
+
+fn unreadable(url: &DisplaySafeUrl, error: git2::Error) -> Error {
+    Error::Protocol {
+        url: url.clone(),
+        problem: "the repository cannot be read".to_owned(),
+        source: Some(std::sync::Arc::new(error) as Cause),
+    }
+}

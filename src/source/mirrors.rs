@@ -1,0 +1,493 @@
+//! All mirrors of this process.
+//!
+//! Enters: what an Application wants, its credentials, a reading of the clock.
+//! Leaves: snapshots; counts.
+//! Never: two rounds with one server for what one round answers; a mirror shared across credentials.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use git2::Oid;
+use rustls::ClientConfig;
+use tokio::{
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Address, Counts, DisplaySafeUrl, Error, Settings, Snapshot,
+    cache::{CacheDirectory, Key},
+    connect::Net,
+    counts::{Counters, count},
+    reference::Want,
+    round::{Done, Kept, Resolved, Round},
+    store::Store,
+    tls,
+};
+use crate::model::{Credentials, Now, Revision, SourceSpec};
+
+/// How long a reference that nobody asks for any more is still fetched along with others.
+const REMEMBERED: Duration = Duration::from_hours(1);
+/// Time for a thread to notice that its round is over, after which it counts as abandoned.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The mirrors of all repositories. A clone is another handle to the same mirrors.
+///
+/// # Guarantees
+/// Applications with the same address and the same credentials share a mirror; others never do. Of all calls that
+/// wait for one mirror at one time, one round with the server answers every one.
+#[derive(Clone)]
+pub struct Mirrors(Arc<Inner>);
+
+struct Inner {
+    settings: Arc<Settings>,
+    cache: Arc<CacheDirectory>,
+    tls: Arc<ClientConfig>,
+    counters: Arc<Counters>,
+    permits: Arc<Semaphore>,
+    mirrors: Mutex<BTreeMap<Key, Arc<Mirror>>>,
+    uses: AtomicU64,
+}
+
+struct Mirror {
+    key: Key,
+    address: Address,
+    credentials: Credentials,
+    /// Number of the last use; the lowest goes first when the cache is full.
+    used: AtomicU64,
+    asked: Mutex<Asked>,
+    /// What may be read, whatever a round is doing.
+    kept: Mutex<Option<Kept>>,
+    /// The last round. Whoever holds it runs the next one.
+    last: Arc<tokio::sync::Mutex<Option<Last>>>,
+}
+
+/// Who asks, noted before waiting, so that the next round answers everybody who waits.
+#[derive(Default)]
+struct Asked {
+    wants: BTreeMap<Want, Duration>,
+    latest: Duration,
+}
+
+struct Last {
+    /// The latest time at which somebody had asked when it began; so it is not older than what it answers.
+    at: Duration,
+    outcome: Result<BTreeMap<Want, Result<Resolved, Error>>, Error>,
+}
+
+impl Mirrors {
+    /// Opens the cache and removes what dead processes left in it.
+    ///
+    /// # Errors
+    /// When the cache directory cannot be made or written.
+    pub fn open(settings: Settings) -> Result<Self, Error> {
+        let cache = CacheDirectory::open(&settings.cache)?;
+        Ok(Self(Arc::new(Inner {
+            cache,
+            tls: tls::system()?,
+            counters: Arc::default(),
+            permits: Arc::new(Semaphore::new(settings.concurrent_fetches.max(1))),
+            mirrors: Mutex::default(),
+            uses: AtomicU64::new(0),
+            settings: Arc::new(settings),
+        })))
+    }
+
+    /// Asks the server what the reference of `spec` is at, and fetches it if it is not in the mirror.
+    ///
+    /// An answer that is not older than `freshness` is taken without asking, failures included. A commit that was
+    /// fetched before is never asked for again.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, does not have it, or what it sends cannot be kept. The mirror stays as it was.
+    pub async fn fetch(
+        &self,
+        spec: &SourceSpec,
+        credentials: &Credentials,
+        freshness: Duration,
+        now: Now,
+    ) -> Result<Snapshot, Error> {
+        let want = Want::parse(spec.reference.as_deref())?;
+        let address = parse(spec)?;
+        let mirror = self.mirror(address, credentials);
+        if let Want::Commit(commit) = want
+            && let Some(kept) = mirror.kept()
+            && let Ok(Some(snapshot)) = self.read_held(&kept, commit).await
+        {
+            return Ok(snapshot);
+        }
+        mirror.ask(&want, now.monotonic);
+        let last = Arc::clone(&mirror.last).lock_owned().await;
+        if let Some(outcome) = mirror.answered(last.as_ref(), &want, now, freshness) {
+            drop(last);
+            return self.snapshot(&mirror, outcome?).await;
+        }
+        // In a task of its own: a caller that goes away must not leave a round without an owner.
+        let task = tokio::spawn(self.clone().round(Arc::clone(&mirror), last));
+        let answers = join(task, "run a round with a server").await??;
+        match answers.get(&want) {
+            Some(outcome) => self.snapshot(&mirror, outcome.clone()?).await,
+            None => Err(want.gone(&mirror.address.display())),
+        }
+    }
+
+    /// Reads a commit that was fetched before, without a word to the server.
+    ///
+    /// # Errors
+    /// When it is not in the mirror (any more), or the mirror is damaged.
+    pub async fn read(
+        &self,
+        spec: &SourceSpec,
+        credentials: &Credentials,
+        revision: &Revision,
+    ) -> Result<Snapshot, Error> {
+        let (store, url) = self.known(spec, credentials, revision)?;
+        let resolved = Resolved {
+            reference: revision.reference.clone(),
+            commit: oid(&url, &revision.commit)?,
+        };
+        let limits = self.0.settings.tree_limits();
+        blocking("read a commit", move || {
+            if !store.has(resolved.commit)? {
+                return Err(Error::NotInMirror {
+                    url,
+                    commit: resolved.commit.to_string(),
+                });
+            }
+            Snapshot::read(&store, &resolved, limits)
+        })
+        .await
+    }
+
+    /// Says whether `older` is `newer`, or an ancestor of it. A branch on which it is not was rewritten.
+    ///
+    /// # Errors
+    /// When `newer` is not in the mirror (any more), or the mirror is damaged.
+    pub async fn is_ancestor(
+        &self,
+        spec: &SourceSpec,
+        credentials: &Credentials,
+        older: &Revision,
+        newer: &Revision,
+    ) -> Result<bool, Error> {
+        let (store, url) = self.known(spec, credentials, newer)?;
+        let (older, newer) = (oid(&url, &older.commit)?, oid(&url, &newer.commit)?);
+        blocking("compare commits", move || {
+            if !store.has(newer)? {
+                return Err(Error::NotInMirror {
+                    url,
+                    commit: newer.to_string(),
+                });
+            }
+            store.is_ancestor(older, newer)
+        })
+        .await
+    }
+
+    /// Returns what was done so far.
+    pub fn counts(&self) -> Counts {
+        let mirrors = self.all();
+        let stores: Vec<Kept> = mirrors.iter().filter_map(|mirror| mirror.kept()).collect();
+        let bytes = stores.iter().map(|kept| kept.store.bytes()).sum();
+        self.0
+            .counters
+            .read(u64::try_from(stores.len()).unwrap_or(u64::MAX), bytes)
+    }
+
+    fn all(&self) -> Vec<Arc<Mirror>> {
+        self.0
+            .mirrors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    fn mirror(&self, address: Address, credentials: &Credentials) -> Arc<Mirror> {
+        let key = self.0.cache.key(&address, credentials);
+        let mut mirrors = self
+            .0
+            .mirrors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mirror = mirrors.entry(key).or_insert_with(|| {
+            Arc::new(Mirror {
+                key,
+                address,
+                credentials: credentials.clone(),
+                used: AtomicU64::new(0),
+                asked: Mutex::default(),
+                kept: Mutex::default(),
+                last: Arc::default(),
+            })
+        });
+        mirror.used.store(
+            self.0.uses.fetch_add(1, Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        Arc::clone(mirror)
+    }
+
+    fn known(
+        &self,
+        spec: &SourceSpec,
+        credentials: &Credentials,
+        revision: &Revision,
+    ) -> Result<(Arc<Store>, DisplaySafeUrl), Error> {
+        let address = parse(spec)?;
+        let url = address.display();
+        let key = self.0.cache.key(&address, credentials);
+        let mirror = self
+            .0
+            .mirrors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        match mirror.and_then(|mirror| mirror.kept()) {
+            Some(kept) => Ok((kept.store, url)),
+            None => Err(Error::NotInMirror {
+                url,
+                commit: revision.commit.clone(),
+            }),
+        }
+    }
+
+    async fn read_held(&self, kept: &Kept, commit: Oid) -> Result<Option<Snapshot>, Error> {
+        let (kept, limits) = (kept.clone(), self.0.settings.tree_limits());
+        blocking("read a commit", move || {
+            if !kept.holds(commit)? {
+                return Ok(None);
+            }
+            Snapshot::read(
+                &kept.store,
+                &Resolved {
+                    reference: String::new(),
+                    commit,
+                },
+                limits,
+            )
+            .map(Some)
+        })
+        .await
+    }
+
+    async fn snapshot(&self, mirror: &Mirror, resolved: Resolved) -> Result<Snapshot, Error> {
+        let limits = self.0.settings.tree_limits();
+        let Some(kept) = mirror.kept() else {
+            let (url, commit) = (mirror.address.display(), resolved.commit.to_string());
+            return Err(Error::NotInMirror { url, commit });
+        };
+        blocking("read a commit", move || {
+            Snapshot::read(&kept.store, &resolved, limits)
+        })
+        .await
+    }
+
+    /// Runs one round for everybody who has asked until now, and notes its outcome.
+    async fn round(
+        self,
+        mirror: Arc<Mirror>,
+        mut last: OwnedMutexGuard<Option<Last>>,
+    ) -> Result<BTreeMap<Want, Result<Resolved, Error>>, Error> {
+        let permit = Arc::clone(&self.0.permits)
+            .acquire_owned()
+            .await
+            .map_err(|source| Error::Internal {
+                act: "wait for other fetches",
+                source: Arc::new(source),
+            })?;
+        let (at, wants) = mirror.take_asked();
+        let result = self.run(&mirror, wants, permit).await;
+        let outcome = match result {
+            Ok(Done { kept, answers }) => {
+                *mirror.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+                Ok(answers)
+            }
+            Err(error) => {
+                count(&self.0.counters.failures);
+                Err(error)
+            }
+        };
+        *last = Some(Last {
+            at,
+            outcome: outcome.clone(),
+        });
+        drop(last);
+        self.evict(&mirror).await;
+        outcome
+    }
+
+    async fn run(
+        &self,
+        mirror: &Arc<Mirror>,
+        wants: BTreeSet<Want>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Done, Error> {
+        let over = CancellationToken::new();
+        let net = Net {
+            settings: Arc::clone(&self.0.settings),
+            counters: Arc::clone(&self.0.counters),
+            over: over.clone(),
+            handle: tokio::runtime::Handle::current(),
+        };
+        let late = net.time_over(&mirror.address.display());
+        let round = Round {
+            net,
+            tls: Arc::clone(&self.0.tls),
+            cache: Arc::clone(&self.0.cache),
+            key: mirror.key,
+            address: mirror.address.clone(),
+            credentials: mirror.credentials.clone(),
+            wants,
+        };
+        let kept = mirror.kept();
+        let mut thread = tokio::task::spawn_blocking(move || {
+            let result = round.run(kept);
+            drop(permit);
+            result
+        });
+        if let Ok(ended) = tokio::time::timeout(self.0.settings.total_timeout, &mut thread).await {
+            return flatten(ended, "run a round with a server");
+        }
+        over.cancel();
+        if let Ok(ended) = tokio::time::timeout(GRACE, &mut thread).await {
+            return flatten(ended, "run a round with a server");
+        }
+        // It cannot be ended from outside. What it works on is not used any more; its permit is, until it ends.
+        *mirror.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let counters = Arc::clone(&self.0.counters);
+        count(&counters.abandoned);
+        tokio::spawn(async move {
+            drop(thread.await);
+            counters.abandoned.fetch_sub(1, Ordering::Relaxed);
+        });
+        Err(late)
+    }
+
+    /// Gives up the mirrors that were used longest ago until the rest fits. The one just used stays.
+    async fn evict(&self, current: &Arc<Mirror>) {
+        let mut mirrors = self.all();
+        mirrors.sort_by_key(|mirror| mirror.used.load(Ordering::Relaxed));
+        let size = |mirror: &Mirror| mirror.kept().map_or(0, |kept| kept.store.bytes());
+        let mut bytes: u64 = mirrors.iter().map(|mirror| size(mirror)).sum();
+        let mut given_up = Vec::new();
+        for mirror in mirrors {
+            if bytes <= self.0.settings.max_cache_bytes {
+                break;
+            }
+            if !Arc::ptr_eq(&mirror, current) && size(&mirror) > 0 {
+                bytes -= size(&mirror);
+                count(&self.0.counters.evictions);
+                self.0
+                    .mirrors
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&mirror.key);
+                given_up.push(mirror);
+            }
+        }
+        if !given_up.is_empty() {
+            // Files are removed here.
+            let removed = tokio::task::spawn_blocking(move || drop(given_up)).await;
+            if let Err(error) = removed {
+                tracing::error!(%error, "mirrors could not be given up");
+            }
+        }
+    }
+}
+
+impl Mirror {
+    fn kept(&self) -> Option<Kept> {
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn ask(&self, want: &Want, now: Duration) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.latest = asked.latest.max(now);
+        let at = asked.wants.entry(want.clone()).or_default();
+        *at = now.max(*at);
+    }
+
+    fn take_asked(&self) -> (Duration, BTreeSet<Want>) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = asked.latest;
+        asked
+            .wants
+            .retain(|_, at| latest.saturating_sub(*at) <= REMEMBERED);
+        (latest, asked.wants.keys().cloned().collect())
+    }
+
+    /// Returns what the last round says, if it is fresh enough and what it found is still good.
+    fn answered(
+        &self,
+        last: Option<&Last>,
+        want: &Want,
+        now: Now,
+        freshness: Duration,
+    ) -> Option<Result<Resolved, Error>> {
+        let last = last.filter(|last| now.since(last.at) <= freshness)?;
+        match &last.outcome {
+            Err(error) => Some(Err(error.clone())),
+            Ok(answers) => {
+                let usable = self.kept().is_some_and(|kept| !kept.store.is_damaged());
+                answers
+                    .get(want)
+                    .filter(|answer| usable || answer.is_err())
+                    .cloned()
+            }
+        }
+    }
+}
+
+fn parse(spec: &SourceSpec) -> Result<Address, Error> {
+    Address::parse(&spec.repository).map_err(|source| Error::Address {
+        url: DisplaySafeUrl::redacted(&spec.repository),
+        source,
+    })
+}
+
+fn oid(url: &DisplaySafeUrl, commit: &str) -> Result<Oid, Error> {
+    match Oid::from_str(commit) {
+        Ok(oid) if commit.len() == 40 => Ok(oid),
+        Ok(_) | Err(_) => Err(Error::NotInMirror {
+            url: url.clone(),
+            commit: commit.to_owned(),
+        }),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    act: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    flatten(tokio::task::spawn_blocking(work).await, act)
+}
+
+async fn join<T>(task: JoinHandle<T>, act: &'static str) -> Result<T, Error> {
+    task.await.map_err(|source| Error::Internal {
+        act,
+        source: Arc::new(source),
+    })
+}
+
+fn flatten<T>(
+    ended: Result<Result<T, Error>, tokio::task::JoinError>,
+    act: &'static str,
+) -> Result<T, Error> {
+    ended.map_err(|source| Error::Internal {
+        act,
+        source: Arc::new(source),
+    })?
+}

@@ -1,0 +1,42 @@
+//! FETCH: a git commit in a repository somewhere becomes files that can be read.
+//!
+//! Enters: `SourceSpec`, `Credentials`, a reading of the clock.
+//! Leaves: `Snapshot`: revision, commit, files; or an `Error` with its reason.
+//! Never: a checkout, a process, a decision what a revision means; a failed look taken for an empty repository.
+
+mod address;
+mod advertisement;
+mod cache;
+mod connect;
+mod counts;
+mod egress;
+mod error;
+mod http;
+mod known_hosts;
+mod local;
+mod local_peer;
+mod mirrors;
+mod pack;
+mod packet;
+mod peer;
+mod process;
+mod reference;
+mod round;
+mod settings;
+mod smart_http;
+mod snapshot;
+mod ssh;
+mod store;
+mod tls;
+mod tree;
+mod upload_pack;
+
+pub use address::{Address, AddressError, DisplaySafeUrl, Scheme};
+pub use counts::Counts;
+pub use egress::{Denied, Egress, Forbidden};
+pub use error::{Cause, Error, Retry};
+pub use local::LocalFiles;
+pub use mirrors::Mirrors;
+pub use process::configure_process;
+pub use settings::Settings;
+pub use snapshot::Snapshot;

@@ -1,0 +1,268 @@
+//! One round with a server: ask what it has, fetch what is missing, answer everybody who waits.
+//!
+//! Enters: what is wanted, and what the mirror holds.
+//! Leaves: an answer for each want, and what the mirror holds then.
+//! Never: half a fetch kept; a mirror given up before a better one is there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use git2::Oid;
+use rustls::ClientConfig;
+
+use super::{
+    Address, Error,
+    advertisement::Advertisement,
+    cache::{CacheDirectory, Key},
+    connect::Net,
+    counts::count,
+    peer::{self, Peer},
+    reference::{self, Target, Want},
+    store::Store,
+    upload_pack::MAX_HAVES,
+};
+use crate::model::Credentials;
+
+/// What a mirror holds.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) store: Arc<Store>,
+    /// What each fetched reference was at, by its whole name.
+    tips: BTreeMap<String, Oid>,
+    /// Commits that were asked for by their hash and found in a branch or a tag.
+    contained: BTreeSet<Oid>,
+    /// Tips of the first fetch, which made the largest pack.
+    base: Vec<Oid>,
+}
+
+/// What a want was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// Name of the reference; empty where a commit was asked for.
+    pub(super) reference: String,
+    pub(super) commit: Oid,
+}
+
+/// What a round brought.
+pub(super) struct Done {
+    pub(super) kept: Kept,
+    pub(super) answers: BTreeMap<Want, Result<Resolved, Error>>,
+}
+
+/// Everything that a round needs. It runs on a blocking thread.
+pub(super) struct Round {
+    pub(super) net: Net,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) cache: Arc<CacheDirectory>,
+    pub(super) key: Key,
+    pub(super) address: Address,
+    pub(super) credentials: Credentials,
+    pub(super) wants: BTreeSet<Want>,
+}
+
+impl Round {
+    /// Runs the round on what is kept. If that turns out to be damaged, or has grown too large, a new mirror is
+    /// tried, and takes the old one's place only when it is complete.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or what it sends cannot be kept.
+    pub(super) fn run(&self, kept: Option<Kept>) -> Result<Done, Error> {
+        let Some(kept) = kept.filter(|kept| !kept.store.is_damaged()) else {
+            return self.anew();
+        };
+        match self.attempt(Some(kept)) {
+            Err(Error::Damaged { .. }) => {
+                tracing::warn!(url = %self.address, "the mirror is damaged and is built again");
+                let done = self.anew()?;
+                count(&self.net.counters.rebuilds);
+                Ok(done)
+            }
+            // What came may have been a delta against something damaged, or garbage may have piled up.
+            Err(error @ (Error::Protocol { .. } | Error::TooLarge { .. })) => match self.anew() {
+                Ok(done) => {
+                    count(&self.net.counters.rebuilds);
+                    Ok(done)
+                }
+                Err(_same) => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    fn anew(&self) -> Result<Done, Error> {
+        self.attempt(None).map_err(|error| match error {
+            // Nothing was on disk before, so it came that way.
+            Error::Damaged { url, source } => Error::Protocol {
+                url,
+                problem: "what the server sent is incomplete".to_owned(),
+                source: Some(source),
+            },
+            other => other,
+        })
+    }
+
+    fn attempt(&self, kept: Option<Kept>) -> Result<Done, Error> {
+        count(&self.net.counters.ls_remotes);
+        let mut peer = peer::open(&self.net, &self.tls, &self.address, &self.credentials)?;
+        let advertisement = peer.advertisement()?;
+        let mut kept = match kept {
+            Some(kept) => kept,
+            None => Kept {
+                store: Store::create(&self.address.display(), self.cache.fresh(&self.key))?,
+                tips: BTreeMap::new(),
+                contained: BTreeSet::new(),
+                base: Vec::new(),
+            },
+        };
+        kept.tips
+            .retain(|name, _| advertisement.references.contains_key(name));
+        let targets = self.targets(&advertisement, &kept)?;
+        self.bring(peer.as_mut(), &advertisement, &mut kept, &targets)?;
+        // The connection is not needed for the rest.
+        drop(peer);
+        let answers = self.answers(&advertisement, &mut kept)?;
+        if kept.store.measure()? > self.net.settings.max_packs {
+            let tips = kept.tips.values().copied().collect();
+            let compacted =
+                kept.store
+                    .compact(&self.net, self.cache.fresh(&self.key), &kept.base, &tips)?;
+            kept.store = compacted;
+            kept.contained.clear();
+        }
+        Ok(Done { kept, answers })
+    }
+
+    /// What has to be there to answer all wants. A commit that is not at a tip needs every branch and every tag.
+    fn targets(&self, advertisement: &Advertisement, kept: &Kept) -> Result<Vec<Target>, Error> {
+        let mut targets = Vec::new();
+        for want in &self.wants {
+            let Want::Commit(commit) = want else {
+                targets.extend(want.find(advertisement));
+                continue;
+            };
+            let tips: BTreeSet<Oid> = kept.tips.values().copied().collect();
+            let everything = advertisement
+                .references
+                .iter()
+                .filter(|(name, _)| reference::is_branch_or_tag(name));
+            let all = everything.map(|(name, tip)| Target {
+                name: name.clone(),
+                whole: name.clone(),
+                tip: *tip,
+            });
+            if kept.contained.contains(commit) && kept.store.has(*commit)? {
+                continue;
+            }
+            match all.clone().find(|target| target.tip == *commit) {
+                Some(target) => targets.push(target),
+                None if kept.store.contains(&self.net, &tips, *commit)? => {}
+                None => targets.extend(all),
+            }
+        }
+        Ok(targets)
+    }
+
+    fn bring(
+        &self,
+        peer: &mut dyn Peer,
+        advertisement: &Advertisement,
+        kept: &mut Kept,
+        targets: &[Target],
+    ) -> Result<(), Error> {
+        let tips: BTreeSet<Oid> = targets.iter().map(|target| target.tip).collect();
+        let mut missing = Vec::new();
+        for tip in tips {
+            if !kept.store.has(tip)? {
+                missing.push(tip);
+            }
+        }
+        if !missing.is_empty() {
+            let settings = &self.net.settings;
+            let known: BTreeSet<Oid> = kept.tips.values().copied().collect();
+            let haves = kept.store.newest(&known, MAX_HAVES)?;
+            let limit = settings
+                .max_repository_bytes
+                .saturating_sub(kept.store.bytes());
+            count(&self.net.counters.fetches);
+            kept.store.write_pack(&self.net, |sink| {
+                peer.pack(advertisement, &missing, &haves, limit, sink)
+            })?;
+            if kept.store.bytes() > settings.max_repository_bytes {
+                return Err(peer.too_large());
+            }
+        }
+        for target in targets {
+            kept.tips.insert(target.whole.clone(), target.tip);
+        }
+        if kept.base.is_empty() {
+            for tip in kept.tips.values() {
+                kept.base.extend(kept.store.peel(*tip)?.ok());
+            }
+        }
+        Ok(())
+    }
+
+    fn answers(
+        &self,
+        advertisement: &Advertisement,
+        kept: &mut Kept,
+    ) -> Result<BTreeMap<Want, Result<Resolved, Error>>, Error> {
+        let url = self.address.display();
+        let mut answers = BTreeMap::new();
+        for want in &self.wants {
+            let answer = match (want, want.find(advertisement)) {
+                (Want::Commit(commit), _) => {
+                    let tips: BTreeSet<Oid> = kept.tips.values().copied().collect();
+                    let known = kept.contained.contains(commit);
+                    if (known && kept.store.has(*commit)?)
+                        || kept.store.contains(&self.net, &tips, *commit)?
+                    {
+                        kept.contained.insert(*commit);
+                        kept.store
+                            .peel(*commit)?
+                            .map(|commit| Resolved {
+                                reference: String::new(),
+                                commit,
+                            })
+                            .map_err(|kind| Error::NotACommit {
+                                url: url.clone(),
+                                reference: commit.to_string(),
+                                kind,
+                            })
+                    } else {
+                        Err(want.gone(&url))
+                    }
+                }
+                (_, Some(Target { name, tip, .. })) => match kept.store.peel(tip)? {
+                    Ok(commit) => Ok(Resolved {
+                        reference: name,
+                        commit,
+                    }),
+                    Err(kind) => Err(Error::NotACommit {
+                        url: url.clone(),
+                        reference: name,
+                        kind,
+                    }),
+                },
+                (_, None) => Err(want.gone(&url)),
+            };
+            answers.insert(want.clone(), answer);
+        }
+        self.net.check_time(&url)?;
+        Ok(answers)
+    }
+}
+
+impl Kept {
+    /// Says whether a commit was asked for before and is still there, so that no server has to be asked.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub(super) fn holds(&self, commit: Oid) -> Result<bool, Error> {
+        Ok(!self.store.is_damaged()
+            && self.contained.contains(&commit)
+            && self.store.has(commit)?)
+    }
+}
