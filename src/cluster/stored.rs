@@ -153,7 +153,8 @@ pub(super) fn pack_holder(holder: &str) -> String {
 
 /// Reads the holder of a chunk.
 pub(super) fn unpack_holder(act: &str, data: &BTreeMap<String, String>) -> Result<String, Error> {
-    String::from_utf8(field(act, data, "holder")?).map_err(|_no_text| damaged(act, "its holder is no text"))
+    String::from_utf8(field(act, data, "holder")?)
+        .map_err(|_no_text| damaged(act, "its holder is no text"))
 }
 
 /// Reads the set out of its compressed bytes.

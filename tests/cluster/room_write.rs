@@ -18,7 +18,7 @@ use plimsoll::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Admin, audit_mark, audit_since, connect, eventually, open_fence};
+use crate::support::{Admin, audit_mark, audit_since, clock, connect, eventually, open_fence};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -409,7 +409,7 @@ async fn an_event_is_published_once() {
         reason: "Returned".to_owned(),
         action: "Sync".to_owned(),
         note: "x".repeat(3_000),
-        at: jiff::Timestamp::now(),
+        at: clock().wall,
         instance: "me".to_owned(),
     };
     keeper.publish(&event).await.unwrap();

@@ -124,6 +124,7 @@ fn fresh_directory() -> PathBuf {
 }
 
 /// Reads both clocks.
+#[expect(clippy::disallowed_methods, reason = "a test is a shell of its own")]
 pub(crate) fn clock() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
     Now {
@@ -349,6 +350,17 @@ impl Admin {
         )
         .await;
     }
+}
+
+/// Runs something beside the test; it ends with the handle's `abort` or with the test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the task ends with the runtime of its test"
+)]
+pub(crate) fn beside<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(task)
 }
 
 /// Waits until `check` returns something, and returns it; fails when it does not in time.
