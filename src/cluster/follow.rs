@@ -265,8 +265,8 @@ struct Lines {
 impl Lines {
     fn push(&mut self, act: &str, data: &Bytes) -> Result<(), Error> {
         self.bytes.extend_from_slice(data);
-        // Frames are small: what is above the limit here is one line.
-        if self.bytes.len() - self.searched > OBJECT_BYTES && !data.contains(&b'\n') {
+        // Every whole line was taken before: what is here is one that has no end yet.
+        if self.bytes.len() > OBJECT_BYTES && !data.contains(&b'\n') {
             return Err(Error::TooLarge {
                 act: act.to_owned(),
                 limit: OBJECT_BYTES,
