@@ -47,9 +47,14 @@ if ! is_current; then
 	if ! is_current; then
 		echo "devcluster: building Kubernetes $kubernetes (the first build takes a few minutes, later ones seconds)" >&2
 		began=$(date +%s)
-		(cd "$here" && CGO_ENABLED=0 go build -buildvcs=false \
+		# The compiler's words (a line for each download) matter only when it fails.
+		if ! (cd "$here" && CGO_ENABLED=0 go build -buildvcs=false \
 			-ldflags "-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=$major -X $version.gitMinor=$minor -X $client.gitVersion=$kubernetes" \
-			-o "$binary.new" .) 9>&- >&2
+			-o "$binary.new" .) 9>&- >"$out/devcluster.log" 2>&1; then
+			cat "$out/devcluster.log" >&2
+			echo "devcluster: failed to build" >&2
+			exit 1
+		fi
 		# Renamed, so that a cluster that runs keeps the binary it was started with.
 		mv "$binary.new" "$binary"
 		echo "$wanted" >"$stamp"

@@ -6,23 +6,31 @@
 //!   a value of a Secret in a message.
 
 mod answer;
+mod applications;
 mod classify;
 mod commander;
 mod connect;
 mod discover;
 mod error;
 mod event;
+#[cfg(test)]
+mod fault_tests;
 mod fence;
+mod follow;
 mod keeper;
 mod lease;
+mod owner;
+mod prune;
 mod read;
 mod request;
 mod resource;
 mod state;
 mod stored;
+mod watch;
 mod write;
 
 pub use answer::{Answer, Missing, MissingObject, Written};
+pub use applications::{ApplicationEvent, Applications};
 pub use commander::Commander;
 pub use connect::{Cluster, ConnectSettings, Identity};
 pub use discover::{Catalogue, Discovery, Lookup};
@@ -34,4 +42,5 @@ pub use lease::{Lease, LeaseClaim, LeaseSettings, LeaseView, Observed, claim};
 pub use read::{ListQuery, Reader};
 pub use resource::Resource;
 pub use state::{Claim, Kept, Newer};
+pub use watch::{Hint, WatchKey, WatchState, Watches};
 pub use write::{Deletion, Writer};

@@ -51,6 +51,10 @@ pub(super) type Placed = Arc<Vec<Object>>;
 
 /// What a process remembers of one Application.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its own name"
+)]
 pub struct Memory {
     pub(super) loaded: bool,
     pub(super) rollout: Rollout,
@@ -71,8 +75,8 @@ pub struct Memory {
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
-    /// The applied set as it is sent; by digest, so that it is made anew when that changes.
-    pub(super) placed: Option<(crate::model::Digest, Placed)>,
+    /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
+    pub(super) placed: Option<(crate::model::Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,
@@ -131,24 +135,17 @@ impl Memory {
             && matches!(self.health, Some(Health::Ready))
             && matches!(
                 self.rollout.state,
-                crate::rollout::State::Idle | crate::rollout::State::Soaking { .. } | crate::rollout::State::Pruning
+                crate::rollout::State::Idle
+                    | crate::rollout::State::Soaking { .. }
+                    | crate::rollout::State::Pruning
             )
-    }
-
-    /// Returns the namespaces of the applied set, in which pods matter to it.
-    pub fn namespaces(&self) -> BTreeSet<String> {
-        self.placed
-            .iter()
-            .flat_map(|(_, placed)| placed.iter())
-            .map(|object| object.id().namespace.clone())
-            .filter(|namespace| !namespace.is_empty())
-            .collect()
     }
 
     /// Exponential back-off with a cap: 1 s, 2 s ... 5 min. The jitter is the caller's.
     pub(super) fn back_off(&mut self, now: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let delay = Duration::from_secs(1_u64 << self.failures.min(9).saturating_sub(1)).min(Duration::from_secs(300));
+        let delay = Duration::from_secs(1_u64 << self.failures.min(9).saturating_sub(1))
+            .min(Duration::from_secs(300));
         self.not_before = Some(now + delay);
         delay
     }

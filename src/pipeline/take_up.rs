@@ -31,9 +31,15 @@ pub(super) async fn take_up(
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
     };
-    let newer = context.keeper.newer_heads(&subject.uid, status.attempt).await?;
+    let newer = context
+        .keeper
+        .newer_heads(&subject.uid, status.attempt)
+        .await?;
     if !newer.unbegun.is_empty() {
-        context.keeper.discard_unbegun(&subject.uid, &newer.unbegun).await?;
+        context
+            .keeper
+            .discard_unbegun(&subject.uid, &newer.unbegun)
+            .await?;
     }
     for attempt in &newer.heads {
         if let Some(head) = context.keeper.load_head(&subject.uid, *attempt).await? {
@@ -63,6 +69,7 @@ fn adopt(memory: &mut Memory, head: &Head) {
                 memory.rollout.written.push(head.set_attempt);
             }
             memory.rollout.prune = None;
+            memory.rollout.partial = true;
             memory.rollout.state = State::Applying {
                 target: SetStatus {
                     revision: head.revision.clone(),
@@ -86,8 +93,16 @@ fn adopt(memory: &mut Memory, head: &Head) {
     }
 }
 
-async fn restore_notes(context: &Context, subject: &Subject, memory: &mut Memory) -> Result<(), Error> {
-    let Some(head) = context.keeper.load_head(&subject.uid, memory.rollout.attempt).await? else {
+async fn restore_notes(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    let Some(head) = context
+        .keeper
+        .load_head(&subject.uid, memory.rollout.attempt)
+        .await?
+    else {
         return Ok(());
     };
     memory.notes.began = Some(head.began);
@@ -101,14 +116,26 @@ async fn restore_notes(context: &Context, subject: &Subject, memory: &mut Memory
 }
 
 /// Deletes stored attempts that nothing names any more: kept are what status names and the last three good.
-pub(super) async fn sweep(context: &Context, subject: &Subject, memory: &mut Memory) -> Result<(), Error> {
+pub(super) async fn sweep(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
     let rollout = &memory.rollout;
     let mut keep: BTreeSet<u64> = rollout.written.iter().copied().collect();
-    keep.extend(rollout.applied.iter().chain(&rollout.good).map(|set| set.attempt));
+    keep.extend(
+        rollout
+            .applied
+            .iter()
+            .chain(&rollout.good)
+            .map(|set| set.attempt),
+    );
     keep.insert(rollout.attempt);
     keep.extend(memory.good_attempts.iter().copied());
     match &rollout.state {
-        State::Applying { target, .. } | State::Watching { target, .. } | State::Soaking { target, .. } => {
+        State::Applying { target, .. }
+        | State::Watching { target, .. }
+        | State::Soaking { target, .. } => {
             keep.insert(target.attempt);
         }
         State::Returning { to, from, .. } => {
@@ -117,7 +144,10 @@ pub(super) async fn sweep(context: &Context, subject: &Subject, memory: &mut Mem
         }
         State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
     }
-    context.keeper.sweep(&subject.uid, &keep, rollout.attempt).await?;
+    context
+        .keeper
+        .sweep(&subject.uid, &keep, rollout.attempt)
+        .await?;
     memory.sets.retain(|attempt, _| keep.contains(attempt));
     Ok(())
 }

@@ -102,7 +102,11 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     if shared.ready.get() {
         "ok\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the API server has not answered yet\n").into_response()
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the API server has not answered yet\n",
+        )
+            .into_response()
     }
 }
 
@@ -110,7 +114,10 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     let mut body = String::new();
     match encode(&mut body, &shared.registry) {
         Ok(()) => (
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
             body,
         )
             .into_response(),

@@ -7,5 +7,9 @@
 )]
 
 mod deploy;
+mod room_lease;
 mod room_read;
+mod room_state;
+mod room_watch;
+mod room_write;
 mod support;

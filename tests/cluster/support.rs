@@ -251,9 +251,7 @@ impl Admin {
 
     /// Reads an object; None where it does not exist.
     pub(crate) async fn get(&self, path: &str) -> Option<Value> {
-        let (code, answer) = self
-            .send(Method::GET, path, "application/json", None)
-            .await;
+        let (code, answer) = self.send(Method::GET, path, "application/json", None).await;
         if code == 404 {
             return None;
         }
@@ -297,7 +295,8 @@ impl Admin {
     /// Writes a kubeconfig that acts as a service account, by a token of its own.
     pub(crate) async fn kubeconfig_of(&self, account: &AccountName) -> PathBuf {
         let (namespace, name) = (account.namespace(), account.name());
-        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let request =
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         let answer = self
             .create(
                 &format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"),
@@ -332,23 +331,31 @@ impl Admin {
     /// Installs one kind and waits until it is served.
     pub(crate) async fn install_crd(&self, definition: &Value) {
         let name = definition["metadata"]["name"].as_str().unwrap_or_default();
-        let path =
-            format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
+        let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
         self.apply(&path, definition).await;
-        eventually(Duration::from_secs(20), "the definition is established", || async {
-            let found = self.get(&path).await?;
-            let conditions = found["status"]["conditions"].as_array()?.clone();
-            conditions
-                .iter()
-                .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
-                .then_some(())
-        })
+        eventually(
+            Duration::from_secs(20),
+            "the definition is established",
+            || async {
+                let found = self.get(&path).await?;
+                let conditions = found["status"]["conditions"].as_array()?.clone();
+                conditions
+                    .iter()
+                    .any(|condition| {
+                        condition["type"] == "Established" && condition["status"] == "True"
+                    })
+                    .then_some(())
+            },
+        )
         .await;
     }
 }
 
 /// Waits until `check` returns something, and returns it; fails when it does not in time.
-#[expect(clippy::panic, reason = "a condition that does not come true fails the test")]
+#[expect(
+    clippy::panic,
+    reason = "a condition that does not come true fails the test"
+)]
 pub(crate) async fn eventually<T, F, Fut>(deadline: Duration, what: &str, mut check: F) -> T
 where
     F: FnMut() -> Fut,
@@ -390,8 +397,10 @@ pub(crate) struct AuditEntry {
 impl AuditEntry {
     /// Says whether the request changed something: no dry-run, and not refused.
     pub(crate) fn is_write(&self) -> bool {
-        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
-            && !self.uri.contains("dryRun=")
+        matches!(
+            self.verb.as_str(),
+            "create" | "update" | "patch" | "delete" | "deletecollection"
+        ) && !self.uri.contains("dryRun=")
             && self.code < 400
     }
 }

@@ -10,5 +10,6 @@ mod code;
 mod deploy;
 mod examples;
 mod generated;
+mod source;
 mod tidy;
 mod tree;

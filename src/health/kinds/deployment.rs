@@ -11,7 +11,7 @@ use crate::api::{Class, Reason};
 use super::super::{
     aggregate::Health,
     case::{Case, of},
-    fields,
+    fields::{self, Condition},
     pods::{self, Finding, Restarts},
 };
 
@@ -33,9 +33,7 @@ pub(super) fn deployment(case: &mut Case<'_>) -> Health {
     if let Some(finding) = finding.clone().filter(Finding::is_decided) {
         return finding.health(case);
     }
-    if let Some(progress) =
-        fields::condition(live, "Progressing").filter(|progress| progress.is_false())
-    {
+    if let Some(progress) = fields::condition(live, "Progressing").filter(Condition::is_false) {
         // Whose fault it is that time ran out, the pods know better than the Deployment.
         if progress.reason == "ProgressDeadlineExceeded" {
             let class = finding.as_ref().map_or(Class::Change, Finding::class);

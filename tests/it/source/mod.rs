@@ -1,0 +1,16 @@
+//! The room `source` against a real sshd, a real `git http-backend`, and servers that misbehave.
+//!
+//! Enters: repositories that git itself made.
+//! Leaves: what the room's door returns.
+//! Never: anything beyond loopback.
+
+mod broken_servers;
+mod cache;
+mod disk;
+mod files;
+mod http;
+mod http_server;
+mod references;
+mod ssh;
+mod sshd;
+mod support;
