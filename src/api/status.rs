@@ -59,6 +59,9 @@ pub struct ApplicationStatus {
     /// Why the newest attempt failed, is held, or returns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureStatus>,
+    /// A set that git wants and that is not taken up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldStatus>,
     /// Prune that waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneStatus>,
@@ -95,8 +98,6 @@ pub enum Phase {
     /// Nothing to do.
     #[default]
     Idle,
-    /// A new set waits: refused, or for something outside.
-    Held,
     /// The set is being written.
     Applying,
     /// The set is written and becomes Ready.
@@ -116,7 +117,6 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "Idle",
-            Self::Held => "Held",
             Self::Applying => "Applying",
             Self::Watching => "Watching",
             Self::Soaking => "Soaking",
@@ -192,6 +192,20 @@ pub struct FailureStatus {
     /// How often the same happened again without a write.
     #[serde(default, skip_serializing_if = "is_zero_wave")]
     pub repeated: u32,
+}
+
+/// A set that git wants and that is not taken up; what runs goes on beside it.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldStatus {
+    /// Revision as `main@sha1:<40 hex>`.
+    #[schemars(with = "String")]
+    pub revision: Revision,
+    /// Render digest; absent where the revision does not render.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub digest: Option<Digest>,
+    /// Why.
+    pub failure: FailureStatus,
 }
 
 /// A prune that waits for approval.

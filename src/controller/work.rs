@@ -43,6 +43,7 @@ struct Entry {
 /// The end of one reconcile.
 struct Done {
     key: ApplicationKey,
+    uid: Option<String>,
     memory: Memory,
     wake: Wake,
 }
@@ -145,9 +146,15 @@ impl Work {
             generation = application.metadata.generation.unwrap_or_default()
         );
         let name = key.clone();
+        let uid = application.metadata.uid.clone();
         let task = async move {
             let wake = reconcile(&context, &application, &mut memory, &stop).await;
-            Done { key, memory, wake }
+            Done {
+                key,
+                uid,
+                memory,
+                wake,
+            }
         };
         let id = self.tasks.spawn(task.instrument(span)).id();
         self.running.insert(id, name);
@@ -155,13 +162,26 @@ impl Work {
 
     fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
         match done {
-            Ok((id, Done { key, memory, wake })) => {
+            Ok((
+                id,
+                Done {
+                    key,
+                    uid,
+                    memory,
+                    wake,
+                },
+            )) => {
                 self.running.remove(&id);
                 self.busy.remove(&key);
                 let now = self.now();
                 if let Some(entry) = self.entries.get_mut(&key) {
-                    entry.memory = Some(memory);
-                    self.queue.at(&key, now + wake.after);
+                    // An Application that was created again under the name is another one.
+                    if entry.application.metadata.uid == uid {
+                        entry.memory = Some(memory);
+                        self.queue.at(&key, now + wake.after);
+                    } else {
+                        self.queue.at(&key, now);
+                    }
                 } else {
                     self.context.watches.demand(key, BTreeSet::new());
                 }

@@ -13,7 +13,7 @@ use super::{
     inventory::{applied, placed, set},
     look::{self, next_ask},
     memory::Hold,
-    perform::{perform, record_command, write_status},
+    perform::{perform, queue, record_command, write_status},
     prepare::{self, Prepared},
     prune, restore, take_up, watching,
     write::{self, Wrote},
@@ -36,6 +36,10 @@ pub struct Wake {
 
 /// Steps of one reconcile; a set goes from wanted to soaking in about eight.
 const STEPS: usize = 32;
+/// Shortest time between two looks that nothing else wakes.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// How soon an Application that waits for another is looked at again.
+const DEPENDENCY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest time between two looks at what is under way, if no watch and no window wakes us earlier.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
@@ -61,6 +65,7 @@ pub async fn reconcile(
     }
     match run(context, application, &subject, memory, stop).await {
         Ok(()) => {
+            memory.forgive();
             context
                 .metrics
                 .count_reconcile(Some((context.clock)().wall.as_second()));
@@ -73,8 +78,9 @@ pub async fn reconcile(
             context.metrics.count_reconcile(None);
             tracing::warn!(reason = error.reason().as_str(), error = %text::chain(&error), "reconcile failed; nothing was lost");
             let delay = memory.back_off((context.clock)().monotonic, Hold::Error);
-            // What is known is said, if the API server can be asked at all.
-            if let Err(error) = write_status(context, application, &subject, memory, false).await {
+            // What is known is said, if the API server can be asked at all; but nothing that is not recorded yet.
+            if memory.pending.is_empty()
+                && let Err(error) = write_status(context, application, &subject, memory, false).await {
                 tracing::debug!(error = %text::chain(&error), "could not write the status");
             }
             Wake {
@@ -137,6 +143,8 @@ async fn run(
         return finalize::finalize(context, application, subject, memory, stop).await;
     }
     keep_finalizer(context, application, subject).await?;
+    // What an earlier reconcile decided and could not perform comes before anything else.
+    perform(context, application, subject, memory).await?;
     let mut events = commands(context, subject, memory).await?;
     let now = (context.clock)();
     let paused = command::paused(subject, now).is_some();
@@ -215,7 +223,6 @@ fn cancelled_before(memory: &Memory) -> Option<Event> {
             digest: target.digest.clone(),
         }),
         State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Watching { .. }
         | State::Soaking { .. }
@@ -274,7 +281,8 @@ async fn take(
         memory.good_attempts.drain(..excess);
         memory.sweep_due = true;
     }
-    perform(context, application, subject, memory, effects).await
+    queue(context, subject, memory, effects);
+    perform(context, application, subject, memory).await
 }
 
 /// What begins anew with a state: its clock, and what was sighted.
@@ -288,7 +296,6 @@ fn entered(memory: &mut Memory, now: Now) {
         }
         State::Idle | State::Soaking { .. } => memory.settle(),
         State::Applying { .. }
-        | State::Held { .. }
         | State::Pruning
         | State::Returning { .. }
         | State::Failed { .. } => {}
@@ -309,11 +316,6 @@ async fn do_work(
         Work::Accept => Ok(memory.wanted.as_ref().map(|wanted| Event::Satisfied {
             revision: wanted.desired.revision.clone(),
         })),
-        Work::Supersede => {
-            memory.plan = None;
-            memory.return_begun = false;
-            Ok(Some(Event::Superseded))
-        }
         Work::Prepare if wanted_is_held(memory, now) => {
             look_at_health(context, subject, memory, paused, stop).await
         }
@@ -387,9 +389,14 @@ async fn prepare(
     let now = (context.clock)();
     match prepare::prepare(context, subject, memory).await? {
         Prepared::Event(event) => {
-            if matches!(event, Event::Refused { .. } | Event::Held { .. }) {
-                // Asked again later: the owner of a field, a right, or a dependency can change without git.
-                hold_wanted(memory, now);
+            // Asked again later: the owner of a field, a right, or a dependency can change without git.
+            match &event {
+                Event::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => {
+                    hold_wanted(memory, now);
+                    memory.hold_at_most(now.monotonic + DEPENDENCY_AGAIN);
+                }
+                Event::Refused { .. } | Event::Held { .. } => hold_wanted(memory, now),
+                _ => {}
             }
             Ok(Some(event))
         }
@@ -410,7 +417,7 @@ async fn look_at_health(
     };
     watching::demand(context, subject, memory, &objects);
     let at_rest = match memory.rollout.state {
-        State::Idle | State::Soaking { .. } | State::Failed { .. } | State::Held { .. } => true,
+        State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
         State::Applying { .. }
         | State::Watching { .. }
         | State::Pruning
@@ -444,7 +451,6 @@ async fn look_at_health(
         ) => true,
         (
             State::Idle
-            | State::Held { .. }
             | State::Applying { .. }
             | State::Pruning
             | State::Returning { .. }
@@ -500,8 +506,17 @@ async fn sweep_if_due(context: &Context, subject: &Subject, memory: &mut Memory)
 /// Returns when to look again if nothing happens before.
 fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
     let asked = memory.asked.map_or(Duration::ZERO, |at| now.since(at));
-    let mut wake = next_ask(subject, memory).saturating_sub(asked);
-    let mut earlier = |at: Duration| wake = wake.min(at.saturating_sub(now.monotonic));
+    let mut wake = match command::paused_for(subject, now) {
+        // Git is not asked meanwhile.
+        Some(left) => left,
+        None => next_ask(subject, memory).saturating_sub(asked),
+    };
+    // A moment that has passed asks for nothing any more.
+    let mut earlier = |at: Duration| {
+        if at > now.monotonic {
+            wake = wake.min(at - now.monotonic);
+        }
+    };
     if let Some(at) = memory.next_look {
         earlier(at);
     }
@@ -515,7 +530,7 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
         State::Soaking { spent, .. } => {
             earlier(now.monotonic + subject.gates.soak.saturating_sub(spent));
         }
-        State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
+        State::Idle | State::Pruning | State::Failed { .. } => {}
     }
-    wake.max(Duration::from_millis(5))
+    wake.max(SHORTEST)
 }

@@ -5,7 +5,7 @@
 //! Never: a truth of its own; after a restart it is empty and the cluster is looked at anew.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -16,11 +16,11 @@ use serde_json::Value;
 use crate::{
     api::{ApplicationStatus, HealthCounts, RecordHead},
     health::{Rules, Sightings},
-    history::ObjectChange,
+    history::{Entry, ObjectChange},
     model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId},
     plan::Plan,
     render::{RenderSpec, Rendered},
-    report::{FetchState, Health},
+    report::{FetchState, Health, Notice},
     rollout::{Desired, Failure, Rollout},
 };
 
@@ -44,6 +44,15 @@ pub(super) struct Notes {
     pub(super) resumed: bool,
     /// Objects that were absent when the attempt was planned.
     pub(super) creates: BTreeSet<ObjectId>,
+}
+
+/// An effect that must be performed before anything else.
+#[derive(Clone, Debug)]
+pub(super) enum Pending {
+    /// A record, made when the attempt ended.
+    Record(Box<Entry>),
+    /// The status, before anything is written to the cluster's objects.
+    Status,
 }
 
 /// What is tried again later.
@@ -91,6 +100,10 @@ pub struct Memory {
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// Effects that were decided and not performed yet, oldest first.
+    pub(super) pending: VecDeque<Pending>,
+    /// What people are still to be told.
+    pub(super) notices: Vec<Notice>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,
     /// Attempts whose sets were good, newest last; the last three are kept.
@@ -173,6 +186,20 @@ impl Memory {
         self.hold
             .as_ref()
             .is_some_and(|(until, hold)| hold == what && now < *until)
+    }
+
+    /// Brings the end of the hold forward.
+    pub(super) fn hold_at_most(&mut self, until: Duration) {
+        if let Some((at, _)) = &mut self.hold {
+            *at = (*at).min(until);
+        }
+    }
+
+    /// Forgets an error after a reconcile without one.
+    pub(super) fn forgive(&mut self) {
+        if matches!(self.hold, Some((_, Hold::Error))) {
+            self.settle();
+        }
     }
 
     pub(super) fn settle(&mut self) {

@@ -113,7 +113,6 @@ fn failure_reason(memory: &Memory) -> &'static str {
     match &memory.rollout.state {
         State::Returning { failure, .. } => failure.reason.as_str(),
         State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Watching { .. }
         | State::Soaking { .. }
@@ -194,9 +193,16 @@ pub(super) async fn remove(
         .collect();
     let sets = written(context, subject, memory).await?;
     let left = prune::remove(context, subject, memory, &ids, &inventory(&sets), stop).await?;
+    if left.failed.iter().any(|refusal| refusal.reason.is_environment()) {
+        let failure = refusals_failure(&left.failed);
+        return Err(Error::failure(failure.reason, failure.class, failure.message));
+    }
     memory.return_begun = false;
+    let mut lines = left.kept;
+    lines.extend(left.waiting);
+    lines.extend(left.failed.iter().map(ToString::to_string));
     Ok(Event::Removed {
-        left: crate::model::text::list(&left, 5),
+        left: crate::model::text::list(&lines, 5),
     })
 }
 

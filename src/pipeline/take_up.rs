@@ -27,6 +27,7 @@ pub(super) async fn take_up(
     memory.record.clone_from(&status.record);
     memory.handled.clone_from(&status.handled);
     memory.plan = None;
+    memory.pending.clear();
     memory.prune_attempt = None;
     memory.drift_attempt = None;
     memory.return_begun = false;
@@ -119,15 +120,30 @@ fn adopt(memory: &mut Memory, head: &Head) {
         // The status said Returning before the head was stored.
         AttemptKind::Return => memory.return_begun = true,
         AttemptKind::Prune => {
+            // It was begun after its set had proved itself, perhaps later than the status was written.
+            runs(memory, head);
+            memory.rollout.good.clone_from(&memory.rollout.applied);
             memory.prune_attempt = Some(head.attempt);
             memory.rollout.state = State::Pruning;
         }
         AttemptKind::Drift => {
+            runs(memory, head);
             memory.drift_attempt = Some(head.attempt);
             memory.drifted.extend(head.forces.iter().cloned());
             memory.drifted.extend(head.creates.iter().cloned());
         }
     }
+}
+
+/// The set of a head that is no sync was written whole before.
+fn runs(memory: &mut Memory, head: &Head) {
+    memory.rollout.applied = Some(SetStatus {
+        revision: head.revision.clone(),
+        digest: head.digest.clone(),
+        attempt: head.set_attempt,
+    });
+    memory.rollout.partial = false;
+    memory.rollout.state = State::Idle;
 }
 
 async fn restore_notes(
@@ -179,7 +195,7 @@ pub(super) async fn sweep(
             keep.insert(to.attempt);
             keep.insert(from.attempt);
         }
-        State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
+        State::Idle | State::Pruning | State::Failed { .. } => {}
     }
     context
         .keeper

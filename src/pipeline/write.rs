@@ -47,7 +47,12 @@ pub(super) async fn write_wave(
 ) -> Result<Wrote, Error> {
     if memory.plan.is_none() {
         match plan_again(context, subject, memory, target).await? {
-            Ok(plan) => memory.plan = Some(plan),
+            Ok(plan) => {
+                memory.plan = Some(plan);
+                if let State::Applying { wave, .. } = &mut memory.rollout.state {
+                    *wave = 0;
+                }
+            }
             Err(refusals) => {
                 return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(
                     &refusals,

@@ -127,8 +127,6 @@ pub enum Event {
     Applied,
     /// A write was refused although the dry-run was not.
     ApplyFailed(Failure),
-    /// A newer revision takes over.
-    Superseded,
     /// A person ended the attempt.
     Cancelled {
         /// Who.

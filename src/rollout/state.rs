@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::{
-    api::{ApplicationStatus, FailureStatus, Phase, PruneStatus, Quarantine, SetStatus},
+    api::{ApplicationStatus, FailureStatus, HeldStatus, Phase, PruneStatus, Quarantine, SetStatus},
     model::{Digest, Revision},
 };
 
@@ -37,17 +37,6 @@ pub enum ReturnStage {
 pub enum State {
     /// The applied set is what is wanted.
     Idle,
-    /// A wanted set waits: refused, or for something outside.
-    Held {
-        /// The revision that is wanted.
-        revision: Revision,
-        /// The set that it gave; None where it does not render.
-        digest: Option<Digest>,
-        /// Why.
-        failure: Failure,
-        /// How often the same was found again.
-        repeated: u32,
-    },
     /// The set is being written.
     Applying {
         /// The set.
@@ -99,11 +88,27 @@ pub enum State {
     },
 }
 
+/// A set that git wants and that is not taken up: refused, or waiting for something outside.
+/// It stands beside the state: what runs is watched, proved and returned from all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The revision that is wanted.
+    pub revision: Revision,
+    /// The set that it gave; None where it does not render.
+    pub digest: Option<Digest>,
+    /// Why.
+    pub failure: Failure,
+    /// How often the same was found again.
+    pub repeated: u32,
+}
+
 /// One Application: what is going on, and what is known of its sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout {
     /// What is going on.
     pub state: State,
+    /// What git wants and is not taken up.
+    pub held: Option<Held>,
     /// Number of the newest attempt; 0 before the first.
     pub attempt: u64,
     /// Set that was last written as a whole.
@@ -128,6 +133,7 @@ impl Rollout {
     pub fn new() -> Self {
         Self {
             state: State::Idle,
+            held: None,
             attempt: 0,
             applied: None,
             good: None,
@@ -155,7 +161,7 @@ impl Rollout {
             | State::Watching { .. }
             | State::Returning { .. }
             | State::Pruning => true,
-            State::Idle | State::Held { .. } | State::Soaking { .. } | State::Failed { .. } => {
+            State::Idle | State::Soaking { .. } | State::Failed { .. } => {
                 false
             }
         }
@@ -165,7 +171,6 @@ impl Rollout {
     pub fn phase(&self) -> Phase {
         match self.state {
             State::Idle => Phase::Idle,
-            State::Held { .. } => Phase::Held,
             State::Applying { .. } => Phase::Applying,
             State::Watching { .. } => Phase::Watching,
             State::Soaking { .. } => Phase::Soaking,
@@ -183,22 +188,8 @@ impl Rollout {
         let failure = status.failure.as_ref().map(Failure::from);
         let spent = Duration::from_secs(status.spent_seconds);
         let state = match (status.phase, status.target.clone(), failure) {
-            (Phase::Held, target, Some(failure)) => match status.revision.clone() {
-                Some(revision) => State::Held {
-                    revision,
-                    digest: target.map(|target| target.digest),
-                    failure,
-                    repeated: status
-                        .failure
-                        .as_ref()
-                        .map_or(0, |failure| failure.repeated),
-                },
-                None => State::Idle,
-            },
-            (Phase::Applying, Some(target), _) => State::Applying {
-                target,
-                wave: status.wave,
-            },
+            // A plan made anew has other waves: it begins with its first.
+            (Phase::Applying, Some(target), _) => State::Applying { target, wave: 0 },
             (Phase::Watching, Some(target), _) => State::Watching { target, spent },
             (Phase::Soaking, Some(target), _) => State::Soaking {
                 target,
@@ -227,7 +218,6 @@ impl Rollout {
             },
             (
                 Phase::Idle
-                | Phase::Held
                 | Phase::Applying
                 | Phase::Watching
                 | Phase::Soaking
@@ -237,8 +227,15 @@ impl Rollout {
                 _,
             ) => State::Idle,
         };
+        let held = status.held.as_ref().map(|held| Held {
+            revision: held.revision.clone(),
+            digest: held.digest.clone(),
+            failure: Failure::from(&held.failure),
+            repeated: held.failure.repeated,
+        });
         Self {
             state,
+            held,
             attempt: status.attempt,
             applied: status.applied.clone(),
             good: status.last_known_good.clone(),
@@ -262,29 +259,17 @@ impl Rollout {
         status.spent_seconds = 0;
         status.wave = 0;
         status.failure = None;
+        status.held = self.held.as_ref().map(|held| HeldStatus {
+            revision: held.revision.clone(),
+            digest: held.digest.clone(),
+            failure: FailureStatus {
+                repeated: held.repeated,
+                ..FailureStatus::from(&held.failure)
+            },
+        });
         match &self.state {
             State::Idle | State::Pruning => status.target.clone_from(&self.applied),
-            State::Held {
-                revision,
-                digest,
-                failure,
-                repeated,
-            } => {
-                status.revision = Some(revision.clone());
-                status.target = digest.as_ref().map(|digest| SetStatus {
-                    revision: revision.clone(),
-                    digest: digest.clone(),
-                    attempt: 0,
-                });
-                status.failure = Some(FailureStatus {
-                    repeated: *repeated,
-                    ..FailureStatus::from(failure)
-                });
-            }
-            State::Applying { target, wave } => {
-                status.target = Some(target.clone());
-                status.wave = *wave;
-            }
+            State::Applying { target, .. } => status.target = Some(target.clone()),
             State::Watching { target, spent } | State::Soaking { target, spent, .. } => {
                 status.target = Some(target.clone());
                 status.spent_seconds = spent.as_secs();

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Effect, Ending, Event, Failure, Gates, PruneOutcome, ReturnChoice, ReturnStage,
+    Action, Effect, Ending, Event, Failure, Gates, Held, PruneOutcome, ReturnChoice, ReturnStage,
     Rollout, State, Verdict, choose_return, retry_delay, state::QUARANTINE_LIMIT,
 };
 use crate::{
@@ -58,14 +58,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             failure,
         } => hold(rollout, digest, revision, failure, false),
         Event::Satisfied { revision } => satisfied(rollout, revision),
-        Event::Began { target, attempt } => {
-            rollout.attempt = attempt;
-            rollout.remember_written(target.attempt);
-            rollout.prune = None;
-            rollout.partial = true;
-            rollout.state = State::Applying { target, wave: 0 };
-            Step::new(rollout, Vec::new())
-        }
+        Event::Began { target, attempt } => began(rollout, target, attempt),
         Event::WaveDone { next } => {
             if let State::Applying { wave, .. } = &mut rollout.state {
                 *wave = next;
@@ -90,14 +83,12 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         Event::ApplyFailed(failure) => match rollout.state.clone() {
             State::Applying { target, .. } => fail(rollout, target, failure, gates, now, false),
             State::Idle
-            | State::Held { .. }
             | State::Watching { .. }
             | State::Soaking { .. }
             | State::Pruning
             | State::Returning { .. }
             | State::Failed { .. } => Step::new(rollout, Vec::new()),
         },
-        Event::Superseded => end_early(rollout, Ending::Superseded),
         Event::Cancelled { by } => end_early(rollout, Ending::Cancelled { by }),
         Event::Assessed { verdict, elapsed } => assessed(rollout, verdict, elapsed, gates, now),
         Event::ReturnBegan { attempt } => {
@@ -131,8 +122,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
                     target, failure, ..
                 } => target.digest == digest && failure.reason == Reason::Cancelled,
                 State::Idle
-                | State::Held { .. }
-                | State::Applying { .. }
+                    | State::Applying { .. }
                 | State::Watching { .. }
                 | State::Soaking { .. }
                 | State::Pruning
@@ -162,22 +152,16 @@ fn hold(
     failure: Failure,
     is_attempt: bool,
 ) -> Step {
-    if let State::Held {
-        revision: held_revision,
-        digest: held,
-        failure: known,
-        repeated,
-    } = &mut rollout.state
-    {
-        let same_set = match (&held, &digest) {
-            (Some(held), Some(digest)) => held == digest,
-            (None, None) => *held_revision == revision,
+    if let Some(held) = &mut rollout.held {
+        let same_set = match (&held.digest, &digest) {
+            (Some(known), Some(digest)) => known == digest,
+            (None, None) => held.revision == revision,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if same_set && known.reason == failure.reason {
-            *repeated = repeated.saturating_add(1);
-            *held_revision = revision;
-            known.message = failure.message;
+        if same_set && held.failure.reason == failure.reason {
+            held.repeated = held.repeated.saturating_add(1);
+            held.revision = revision;
+            held.failure.message = failure.message;
             return Step::new(rollout, Vec::new());
         }
     }
@@ -197,12 +181,12 @@ fn hold(
         });
     }
     effects.push(notice(true, failure.reason, failure.message.clone()));
-    rollout.state = State::Held {
+    rollout.held = Some(Held {
         revision,
         digest,
         failure,
         repeated: 0,
-    };
+    });
     Step::new(rollout, effects)
 }
 
@@ -210,7 +194,7 @@ fn hold(
 fn satisfied(mut rollout: Rollout, revision: Revision) -> Step {
     let mut effects = Vec::new();
     if let Some(applied) = &mut rollout.applied {
-        if let State::Failed { .. } | State::Held { .. } = rollout.state {
+        if rollout.held.is_some() || matches!(rollout.state, State::Failed { .. }) {
             effects.push(notice(
                 false,
                 Reason::Healthy,
@@ -226,7 +210,22 @@ fn satisfied(mut rollout: Rollout, revision: Revision) -> Step {
         }
         applied.revision = revision;
     }
-    rollout.state = State::Idle;
+    rollout.held = None;
+    if matches!(rollout.state, State::Failed { .. }) {
+        rollout.state = State::Idle;
+    }
+    Step::new(rollout, effects)
+}
+
+/// A new attempt begins; what was under way is superseded by it.
+fn began(rollout: Rollout, target: SetStatus, attempt: u64) -> Step {
+    let (mut rollout, effects) = end_early(rollout, Ending::Superseded).into_parts();
+    rollout.attempt = attempt;
+    rollout.remember_written(target.attempt);
+    rollout.held = None;
+    rollout.prune = None;
+    rollout.partial = true;
+    rollout.state = State::Applying { target, wave: 0 };
     Step::new(rollout, effects)
 }
 
@@ -260,7 +259,6 @@ fn end_early(mut rollout: Rollout, ending: Ending) -> Step {
             ))
         }
         State::Idle
-        | State::Held { .. }
         | State::Soaking { .. }
         | State::Pruning
         | State::Failed { .. } => None,
@@ -381,7 +379,6 @@ fn assessed(
             Step::new(rollout, effects)
         }
         State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Pruning
         | State::Returning { .. }
@@ -521,6 +518,8 @@ fn fail(
         ReturnChoice::To(to) => {
             let message = format!("{}; returning to {}", failure.message, to.revision);
             let effects = vec![notice(true, failure.reason, message), Effect::Persist];
+            // Until the last known good is written whole, nothing can be assumed of what is live.
+            rollout.partial = true;
             rollout.state = State::Returning {
                 to,
                 from: target,
@@ -744,7 +743,6 @@ fn leave_pruning(state: State) -> State {
     match state {
         State::Pruning => State::Idle,
         other @ (State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Watching { .. }
         | State::Soaking { .. }
