@@ -23,6 +23,8 @@ pub struct ApplicationStatus {
     pub phase: Phase,
     /// Number of the newest attempt that this status knows; 0 before the first.
     pub attempt: u64,
+    /// Number of the attempt that is under way or ended last; a refusal beside it has a newer one.
+    pub under_way: u64,
     /// Set that is being worked on or was tried last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<SetStatus>,
@@ -62,6 +64,9 @@ pub struct ApplicationStatus {
     /// A set that git wants and that is not taken up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldStatus>,
+    /// Whether the last known good runs again after the newest attempt failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
     /// Prune that waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneStatus>,
@@ -164,6 +169,9 @@ pub struct Quarantine {
     pub retry_at: Option<Timestamp>,
     /// How often it was tried.
     pub tries: u32,
+    /// Whether it may be tried once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
 }
 
 /// Objects of the applied set by health.

@@ -19,7 +19,7 @@ use super::{
     write::{self, Wrote},
 };
 use crate::{
-    api::{Application, ApplicationStatus, DeletionPolicy, FINALIZER, Reason},
+    api::{Application, ApplicationStatus, Class, DeletionPolicy, FINALIZER, Reason},
     model::{Now, text},
     report::StageLabel,
     rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
@@ -55,14 +55,6 @@ pub async fn reconcile(
         Err(failure) => return refuse(context, application, memory, failure).await,
     };
     memory.blocked = None;
-    if !memory.loaded {
-        memory.status = application.status.clone().unwrap_or_default();
-        memory.resource_version = application
-            .metadata
-            .resource_version
-            .clone()
-            .unwrap_or_default();
-    }
     match run(context, application, &subject, memory, stop).await {
         Ok(()) => {
             memory.forgive();
@@ -80,7 +72,9 @@ pub async fn reconcile(
             let delay = memory.back_off((context.clock)().monotonic, Hold::Error);
             // What is known is said, if the API server can be asked at all; but nothing that is not recorded yet.
             if memory.pending.is_empty()
-                && let Err(error) = write_status(context, application, &subject, memory, false).await {
+                && let Err(error) =
+                    write_status(context, application, &subject, memory, false).await
+            {
                 tracing::debug!(error = %text::chain(&error), "could not write the status");
             }
             Wake {
@@ -136,6 +130,9 @@ async fn run(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     if !memory.loaded {
+        let fresh = fresh(context, application, memory).await?;
+        memory.status = fresh.status.unwrap_or_default();
+        memory.resource_version = fresh.metadata.resource_version.unwrap_or_default();
         let status: ApplicationStatus = memory.status.clone();
         take_up::take_up(context, subject, memory, &status).await?;
     }
@@ -169,6 +166,25 @@ async fn run(
     write_status(context, application, subject, memory, false).await
 }
 
+/// Returns the Application to take up. The first time the watch's is new enough; a second time in one process means
+/// that what was known was old, and the watch may be so too.
+async fn fresh(
+    context: &Context,
+    application: &Application,
+    memory: &mut Memory,
+) -> Result<Application, Error> {
+    let again = std::mem::replace(&mut memory.taken_up, true);
+    if !again {
+        return Ok(application.clone());
+    }
+    let key = super::application_key(application);
+    Ok(context
+        .keeper
+        .get_application(&key)
+        .await?
+        .unwrap_or_else(|| application.clone()))
+}
+
 /// An Application has a finalizer only under `Cascade` (DESIGN.md, State).
 async fn keep_finalizer(
     context: &Context,
@@ -197,7 +213,7 @@ async fn commands(
     let mut events = Vec::new();
     for (identity, asked, event) in command::new_commands(subject, memory) {
         if asked.verb == "sync" || asked.verb == "release" {
-            memory.ask_git();
+            memory.ask_git((context.clock)().monotonic);
             memory.settle();
             events.extend(cancelled_before(memory));
         }
@@ -242,7 +258,7 @@ fn due_retries(memory: &Memory, now: Now) -> Vec<Event> {
         .filter(|entry| {
             Some(&entry.digest) == wanted && entry.retry_at.is_some_and(|at| at <= now.wall)
         })
-        .map(|entry| Event::Released {
+        .map(|entry| Event::RetryDue {
             digest: entry.digest.clone(),
         })
         .collect()
@@ -266,6 +282,15 @@ async fn take(
         "step"
     );
     let was_good = memory.rollout.good.clone();
+    if matches!(rollout.state, State::Applying { wave: 0, .. })
+        && rollout.attempt != memory.rollout.attempt
+    {
+        // A new attempt: what older ones had under way is over, and its clock is its own.
+        memory.applying_since = Some(now.monotonic);
+        memory.return_begun = false;
+        memory.prune_attempt = None;
+        memory.drift_attempt = None;
+    }
     memory.rollout = rollout;
     if before != std::mem::discriminant(&memory.rollout.state) {
         entered(memory, now);
@@ -295,10 +320,8 @@ fn entered(memory: &mut Memory, now: Now) {
             memory.settle();
         }
         State::Idle | State::Soaking { .. } => memory.settle(),
-        State::Applying { .. }
-        | State::Pruning
-        | State::Returning { .. }
-        | State::Failed { .. } => {}
+        State::Applying { .. } => memory.applying_since = Some(now.monotonic),
+        State::Pruning | State::Returning { .. } | State::Failed { .. } => {}
     }
 }
 
@@ -320,6 +343,26 @@ async fn do_work(
             look_at_health(context, subject, memory, paused, stop).await
         }
         Work::Prepare => prepare(context, subject, memory, paused, stop).await,
+        Work::Apply { .. } | Work::Restore { .. } | Work::Remove { .. }
+            if memory.holds(now.monotonic, &Hold::Error) =>
+        {
+            Ok(None)
+        }
+        Work::Apply { .. }
+            if memory
+                .applying_since
+                .is_some_and(|at| now.since(at) >= subject.gates.timeout) =>
+        {
+            memory.plan = None;
+            Ok(Some(Event::ApplyFailed(rollout::Failure {
+                reason: Reason::HealthTimeout,
+                class: Class::Environment,
+                message: format!(
+                    "not written within {}",
+                    text::duration(subject.gates.timeout)
+                ),
+            })))
+        }
         Work::Apply { target } => {
             let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
             let objects = placed(context, subject, &rendered).await?;
@@ -518,6 +561,21 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
         }
     };
     if let Some(at) = memory.next_look {
+        earlier(at);
+    }
+    let retry = memory
+        .rollout
+        .quarantine
+        .iter()
+        .filter_map(|entry| entry.retry_at)
+        .min();
+    if let Some(at) = retry {
+        let left = at
+            .as_millisecond()
+            .saturating_sub(now.wall.as_millisecond());
+        earlier(now.monotonic + Duration::from_millis(u64::try_from(left).unwrap_or_default()));
+    }
+    if let Some(at) = memory.drift_hold {
         earlier(at);
     }
     if let Some((at, _)) = &memory.hold {

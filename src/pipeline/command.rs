@@ -81,7 +81,7 @@ pub(super) fn new_commands(
         );
     }
     for command in &commands.cancel {
-        let event = (command.attempt == memory.rollout.attempt && memory.rollout.is_in_flight())
+        let event = (command.attempt == memory.rollout.under_way && memory.rollout.is_in_flight())
             .then(|| Event::Cancelled {
                 by: command.by.clone(),
             });
@@ -128,9 +128,16 @@ pub(super) fn handled(memory: &mut Memory, identity: String) {
 pub(super) fn paused_for(subject: &Subject, now: Now) -> Option<Duration> {
     paused(subject, now)?;
     let most = Duration::from_secs(300);
-    let until = subject.spec.commands.pause.as_ref().and_then(|pause| pause.until);
+    let until = subject
+        .spec
+        .commands
+        .pause
+        .as_ref()
+        .and_then(|pause| pause.until);
     Some(until.map_or(most, |until| {
-        let left = until.as_millisecond().saturating_sub(now.wall.as_millisecond());
+        let left = until
+            .as_millisecond()
+            .saturating_sub(now.wall.as_millisecond());
         Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(most)
     }))
 }

@@ -53,7 +53,10 @@ pub(super) async fn finalize(
         Err(error) if nobody_can(context, subject, &error).await? => vec![error.to_string()],
         Err(error) => return Err(error),
     };
-    tracing::info!(kept = text::list(&kept, 5), "deleted what the Application owned");
+    tracing::info!(
+        kept = text::list(&kept, 5),
+        "deleted what the Application owned"
+    );
     context.keeper.put_finalizer(application, false).await?;
     Ok(())
 }

@@ -44,7 +44,12 @@ pub(super) struct Notes {
     pub(super) resumed: bool,
     /// Objects that were absent when the attempt was planned.
     pub(super) creates: BTreeSet<ObjectId>,
+    /// Objects that the attempt was begun to delete.
+    pub(super) deletes: Vec<ObjectId>,
 }
+
+/// Repairs within a minute that are no fight yet.
+const REPAIRS: usize = 10;
 
 /// An effect that must be performed before anything else.
 #[derive(Clone, Debug)]
@@ -77,6 +82,8 @@ pub(super) type Placed = Arc<Vec<Object>>;
 )]
 pub struct Memory {
     pub(super) loaded: bool,
+    /// Whether it was loaded before in this process.
+    pub(super) taken_up: bool,
     pub(super) rollout: Rollout,
     /// Status as the cluster has it, and the version that the next write builds on.
     pub(super) status: ApplicationStatus,
@@ -92,8 +99,9 @@ pub struct Memory {
     pub(super) fetch_failures: u32,
     pub(super) credentials: Option<(Duration, Credentials)>,
     pub(super) wanted: Option<Wanted>,
-    /// Forces the next reconcile to ask git, for example after a webhook or a command.
-    pub(super) ask_now: bool,
+    /// Forces the next reconcile to ask git, for example after a webhook or a command: since when.
+    /// What git answered before does not count.
+    pub(super) ask_since: Option<Duration>,
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
@@ -117,7 +125,14 @@ pub struct Memory {
     /// Generation that the server answered to our last write of an object.
     pub(super) generations: BTreeMap<ObjectId, i64>,
     pub(super) drifted: BTreeSet<ObjectId>,
+    /// Whether the whole set was compared with what the watches know: what drifted while no controller ran.
+    pub(super) compared: bool,
     pub(super) drift_message: Option<String>,
+    /// Monotonic time before which drift is not looked at, and when the last repairs were.
+    pub(super) drift_hold: Option<Duration>,
+    pub(super) repairs: Vec<Duration>,
+    /// Since when a set is being written.
+    pub(super) applying_since: Option<Duration>,
     pub(super) sightings: Sightings,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
@@ -140,9 +155,9 @@ impl Memory {
         Self::default()
     }
 
-    /// Asks git at the next reconcile, whatever the interval says.
-    pub fn ask_git(&mut self) {
-        self.ask_now = true;
+    /// Asks git at the next reconcile, whatever the interval says; only answers from `at` on count.
+    pub fn ask_git(&mut self, at: Duration) {
+        self.ask_since = self.ask_since.max(Some(at));
     }
 
     /// Notes that a watch saw a change of an object, or that it is gone.
@@ -165,6 +180,13 @@ impl Memory {
                     | crate::rollout::State::Soaking { .. }
                     | crate::rollout::State::Pruning
             )
+    }
+
+    /// Says whether repairs come so fast that somebody else undoes them.
+    pub(super) fn is_fighting(&mut self, now: Duration) -> bool {
+        self.repairs
+            .retain(|at| now.saturating_sub(*at) < super::drift::FIGHT);
+        self.repairs.len() >= REPAIRS
     }
 
     /// Exponential back-off with a cap: 1 s, 2 s ... 5 min.

@@ -24,7 +24,12 @@ const QUIET: Duration = Duration::from_secs(15);
 const FORWARD: u64 = 10_000;
 
 /// Takes the effects of a step into memory; records are made now, from what is known now.
-pub(super) fn queue(context: &Context, subject: &Subject, memory: &mut Memory, effects: Vec<Effect>) {
+pub(super) fn queue(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    effects: Vec<Effect>,
+) {
     for notice in notices(&effects) {
         memory.notices.push(notice);
     }
@@ -42,7 +47,9 @@ pub(super) fn queue(context: &Context, subject: &Subject, memory: &mut Memory, e
                     .metrics
                     .count_sync(&subject.key, action.as_str(), ending.as_str());
                 note_lead_time(context, memory, action, &ending, set.as_ref());
-                let entry = entry(context, subject, memory, action, attempt, set, ending, details);
+                let entry = entry(
+                    context, subject, memory, action, attempt, set, ending, details,
+                );
                 memory.pending.push_back(Pending::Record(Box::new(entry)));
             }
             Effect::Notice { .. } => {}

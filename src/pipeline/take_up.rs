@@ -12,7 +12,7 @@ use super::{Context, Error, Memory, Subject, memory::Notes};
 use crate::{
     api::{ApplicationStatus, SetStatus},
     history::{Link, record_name, verify},
-    model::{AttemptKind, Head},
+    model::{AttemptKind, Head, ObjectId},
     rollout::{Rollout, State},
 };
 
@@ -31,6 +31,7 @@ pub(super) async fn take_up(
     memory.prune_attempt = None;
     memory.drift_attempt = None;
     memory.return_begun = false;
+    memory.compared = false;
     memory.notes = Notes {
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
@@ -95,10 +96,12 @@ async fn read_forward(
 /// Goes on with an attempt that the status does not know of.
 fn adopt(memory: &mut Memory, head: &Head) {
     memory.rollout.attempt = memory.rollout.attempt.max(head.attempt);
+    memory.rollout.under_way = head.attempt;
     memory.notes = Notes {
         began: Some(head.began),
         resumed: true,
         creates: head.creates.iter().cloned().collect(),
+        deletes: doomed(head),
         ..Notes::default()
     };
     match head.kind {
@@ -135,8 +138,16 @@ fn adopt(memory: &mut Memory, head: &Head) {
     }
 }
 
-/// The set of a head that is no sync was written whole before.
+/// The set of a head that is no sync was written whole before, perhaps later than the status was.
 fn runs(memory: &mut Memory, head: &Head) {
+    if memory
+        .rollout
+        .applied
+        .as_ref()
+        .is_some_and(|applied| applied.digest == head.digest)
+    {
+        return;
+    }
     memory.rollout.applied = Some(SetStatus {
         revision: head.revision.clone(),
         digest: head.digest.clone(),
@@ -146,6 +157,13 @@ fn runs(memory: &mut Memory, head: &Head) {
     memory.rollout.state = State::Idle;
 }
 
+fn doomed(head: &Head) -> Vec<ObjectId> {
+    head.deletes
+        .iter()
+        .map(|doomed| doomed.id.clone())
+        .collect()
+}
+
 async fn restore_notes(
     context: &Context,
     subject: &Subject,
@@ -153,7 +171,7 @@ async fn restore_notes(
 ) -> Result<(), Error> {
     let Some(head) = context
         .keeper
-        .load_head(&subject.uid, memory.rollout.attempt)
+        .load_head(&subject.uid, memory.rollout.under_way)
         .await?
     else {
         return Ok(());
@@ -162,7 +180,10 @@ async fn restore_notes(
     match head.kind {
         AttemptKind::Sync => memory.notes.creates = head.creates.into_iter().collect(),
         AttemptKind::Return => memory.return_begun = true,
-        AttemptKind::Prune => memory.prune_attempt = Some(head.attempt),
+        AttemptKind::Prune => {
+            memory.notes.deletes = doomed(&head);
+            memory.prune_attempt = Some(head.attempt);
+        }
         AttemptKind::Drift => memory.drift_attempt = Some(head.attempt),
     }
     Ok(())

@@ -56,7 +56,22 @@ pub(super) fn conditions(
     }
     put(ConditionType::Reconciling, reconciling(facts));
     put(ConditionType::Stalled, stalled(facts));
-    put(ConditionType::Healthy, healthy(facts));
+    match facts.health {
+        // Not looked at yet, for example after a restart: it stays as it was.
+        Health::Unknown => {
+            let known = previous
+                .iter()
+                .find(|condition| condition.kind == ConditionType::Healthy);
+            let said = known.and_then(|known| {
+                let reason = Reason::parse(&known.reason)?;
+                Some(say(known.status, reason, known.message.clone()))
+            });
+            put(ConditionType::Healthy, said);
+        }
+        Health::Ready | Health::Progressing { .. } | Health::Failed(_) => {
+            put(ConditionType::Healthy, healthy(facts))
+        }
+    }
     put(
         ConditionType::Fetched,
         match &facts.fetch {
@@ -125,7 +140,12 @@ fn ready(facts: &Facts<'_>) -> Said {
     use ConditionStatus::{False, True, Unknown};
     let refused = |failure: &Failure| say(False, failure.reason, failure.message.clone());
     // What is under way is said first; a set that waits beside it is said when nothing is.
-    if let Some(held) = facts.rollout.held.as_ref().filter(|_| !facts.rollout.is_in_flight()) {
+    if let Some(held) = facts
+        .rollout
+        .held
+        .as_ref()
+        .filter(|_| !facts.rollout.is_in_flight())
+    {
         return waits(held);
     }
     match &facts.rollout.state {
@@ -199,7 +219,11 @@ fn ready(facts: &Facts<'_>) -> Said {
 
 fn waits(held: &Held) -> Said {
     if held.failure.reason == Reason::DependencyNotReady {
-        return say(ConditionStatus::Unknown, held.failure.reason, held.failure.message.clone());
+        return say(
+            ConditionStatus::Unknown,
+            held.failure.reason,
+            held.failure.message.clone(),
+        );
     }
     let again = match held.repeated {
         0 => String::new(),
@@ -247,7 +271,9 @@ fn reconciling(facts: &Facts<'_>) -> Option<Said> {
         State::Idle | State::Soaking { .. } | State::Pruning | State::Failed { .. } if awaits => {
             yes(Reason::DependencyNotReady)
         }
-        State::Idle if facts.rollout.applied.is_none() && facts.rollout.held.is_none() => yes(Reason::Progressing),
+        State::Idle if facts.rollout.applied.is_none() && facts.rollout.held.is_none() => {
+            yes(Reason::Progressing)
+        }
         State::Idle | State::Soaking { .. } | State::Pruning | State::Failed { .. } => None,
     }
 }
@@ -258,11 +284,23 @@ fn stalled(facts: &Facts<'_>) -> Option<Said> {
     }
     if let Some(held) = &facts.rollout.held {
         let waits = held.failure.reason == Reason::DependencyNotReady;
-        return (!waits).then(|| say(ConditionStatus::True, held.failure.reason, held.failure.message.clone()));
+        return (!waits).then(|| {
+            say(
+                ConditionStatus::True,
+                held.failure.reason,
+                held.failure.message.clone(),
+            )
+        });
     }
     match &facts.rollout.state {
-        State::Failed { failure, returned, .. } => {
-            let reason = if *returned { Reason::Returned } else { failure.reason };
+        State::Failed {
+            failure, returned, ..
+        } => {
+            let reason = if *returned {
+                Reason::Returned
+            } else {
+                failure.reason
+            };
             Some(say(ConditionStatus::True, reason, failure.message.clone()))
         }
         State::Idle

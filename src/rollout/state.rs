@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::{
-    api::{ApplicationStatus, FailureStatus, HeldStatus, Phase, PruneStatus, Quarantine, SetStatus},
+    api::{
+        ApplicationStatus, FailureStatus, HeldStatus, Phase, PruneStatus, Quarantine, SetStatus,
+    },
     model::{Digest, Revision},
 };
 
@@ -111,6 +113,8 @@ pub struct Rollout {
     pub held: Option<Held>,
     /// Number of the newest attempt; 0 before the first.
     pub attempt: u64,
+    /// Number of the attempt that is under way or ended last; a refusal beside it has a newer one.
+    pub under_way: u64,
     /// Set that was last written as a whole.
     pub applied: Option<SetStatus>,
     /// Newest set that became Ready and stayed so through the soak.
@@ -135,6 +139,7 @@ impl Rollout {
             state: State::Idle,
             held: None,
             attempt: 0,
+            under_way: 0,
             applied: None,
             good: None,
             written: Vec::new(),
@@ -146,7 +151,9 @@ impl Rollout {
 
     /// Returns the quarantine entry of a digest.
     pub fn quarantined(&self, digest: &Digest) -> Option<&Quarantine> {
-        self.quarantine.iter().find(|entry| entry.digest == *digest)
+        self.quarantine
+            .iter()
+            .find(|entry| entry.digest == *digest && !entry.released)
     }
 
     /// Returns the set that drift is measured against: what we last wrote and want to run.
@@ -161,9 +168,7 @@ impl Rollout {
             | State::Watching { .. }
             | State::Returning { .. }
             | State::Pruning => true,
-            State::Idle | State::Soaking { .. } | State::Failed { .. } => {
-                false
-            }
+            State::Idle | State::Soaking { .. } | State::Failed { .. } => false,
         }
     }
 
@@ -209,10 +214,7 @@ impl Rollout {
                 None => State::Idle,
             },
             (Phase::Failed, Some(target), Some(failure)) => State::Failed {
-                returned: status
-                    .applied
-                    .as_ref()
-                    .is_some_and(|applied| applied.digest != target.digest),
+                returned: status.returned,
                 target,
                 failure,
             },
@@ -237,6 +239,7 @@ impl Rollout {
             state,
             held,
             attempt: status.attempt,
+            under_way: status.under_way,
             applied: status.applied.clone(),
             good: status.last_known_good.clone(),
             written: status.written.clone(),
@@ -250,6 +253,7 @@ impl Rollout {
     pub fn write_to(&self, status: &mut ApplicationStatus) {
         status.phase = self.phase();
         status.attempt = self.attempt;
+        status.under_way = self.under_way;
         status.applied.clone_from(&self.applied);
         status.last_known_good.clone_from(&self.good);
         status.written.clone_from(&self.written);
@@ -285,8 +289,11 @@ impl Rollout {
                 status.wave = if *own_attempt { RETURN_OF_ITS_OWN } else { 0 };
             }
             State::Failed {
-                target, failure, ..
+                target,
+                failure,
+                returned,
             } => {
+                status.returned = *returned;
                 status.target = Some(target.clone());
                 status.failure = Some(failure.into());
             }

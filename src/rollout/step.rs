@@ -93,6 +93,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         Event::Assessed { verdict, elapsed } => assessed(rollout, verdict, elapsed, gates, now),
         Event::ReturnBegan { attempt } => {
             rollout.attempt = attempt;
+            rollout.under_way = attempt;
             Step::new(rollout, Vec::new())
         }
         Event::Restored => {
@@ -115,6 +116,17 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             what,
             failure,
         } => repaired(rollout, attempt, &what, failure),
+        Event::RetryDue { digest } => {
+            for entry in rollout
+                .quarantine
+                .iter_mut()
+                .filter(|entry| entry.digest == digest)
+            {
+                entry.released = true;
+                entry.retry_at = None;
+            }
+            Step::new(rollout, Vec::new())
+        }
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
             let cancelled = match &rollout.state {
@@ -122,7 +134,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
                     target, failure, ..
                 } => target.digest == digest && failure.reason == Reason::Cancelled,
                 State::Idle
-                    | State::Applying { .. }
+                | State::Applying { .. }
                 | State::Watching { .. }
                 | State::Soaking { .. }
                 | State::Pruning
@@ -221,6 +233,7 @@ fn satisfied(mut rollout: Rollout, revision: Revision) -> Step {
 fn began(rollout: Rollout, target: SetStatus, attempt: u64) -> Step {
     let (mut rollout, effects) = end_early(rollout, Ending::Superseded).into_parts();
     rollout.attempt = attempt;
+    rollout.under_way = attempt;
     rollout.remember_written(target.attempt);
     rollout.held = None;
     rollout.prune = None;
@@ -258,17 +271,14 @@ fn end_early(mut rollout: Rollout, ending: Ending) -> Step {
                 ),
             ))
         }
-        State::Idle
-        | State::Soaking { .. }
-        | State::Pruning
-        | State::Failed { .. } => None,
+        State::Idle | State::Soaking { .. } | State::Pruning | State::Failed { .. } => None,
     };
     let Some((action, set, details)) = ended else {
         return Step::new(rollout, Vec::new());
     };
     let effects = vec![Effect::Record {
         action,
-        attempt: rollout.attempt,
+        attempt: rollout.under_way,
         set: Some(set.clone()),
         ending: ending.clone(),
         details,
@@ -454,7 +464,7 @@ fn became_ready(mut rollout: Rollout, target: SetStatus, gates: &Gates) -> Step 
     let mut effects = vec![
         Effect::Record {
             action: Action::Sync,
-            attempt: rollout.attempt,
+            attempt: rollout.under_way,
             set: Some(target.clone()),
             ending: Ending::Ready,
             details: String::new(),
@@ -545,7 +555,7 @@ fn fail(
             if !was_ready {
                 effects.push(Effect::Record {
                     action: Action::Sync,
-                    attempt: rollout.attempt,
+                    attempt: rollout.under_way,
                     set: Some(target.clone()),
                     ending: Ending::Failed {
                         failure: failure.clone(),
@@ -566,7 +576,9 @@ fn fail(
 
 fn quarantine(rollout: &mut Rollout, target: &SetStatus, failure: &Failure, now: Now) {
     let tries = rollout
-        .quarantined(&target.digest)
+        .quarantine
+        .iter()
+        .find(|entry| entry.digest == target.digest)
         .map_or(0, |entry| entry.tries)
         + 1;
     rollout
@@ -583,6 +595,7 @@ fn quarantine(rollout: &mut Rollout, target: &SetStatus, failure: &Failure, now:
         since: now.wall,
         retry_at,
         tries,
+        released: false,
     });
     let excess = rollout.quarantine.len().saturating_sub(QUARANTINE_LIMIT);
     rollout.quarantine.drain(..excess);
@@ -624,7 +637,7 @@ fn removed(mut rollout: Rollout, left: &str) -> Step {
             } else {
                 Action::Sync
             },
-            attempt: rollout.attempt,
+            attempt: rollout.under_way,
             set: Some(from.clone()),
             ending: Ending::Failed {
                 failure: failure.clone(),
@@ -669,7 +682,7 @@ fn return_failed(mut rollout: Rollout, cause: &Failure) -> Step {
             } else {
                 Action::Sync
             },
-            attempt: rollout.attempt,
+            attempt: rollout.under_way,
             set: Some(from.clone()),
             ending: Ending::Failed {
                 failure: failure.clone(),
@@ -690,12 +703,14 @@ fn return_failed(mut rollout: Rollout, cause: &Failure) -> Step {
 fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> Step {
     if let Some(attempt) = attempt {
         rollout.attempt = rollout.attempt.max(attempt);
+        rollout.under_way = attempt;
     }
     let mut effects = Vec::new();
     match outcome {
         PruneOutcome::Nothing | PruneOutcome::Done { .. } => {
-            let keep = rollout.applied.as_ref().map(|applied| applied.attempt);
-            rollout.written.retain(|attempt| Some(*attempt) == keep);
+            if let Some(keep) = rollout.applied.as_ref().map(|applied| applied.attempt) {
+                rollout.written.retain(|attempt| *attempt == keep);
+            }
             rollout.prune = None;
             if let (PruneOutcome::Done { objects }, Some(attempt)) = (&outcome, attempt) {
                 let what = text::plural(*objects as usize, "object");

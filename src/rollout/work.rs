@@ -45,7 +45,14 @@ pub enum Work {
 pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work {
     let wanted = desired.filter(|_| !paused);
     match &rollout.state {
-        State::Applying { target, .. } => preempted(rollout, wanted, target, Work::Apply { target: target.clone() }),
+        State::Applying { target, .. } => preempted(
+            rollout,
+            wanted,
+            target,
+            Work::Apply {
+                target: target.clone(),
+            },
+        ),
         State::Watching { target, .. } | State::Soaking { target, .. } => {
             if accepts(rollout, wanted) {
                 return Work::Accept;
@@ -53,11 +60,15 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             preempted(rollout, wanted, target, Work::Look)
         }
         State::Pruning => match wanted {
-            Some(wanted) if !is_running(rollout, wanted) && is_open(rollout, wanted) => Work::Prepare,
+            Some(wanted) if !is_running(rollout, wanted) && is_open(rollout, wanted) => {
+                Work::Prepare
+            }
             Some(_) | None if paused => Work::Look,
             Some(_) | None => Work::Prune,
         },
-        State::Returning { to, from, stage, .. } => {
+        State::Returning {
+            to, from, stage, ..
+        } => {
             let go_on = match stage {
                 ReturnStage::Restoring => Work::Restore {
                     to: to.clone(),
@@ -72,7 +83,9 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             preempted(rollout, wanted, to, go_on)
         }
         State::Idle => at_rest(rollout, wanted),
-        State::Failed { target, failure, .. } => match wanted {
+        State::Failed {
+            target, failure, ..
+        } => match wanted {
             // The failed set itself is wanted: tried once (law 7). Without a quarantine it was released, or it failed
             // for the environment's sake; what a person ended stays ended until git or a person says otherwise.
             Some(wanted) if wanted.digest == target.digest => {
@@ -117,7 +130,10 @@ fn accepts(rollout: &Rollout, wanted: Option<&Desired>) -> bool {
     let Some(wanted) = wanted.filter(|wanted| is_running(rollout, wanted)) else {
         return false;
     };
-    let known = rollout.applied.as_ref().is_some_and(|applied| applied.revision == wanted.revision);
+    let known = rollout
+        .applied
+        .as_ref()
+        .is_some_and(|applied| applied.revision == wanted.revision);
     !known || rollout.held.is_some() || matches!(rollout.state, State::Failed { .. })
 }
 
