@@ -34,6 +34,8 @@ struct Entry {
     application: Arc<Application>,
     memory: Option<Memory>,
     touched: BTreeSet<ObjectId>,
+    /// Since when git is to be asked; taken by the next reconcile, for one may be under way.
+    ask: Option<Duration>,
     unwatchable: BTreeSet<GroupKind>,
     stop: CancellationToken,
 }
@@ -125,6 +127,9 @@ impl Work {
             return;
         };
         let mut memory = entry.memory.take().unwrap_or_default();
+        if let Some(at) = entry.ask.take() {
+            memory.ask_git(at);
+        }
         for id in std::mem::take(&mut entry.touched) {
             memory.touched(id);
         }
@@ -215,9 +220,7 @@ impl Work {
                     || entry.application.metadata.annotations != application.metadata.annotations;
                 entry.application = application;
                 if news {
-                    if let Some(memory) = &mut entry.memory {
-                        memory.ask_git();
-                    }
+                    entry.ask = Some(now);
                     self.queue.at(&key, now);
                 }
             }
@@ -229,6 +232,7 @@ impl Work {
                         application,
                         memory: None,
                         touched: BTreeSet::new(),
+                        ask: None,
                         unwatchable: BTreeSet::new(),
                         stop: self.stop.child_token(),
                     },

@@ -188,7 +188,7 @@ async fn commands(
     let mut events = Vec::new();
     for (identity, asked, event) in command::new_commands(subject, memory) {
         if asked.verb == "sync" || asked.verb == "release" {
-            memory.ask_git();
+            memory.ask_git((context.clock)().monotonic);
             memory.settle();
             events.extend(cancelled_before(memory));
         }

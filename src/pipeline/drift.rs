@@ -33,7 +33,7 @@ pub(super) async fn repair(
     memory: &mut Memory,
     stop: &CancellationToken,
 ) -> Result<Option<Event>, Error> {
-    if memory.drifted.is_empty() {
+    if memory.compared && memory.drifted.is_empty() {
         return Ok(None);
     }
     let (Some(set), Some(target)) = (
@@ -43,11 +43,21 @@ pub(super) async fn repair(
         memory.drifted.clear();
         return Ok(None);
     };
-    let (doubtful, what) = differing(context, subject, memory, &set);
+    if !memory.compared {
+        memory
+            .drifted
+            .extend(set.iter().map(|object| object.id().clone()));
+    }
+    let Differing {
+        doubtful,
+        what,
+        unknown,
+    } = differing(context, subject, memory, &set);
+    memory.compared = unknown.is_empty();
     if subject.spec.drift == DriftPolicy::Ignore || doubtful.is_empty() {
-        memory.drifted.clear();
         memory.drift_message = None;
-        return Ok(None);
+        let hinted = std::mem::replace(&mut memory.drifted, unknown);
+        return Ok(resumed(memory, &hinted));
     }
     let desired: Vec<Object> = set
         .iter()
@@ -79,12 +89,12 @@ pub(super) async fn repair(
         memory.drifted.remove(object.id());
     }
     if plan.is_empty() && plan.refused().is_empty() {
-        memory.drifted.clear();
+        let hinted = std::mem::replace(&mut memory.drifted, unknown);
         memory.drift_message = None;
-        return Ok(None);
+        return Ok(resumed(memory, &hinted));
     }
     if subject.spec.drift == DriftPolicy::Report {
-        memory.drifted.clear();
+        memory.drifted = unknown;
         memory.drift_message = Some(text::list(&what, 5));
         return Ok(None);
     }
@@ -93,15 +103,41 @@ pub(super) async fn repair(
         .map(Some)
 }
 
+/// A repair that an earlier life of the controller began and carried out is recorded.
+fn resumed(memory: &mut Memory, hinted: &BTreeSet<ObjectId>) -> Option<Event> {
+    let attempt = memory.drift_attempt?;
+    if !memory.compared {
+        return None;
+    }
+    memory.drift_attempt = None;
+    let what: Vec<String> = hinted.iter().map(ToString::to_string).collect();
+    Some(Event::Repaired {
+        attempt,
+        what: text::list(&what, 5),
+        failure: None,
+    })
+}
+
+/// Objects that were hinted at.
+struct Differing {
+    /// Those that differ from what we gave them.
+    doubtful: BTreeSet<ObjectId>,
+    /// The same, with the field, for people.
+    what: Vec<String>,
+    /// Those that a watch does not know yet; its listing wakes us.
+    unknown: BTreeSet<ObjectId>,
+}
+
 /// Returns the hinted objects that differ from what we gave them, by a look that costs no request.
 fn differing(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,
     set: &[Object],
-) -> (BTreeSet<ObjectId>, Vec<String>) {
+) -> Differing {
     let mut doubtful = BTreeSet::new();
     let mut what = Vec::new();
+    let mut unknown = BTreeSet::new();
     for object in set
         .iter()
         .filter(|object| memory.drifted.contains(object.id()))
@@ -109,7 +145,10 @@ fn differing(
         let id = object.id();
         let expected = memory.expected.get(id).cloned();
         let difference = match watching::seen(context, subject, memory, object) {
-            Seen::Unknown => continue,
+            Seen::Unknown => {
+                unknown.insert(id.clone());
+                continue;
+            }
             Seen::Absent => Some("is gone".to_owned()),
             Seen::Present(live) => {
                 live_differs(expected.as_deref().unwrap_or(object.value()), &live)
@@ -120,7 +159,11 @@ fn differing(
             doubtful.insert(id.clone());
         }
     }
-    (doubtful, what)
+    Differing {
+        doubtful,
+        what,
+        unknown,
+    }
 }
 
 async fn plan_repair(

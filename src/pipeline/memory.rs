@@ -44,6 +44,8 @@ pub(super) struct Notes {
     pub(super) resumed: bool,
     /// Objects that were absent when the attempt was planned.
     pub(super) creates: BTreeSet<ObjectId>,
+    /// Objects that the attempt was begun to delete.
+    pub(super) deletes: Vec<ObjectId>,
 }
 
 /// A set as it is sent, by object.
@@ -70,8 +72,9 @@ pub struct Memory {
     pub(super) fetch_failures: u32,
     pub(super) credentials: Option<(Duration, Credentials)>,
     pub(super) wanted: Option<Wanted>,
-    /// Forces the next reconcile to ask git, for example after a webhook or a command.
-    pub(super) ask_now: bool,
+    /// Forces the next reconcile to ask git, for example after a webhook or a command: since when.
+    /// What git answered before does not count.
+    pub(super) ask_since: Option<Duration>,
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
@@ -91,6 +94,8 @@ pub struct Memory {
     /// Generation that the server answered to our last write of an object.
     pub(super) generations: BTreeMap<ObjectId, i64>,
     pub(super) drifted: BTreeSet<ObjectId>,
+    /// Whether the whole set was compared with what the watches know: what drifted while no controller ran.
+    pub(super) compared: bool,
     pub(super) drift_message: Option<String>,
     pub(super) sightings: Sightings,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
@@ -114,9 +119,9 @@ impl Memory {
         Self::default()
     }
 
-    /// Asks git at the next reconcile, whatever the interval says.
-    pub fn ask_git(&mut self) {
-        self.ask_now = true;
+    /// Asks git at the next reconcile, whatever the interval says; only answers from `at` on count.
+    pub fn ask_git(&mut self, at: Duration) {
+        self.ask_since = self.ask_since.max(Some(at));
     }
 
     /// Notes that a watch saw a change of an object, or that it is gone.

@@ -64,7 +64,10 @@ pub(super) async fn prune(
         &approved,
     );
     match plan.verdict() {
-        Verdict::Nothing => Ok(event(memory.prune_attempt.take(), finished(memory))),
+        Verdict::Nothing => {
+            note_deleted(memory, &plan);
+            Ok(event(memory.prune_attempt.take(), finished(memory)))
+        }
         Verdict::NeedsApproval { why } => Ok(event(
             None,
             PruneOutcome::NeedsApproval {
@@ -74,6 +77,22 @@ pub(super) async fn prune(
             },
         )),
         Verdict::Open => carry_out(context, subject, memory, &plan, stop).await,
+    }
+}
+
+/// What the prune was begun for and is gone was deleted by it, be it in an earlier life of the controller.
+fn note_deleted(memory: &mut Memory, plan: &PrunePlan) {
+    let kept: BTreeSet<&ObjectId> = plan.kept().iter().map(|(id, _)| id).collect();
+    let known: BTreeSet<ObjectId> = memory
+        .notes
+        .changes
+        .iter()
+        .map(|change| change.id.clone())
+        .collect();
+    for id in std::mem::take(&mut memory.notes.deletes) {
+        if !kept.contains(&id) && !known.contains(&id) {
+            memory.notes.changes.push(deleted(&id));
+        }
     }
 }
 
@@ -126,6 +145,7 @@ async fn carry_out(
         return Ok(event(Some(attempt), PruneOutcome::Partly { why }));
     }
     memory.prune_attempt = None;
+    note_deleted(memory, plan);
     Ok(event(Some(attempt), finished(memory)))
 }
 
@@ -172,6 +192,7 @@ async fn begin(
     memory.prune_attempt = Some(attempt);
     memory.notes = Notes {
         began: Some(now.wall),
+        deletes: head.deletes.iter().map(|doomed| doomed.id.clone()).collect(),
         ..Notes::default()
     };
     Ok(attempt)

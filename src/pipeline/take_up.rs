@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::{Context, Error, Memory, Subject, memory::Notes};
 use crate::{
     api::{ApplicationStatus, SetStatus},
-    model::{AttemptKind, Head},
+    model::{AttemptKind, Head, ObjectId},
     rollout::{Rollout, State},
 };
 
@@ -27,6 +27,7 @@ pub(super) async fn take_up(
     memory.prune_attempt = None;
     memory.drift_attempt = None;
     memory.return_begun = false;
+    memory.compared = false;
     memory.notes = Notes {
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
@@ -61,6 +62,7 @@ fn adopt(memory: &mut Memory, head: &Head) {
         began: Some(head.began),
         resumed: true,
         creates: head.creates.iter().cloned().collect(),
+        deletes: doomed(head),
         ..Notes::default()
     };
     match head.kind {
@@ -93,6 +95,10 @@ fn adopt(memory: &mut Memory, head: &Head) {
     }
 }
 
+fn doomed(head: &Head) -> Vec<ObjectId> {
+    head.deletes.iter().map(|doomed| doomed.id.clone()).collect()
+}
+
 async fn restore_notes(
     context: &Context,
     subject: &Subject,
@@ -109,7 +115,10 @@ async fn restore_notes(
     match head.kind {
         AttemptKind::Sync => memory.notes.creates = head.creates.into_iter().collect(),
         AttemptKind::Return => memory.return_begun = true,
-        AttemptKind::Prune => memory.prune_attempt = Some(head.attempt),
+        AttemptKind::Prune => {
+            memory.notes.deletes = doomed(&head);
+            memory.prune_attempt = Some(head.attempt);
+        }
         AttemptKind::Drift => memory.drift_attempt = Some(head.attempt),
     }
     Ok(())
