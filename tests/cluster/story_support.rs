@@ -222,12 +222,13 @@ pub(crate) async fn allowed(
 ) -> bool {
     let mut parts = user.trim_start_matches("system:serviceaccount:").split(':');
     let of = parts.next().unwrap_or_default();
+    let (resource, name) = resource.split_once('/').unwrap_or((resource, ""));
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
         "spec": {
             "user": user,
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{of}"), "system:authenticated"],
-            "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace},
+            "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace},
         },
     });
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
@@ -385,7 +386,7 @@ impl Place {
                 CONTROLLER,
                 "impersonate",
                 "",
-                "serviceaccounts",
+                &format!("serviceaccounts/{account}"),
                 &self.namespace,
             );
             let tenant = allowed(&self.admin, &user, "get", "", "configmaps", &self.namespace);
