@@ -380,13 +380,14 @@ impl Place {
             self.admin.apply(&deploy::path_of(&object), &object).await;
         }
         let user = self.user(account);
+        let resource = format!("serviceaccounts/{account}");
         eventually(SOON, "the rights of the tenant hold", || async {
             let controller = allowed(
                 &self.admin,
                 CONTROLLER,
                 "impersonate",
                 "",
-                &format!("serviceaccounts/{account}"),
+                &resource,
                 &self.namespace,
             );
             let tenant = allowed(&self.admin, &user, "get", "", "configmaps", &self.namespace);
@@ -550,7 +551,7 @@ impl Place {
     /// Waits until this commit is held for this reason.
     pub(crate) async fn until_held(&self, name: &str, commit: &str, reason: &str) -> Seen {
         self.until(name, &format!("{commit} is held: {reason}"), |seen| {
-            seen.phase() == "Held"
+            seen.text("/status/held/failure/reason") == reason
                 && seen.reason("Stalled") == reason
                 && seen.text("/status/revision").contains(commit)
         })
