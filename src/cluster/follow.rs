@@ -129,9 +129,8 @@ async fn watch(
     sink: &mut impl Sink,
     failures: &mut u32,
 ) -> Result<End, Error> {
-    let (call, mut body) = match open(cluster, target, resource, version).await? {
-        Some(opened) => opened,
-        None => return Ok(End::Expired),
+    let Some((call, mut body)) = open(cluster, target, resource, version).await? else {
+        return Ok(End::Expired);
     };
     sink.found().await;
     let mut lines = Lines::default();
@@ -204,7 +203,7 @@ async fn open(
     let reply = Reply::of_failure(&call, head, body).await?;
     match classify::said(&reply.status(), reply.code, None) {
         Said::Expired => Ok(None),
-        Said::Missing(_) => Err(resource.unknown()),
+        Said::Missing(_) => Err(cluster.discovery().judge(&call, resource).await),
         Said::Absent
         | Said::Conflicts(_)
         | Said::Changed
