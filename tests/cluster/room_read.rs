@@ -237,17 +237,14 @@ async fn a_quota_is_told_from_a_missing_right() {
     let secret = object(
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": namespace}}),
     );
-    eventually(SOON, "the quota is counted", || async {
+    let refusal = eventually(SOON, "the quota is counted", || async {
         match reader.dry_run(&secret, false).await.unwrap() {
-            Answer::Refused(refusal) => Some(assert_eq!(
-                refusal.reason,
-                RefusalReason::QuotaExceeded,
-                "{refusal}"
-            )),
+            Answer::Refused(refusal) => Some(refusal),
             _ => None,
         }
     })
     .await;
+    assert_eq!(refusal.reason, RefusalReason::QuotaExceeded, "{refusal}");
 
     let foreign = config_map("default", "a", &json!({}));
     let (reason, message) = refused(&reader, &foreign).await;
