@@ -94,7 +94,11 @@ impl Keeper {
         let reply = self
             .write(act, Method::PUT, format!("{}/status", path.1), JSON, &body)
             .await?;
+<<<<<<< HEAD
         Self::status_write(&resource, application, reply)
+=======
+        Self::status_write(&resource, application, &reply)
+>>>>>>> cluster
     }
 
     /// Adds our finalizer to an Application, or takes it away, over the resource version it came from.
@@ -120,13 +124,17 @@ impl Keeper {
         let reply = self
             .write(act, Method::PATCH, path.1, JSON_PATCH, &body)
             .await?;
+<<<<<<< HEAD
         Self::status_write(&resource, application, reply)
+=======
+        Self::status_write(&resource, application, &reply)
+>>>>>>> cluster
     }
 
     fn status_write(
         resource: &Resource,
         application: &Application,
-        (call, reply): (Call, Reply),
+        (call, reply): &(Call, Reply),
     ) -> Result<StatusWrite, Error> {
         if reply.is_success() {
             let value: Value = reply.read(&call.act).map_err(|error| call.lost(error))?;
@@ -150,7 +158,7 @@ impl Keeper {
             | Said::NotImpersonated
             | Said::Unauthorized
             | Said::Refused(_)
-            | Said::Failed => Err(classify::failure(&call, own, &reply)),
+            | Said::Failed => Err(classify::failure(call, own, reply)),
         }
     }
 

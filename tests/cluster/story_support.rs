@@ -157,10 +157,7 @@ impl Controller {
             let body = http_body_util::BodyExt::collect(response.into_body())
                 .await
                 .unwrap();
-            (
-                code,
-                String::from_utf8(body.to_bytes().to_vec()).unwrap(),
-            )
+            (code, String::from_utf8(body.to_bytes().to_vec()).unwrap())
         };
         tokio::pin!(answer);
         tokio::select! {
@@ -331,7 +328,14 @@ impl Repository {
             .map(|head| head.peel_to_commit().unwrap());
         let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
         repository
-            .commit(Some("refs/heads/main"), &who, &who, "change", &tree, &parents)
+            .commit(
+                Some("refs/heads/main"),
+                &who,
+                &who,
+                "change",
+                &tree,
+                &parents,
+            )
             .unwrap()
             .to_string()
     }
@@ -373,7 +377,14 @@ impl Place {
 
     /// Applies what `plimsoll tenant` prints, and waits until it holds.
     pub(crate) async fn tenant(&self, account: &str, role: &str) {
-        let output = plimsoll(&["tenant", &self.namespace, "--account", account, "--role", role]);
+        let output = plimsoll(&[
+            "tenant",
+            &self.namespace,
+            "--account",
+            account,
+            "--role",
+            role,
+        ]);
         assert!(output.status.success());
         for document in serde_yaml::Deserializer::from_slice(&output.stdout) {
             let object = Value::deserialize(document).unwrap();
@@ -437,14 +448,13 @@ impl Place {
 
     /// Returns the path of an object of this place, for example `apps/v1`, `deployments`, `web`.
     pub(crate) fn path(&self, version: &str, plural: &str, name: &str) -> String {
-        let base = if version.contains('/') {
-            "apis"
-        } else {
-            "api"
-        };
-        format!("/{base}/{version}/namespaces/{}/{plural}/{name}", self.namespace)
-            .trim_end_matches('/')
-            .to_owned()
+        let base = if version.contains('/') { "apis" } else { "api" };
+        format!(
+            "/{base}/{version}/namespaces/{}/{plural}/{name}",
+            self.namespace
+        )
+        .trim_end_matches('/')
+        .to_owned()
     }
 
     pub(crate) fn deployment_path(&self, name: &str) -> String {
@@ -626,7 +636,10 @@ impl Place {
 
     /// Returns the messages of events about an Application with this reason.
     pub(crate) async fn events(&self, name: &str, reason: &str) -> Vec<String> {
-        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
+        let path = format!(
+            "/apis/events.k8s.io/v1/namespaces/{}/events",
+            self.namespace
+        );
         let list = self.admin.get(&path).await.unwrap();
         list["items"]
             .as_array()
@@ -765,5 +778,7 @@ spec:
 
 /// Returns a ConfigMap with one key.
 pub(crate) fn config(name: &str, value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: \"{value}\"}}\n")
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: \"{value}\"}}\n"
+    )
 }
