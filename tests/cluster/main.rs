@@ -8,6 +8,7 @@
 )]
 
 mod deploy;
+mod rights;
 mod room_lease;
 mod room_read;
 mod room_state;

@@ -54,10 +54,15 @@ struct ReadyLine {
 /// Returns the control plane; the first caller starts it and the others wait.
 pub(crate) fn devcluster() -> &'static Devcluster {
     static DEVCLUSTER: OnceLock<Devcluster> = OnceLock::new();
-    DEVCLUSTER.get_or_init(start)
+    DEVCLUSTER.get_or_init(|| start("plimsoll-devcluster-"))
 }
 
-fn start() -> Devcluster {
+/// Starts another control plane, for a test that needs a whole cluster to itself; it ends with the value.
+pub(crate) fn devcluster_of_its_own(name: &str) -> Devcluster {
+    start(&format!("plimsoll-{name}-"))
+}
+
+fn start(prefix: &str) -> Devcluster {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("devcluster/build.sh");
     let built = Command::new(&script)
         .stderr(Stdio::inherit())
@@ -67,7 +72,7 @@ fn start() -> Devcluster {
         gone(&format!("{} failed: {}", script.display(), built.status));
     }
     let binary = String::from_utf8_lossy(&built.stdout).trim().to_owned();
-    let directory = fresh_directory();
+    let directory = fresh_directory(prefix);
     let mut process = Command::new(&binary)
         .args(["up", "--dir"])
         .arg(&directory)
@@ -106,9 +111,8 @@ fn gone(why: &str) -> ! {
 }
 
 /// A new directory, short enough for the sockets in it; those of test binaries that ended are removed.
-fn fresh_directory() -> PathBuf {
+fn fresh_directory(prefix: &str) -> PathBuf {
     let all = std::env::temp_dir();
-    let prefix = "plimsoll-devcluster-";
     for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(process) = name.strip_prefix(prefix)
@@ -164,18 +168,25 @@ pub(crate) fn open_fence() -> Fence {
 #[derive(Clone)]
 pub(crate) struct Admin {
     client: Client,
+    kubeconfig: PathBuf,
 }
 
 impl Admin {
     pub(crate) async fn new() -> Self {
+        Self::of(devcluster()).await
+    }
+
+    /// Arranges things in this control plane.
+    pub(crate) async fn of(devcluster: &Devcluster) -> Self {
         install_provider();
         let kubeconfig =
-            Kubeconfig::read_from(&devcluster().kubeconfig).expect("the kubeconfig can be read");
+            Kubeconfig::read_from(&devcluster.kubeconfig).expect("the kubeconfig can be read");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect("the kubeconfig can be used");
         Self {
             client: Client::try_from(config).expect("a client can be made"),
+            kubeconfig: devcluster.kubeconfig.clone(),
         }
     }
 
@@ -304,11 +315,10 @@ impl Admin {
                 &request,
             )
             .await;
-        let text =
-            fs::read_to_string(&devcluster().kubeconfig).expect("the kubeconfig can be read");
+        let text = fs::read_to_string(&self.kubeconfig).expect("the kubeconfig can be read");
         let mut config: Value = serde_json::from_str(&text).expect("it is JSON");
         config["users"][0]["user"] = json!({"token": answer["status"]["token"]});
-        let path = devcluster()
+        let path = self
             .kubeconfig
             .with_file_name(format!("{namespace}-{name}.kubeconfig"));
         fs::write(&path, config.to_string()).expect("the directory can be written");
@@ -436,15 +446,30 @@ impl AuditEntry {
 
 /// Marks the present end of the audit log.
 pub(crate) fn audit_mark() -> AuditMark {
-    let size = fs::metadata(&devcluster().audit_log).map_or(0, |metadata| metadata.len());
-    AuditMark(size)
+    devcluster().audit_mark()
+}
+
+impl Devcluster {
+    /// Marks the present end of the audit log.
+    pub(crate) fn audit_mark(&self) -> AuditMark {
+        AuditMark(fs::metadata(&self.audit_log).map_or(0, |metadata| metadata.len()))
+    }
+
+    /// Returns the requests that were answered since the mark, in order.
+    pub(crate) fn audit_since(&self, mark: AuditMark) -> Vec<AuditEntry> {
+        read_audit_log(&self.audit_log, mark)
+    }
 }
 
 /// Returns the requests that were answered since the mark, in order.
 pub(crate) fn audit_since(mark: AuditMark) -> Vec<AuditEntry> {
+    devcluster().audit_since(mark)
+}
+
+fn read_audit_log(path: &Path, mark: AuditMark) -> Vec<AuditEntry> {
     static READING: Mutex<()> = Mutex::new(());
     let _reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut file = fs::File::open(&devcluster().audit_log).expect("the audit log can be read");
+    let mut file = fs::File::open(path).expect("the audit log can be read");
     file.seek(SeekFrom::Start(mark.0))
         .expect("the mark lies in the audit log");
     let mut text = String::new();
