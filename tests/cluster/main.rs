@@ -3,8 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test that cannot go on fails; it spawns what it talks to and reads the clock"
+    reason = "a test that cannot go on fails"
 )]
 
 mod deploy;
