@@ -94,11 +94,7 @@ impl Keeper {
         let reply = self
             .write(act, Method::PUT, format!("{}/status", path.1), JSON, &body)
             .await?;
-<<<<<<< HEAD
-        Self::status_write(&resource, application, reply)
-=======
         Self::status_write(&resource, application, &reply)
->>>>>>> cluster
     }
 
     /// Adds our finalizer to an Application, or takes it away, over the resource version it came from.
@@ -124,11 +120,7 @@ impl Keeper {
         let reply = self
             .write(act, Method::PATCH, path.1, JSON_PATCH, &body)
             .await?;
-<<<<<<< HEAD
-        Self::status_write(&resource, application, reply)
-=======
         Self::status_write(&resource, application, &reply)
->>>>>>> cluster
     }
 
     fn status_write(

@@ -58,10 +58,9 @@ pub(crate) fn devcluster() -> &'static Devcluster {
     DEVCLUSTER.get_or_init(|| start("plimsoll-devcluster-"))
 }
 
-/// Returns a second control plane, for tests that end controllers: those of the other one are left alone.
-pub(crate) fn second_devcluster() -> &'static Devcluster {
-    static DEVCLUSTER: OnceLock<Devcluster> = OnceLock::new();
-    DEVCLUSTER.get_or_init(|| start("plimsoll-second-"))
+/// Starts another control plane, for a test that needs a whole cluster to itself; it ends with the value.
+pub(crate) fn devcluster_of_its_own(name: &str) -> Devcluster {
+    start(&format!("plimsoll-{name}-"))
 }
 
 fn start(prefix: &str) -> Devcluster {
@@ -171,7 +170,7 @@ pub(crate) fn open_fence() -> Fence {
 #[derive(Clone)]
 pub(crate) struct Admin {
     client: Client,
-    cluster: &'static Devcluster,
+    kubeconfig: PathBuf,
 }
 
 impl Admin {
@@ -179,17 +178,17 @@ impl Admin {
         Self::of(devcluster()).await
     }
 
-    /// Returns the administrator of this cluster.
-    pub(crate) async fn of(cluster: &'static Devcluster) -> Self {
+    /// Arranges things in this control plane.
+    pub(crate) async fn of(devcluster: &Devcluster) -> Self {
         install_provider();
         let kubeconfig =
-            Kubeconfig::read_from(&cluster.kubeconfig).expect("the kubeconfig can be read");
+            Kubeconfig::read_from(&devcluster.kubeconfig).expect("the kubeconfig can be read");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect("the kubeconfig can be used");
         Self {
             client: Client::try_from(config).expect("a client can be made"),
-            cluster,
+            kubeconfig: devcluster.kubeconfig.clone(),
         }
     }
 
@@ -328,12 +327,10 @@ impl Admin {
                 &request,
             )
             .await;
-        let text =
-            fs::read_to_string(&self.cluster.kubeconfig).expect("the kubeconfig can be read");
+        let text = fs::read_to_string(&self.kubeconfig).expect("the kubeconfig can be read");
         let mut config: Value = serde_json::from_str(&text).expect("it is JSON");
         config["users"][0]["user"] = json!({"token": answer["status"]["token"]});
         let path = self
-            .cluster
             .kubeconfig
             .with_file_name(format!("{namespace}-{name}.kubeconfig"));
         fs::write(&path, config.to_string()).expect("the directory can be written");
@@ -455,25 +452,30 @@ impl AuditEntry {
 
 /// Marks the present end of the audit log.
 pub(crate) fn audit_mark() -> AuditMark {
-    audit_mark_of(devcluster())
+    devcluster().audit_mark()
 }
 
-/// Marks the present end of the audit log of this cluster.
-pub(crate) fn audit_mark_of(cluster: &Devcluster) -> AuditMark {
-    let size = fs::metadata(&cluster.audit_log).map_or(0, |metadata| metadata.len());
-    AuditMark(size)
+impl Devcluster {
+    /// Marks the present end of the audit log.
+    pub(crate) fn audit_mark(&self) -> AuditMark {
+        AuditMark(fs::metadata(&self.audit_log).map_or(0, |metadata| metadata.len()))
+    }
+
+    /// Returns the requests that were answered since the mark, in order.
+    pub(crate) fn audit_since(&self, mark: AuditMark) -> Vec<AuditEntry> {
+        read_audit_log(&self.audit_log, mark)
+    }
 }
 
 /// Returns the requests that were answered since the mark, in order.
 pub(crate) fn audit_since(mark: AuditMark) -> Vec<AuditEntry> {
-    audit_since_of(devcluster(), mark)
+    devcluster().audit_since(mark)
 }
 
-/// Returns the requests that this cluster answered since the mark, in order.
-pub(crate) fn audit_since_of(cluster: &Devcluster, mark: AuditMark) -> Vec<AuditEntry> {
+fn read_audit_log(path: &Path, mark: AuditMark) -> Vec<AuditEntry> {
     static READING: Mutex<()> = Mutex::new(());
     let _reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut file = fs::File::open(&cluster.audit_log).expect("the audit log can be read");
+    let mut file = fs::File::open(path).expect("the audit log can be read");
     file.seek(SeekFrom::Start(mark.0))
         .expect("the mark lies in the audit log");
     let mut text = String::new();

@@ -239,6 +239,7 @@ impl Shared {
     }
 
     /// Answers; says whether the connection goes on.
+    #[expect(clippy::too_many_lines, reason = "one arm a behaviour")]
     fn answer(
         &self,
         request: &Request,
@@ -288,7 +289,7 @@ impl Shared {
             )?,
             Behaviour::HtmlAsGit => respond(stream, 200, &advertise, b"<html>canary</html>")?,
             Behaviour::NoReferences => {
-                respond(stream, 200, &advertise, &[announced, b"0000"].concat())?
+                respond(stream, 200, &advertise, &[announced, b"0000"].concat())?;
             }
             Behaviour::EmptyRepository => {
                 let line = format!("{} capabilities^{{}}\0side-band-64k\n", "0".repeat(40));
