@@ -81,6 +81,8 @@ pub struct Memory {
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(crate::model::Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// Since when a kind is awaited that was just defined.
+    pub(super) kinds_awaited: Option<Duration>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,
     /// Attempts whose sets were good, newest last; the last three are kept.
@@ -94,8 +96,9 @@ pub struct Memory {
     /// Generation that the server answered to our last write of an object.
     pub(super) generations: BTreeMap<ObjectId, i64>,
     pub(super) drifted: BTreeSet<ObjectId>,
-    /// Whether the whole set was compared with what the watches know: what drifted while no controller ran.
-    pub(super) compared: bool,
+    /// Generation of the spec under which the whole set was compared with what the watches know: what drifted while
+    /// no controller ran, or while another policy left it.
+    pub(super) compared: Option<i64>,
     pub(super) drift_message: Option<String>,
     pub(super) sightings: Sightings,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
