@@ -111,6 +111,7 @@ pub(super) async fn owned(
             Err(error) => not_read.push(format!("{kind} ({error})")),
         }
     }
+    objects.retain(|object| !is_copy(object));
     objects.sort_by(|a, b| a.id().cmp(b.id()));
     objects.dedup_by(|a, b| uid(a.value()) == uid(b.value()));
     let children = |api_version: &'static str, kind: &'static str| {
@@ -178,6 +179,16 @@ fn judge(
     Ok(assess(&view, &rules, Sightings::default(), clock::now())
         .0
         .objects)
+}
+
+/// Controllers copy the labels of a Service onto what they make for it: those are no objects of ours.
+fn is_copy(object: &Object) -> bool {
+    let owned = object
+        .value()
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .is_some_and(|owners| !owners.is_empty());
+    owned || object.id().is("", "Endpoints")
 }
 
 fn uid(value: &Value) -> Option<&str> {

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use serde_json::Value;
@@ -17,6 +17,7 @@ use super::{
     classify::clean,
     follow::{self, Sink, Target},
     prune,
+    watch::lock,
 };
 use crate::{
     api::{Application, Reason},
@@ -125,10 +126,6 @@ impl Applications {
             .map(|known| known.uid.clone())
             .collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct ApplicationSink {

@@ -65,6 +65,10 @@ enum Reply {
 }
 
 /// Returns a connection to a mock, and what it was asked, in order. Discovery is answered for it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the mock ends with the runtime of its test"
+)]
 fn mock(
     mut answer: impl FnMut(&Request<Body>) -> Reply + Send + 'static,
 ) -> (Cluster, Arc<Mutex<Vec<String>>>) {

@@ -129,9 +129,8 @@ async fn watch(
     sink: &mut impl Sink,
     failures: &mut u32,
 ) -> Result<End, Error> {
-    let (call, mut body) = match open(cluster, target, resource, version).await? {
-        Some(opened) => opened,
-        None => return Ok(End::Expired),
+    let Some((call, mut body)) = open(cluster, target, resource, version).await? else {
+        return Ok(End::Expired);
     };
     sink.found().await;
     let mut lines = Lines::default();
@@ -266,8 +265,8 @@ struct Lines {
 impl Lines {
     fn push(&mut self, act: &str, data: &Bytes) -> Result<(), Error> {
         self.bytes.extend_from_slice(data);
-        // Frames are small: what is above the limit here is one line.
-        if self.bytes.len() - self.searched > OBJECT_BYTES && !data.contains(&b'\n') {
+        // Every whole line was taken before: what is here is one that has no end yet.
+        if self.bytes.len() > OBJECT_BYTES && !data.contains(&b'\n') {
             return Err(Error::TooLarge {
                 act: act.to_owned(),
                 limit: OBJECT_BYTES,

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,117 +17,18 @@ use tokio::{
 };
 
 use super::{
-    Cluster, Error, Identity, ListQuery,
-    follow::{self, Sink, Target},
-    owner, prune,
+    Cluster, WatchKey, follow, owner,
+    seen::{KindSink, Store},
 };
 use crate::{
-    api::{LABEL_APPLICATION, Reason},
-    model::{AccountName, ApplicationKey, ObjectId, Seen},
+    api::Reason,
+    model::{ApplicationKey, ObjectId, Seen},
 };
 
 /// How long a watch that nobody wants any more goes on: a rollout that ends and begins again needs the same ones.
 const LINGER: Duration = Duration::from_secs(60);
 /// How many owners are asked up: Pod, ReplicaSet, Deployment, and one above.
 const OWNERS: usize = 4;
-
-/// One watch: a kind, where, as whom, and which of its objects.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WatchKey {
-    /// `group/version`, or `version` for the core group.
-    pub api_version: String,
-    /// Kind.
-    pub kind: String,
-    /// Namespace; None for all.
-    pub namespace: Option<String>,
-    /// As which account; None as the controller itself.
-    pub account: Option<AccountName>,
-    /// Whether only objects with our marks are seen.
-    pub marks_only: bool,
-    /// Whether only their metadata is seen.
-    pub metadata_only: bool,
-}
-
-impl WatchKey {
-    /// Returns the shared watch of a kind: all namespaces, as the controller, our marks only.
-    pub fn shared(api_version: &str, kind: &str) -> Self {
-        Self {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            namespace: None,
-            account: None,
-            marks_only: true,
-            metadata_only: false,
-        }
-    }
-
-    /// Returns the watch of a kind in one namespace as an account, for kinds that the controller may not watch.
-    pub fn of_account(
-        api_version: &str,
-        kind: &str,
-        namespace: Option<&str>,
-        account: &AccountName,
-    ) -> Self {
-        Self {
-            namespace: namespace.map(str::to_owned),
-            account: Some(account.clone()),
-            ..Self::shared(api_version, kind)
-        }
-    }
-
-    /// Returns the watch of all Pods of a namespace.
-    pub fn pods(namespace: &str) -> Self {
-        Self {
-            namespace: Some(namespace.to_owned()),
-            marks_only: false,
-            ..Self::shared("v1", "Pod")
-        }
-    }
-
-    /// Returns the watch of all ReplicaSets of a namespace.
-    pub fn replica_sets(namespace: &str) -> Self {
-        Self {
-            namespace: Some(namespace.to_owned()),
-            marks_only: false,
-            ..Self::shared("apps/v1", "ReplicaSet")
-        }
-    }
-
-    fn group(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
-    }
-
-    fn covers(&self, id: &ObjectId) -> bool {
-        id.is(self.group(), &self.kind)
-            && self
-                .namespace
-                .as_ref()
-                .is_none_or(|namespace| *namespace == id.namespace)
-    }
-
-    fn target(&self) -> Target {
-        Target {
-            api_version: self.api_version.clone(),
-            kind: self.kind.clone(),
-            who: self
-                .account
-                .clone()
-                .map_or(Identity::Controller, Identity::Account),
-            query: ListQuery {
-                namespace: self.namespace.clone(),
-                labels: if self.marks_only {
-                    LABEL_APPLICATION.to_owned()
-                } else {
-                    String::new()
-                },
-                fields: String::new(),
-                metadata_only: self.metadata_only,
-            },
-        }
-    }
-}
 
 /// Something happened, perhaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +75,7 @@ pub struct Watches {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     cluster: Cluster,
     hints: mpsc::Sender<Hint>,
     linger: Duration,
@@ -196,12 +97,6 @@ struct Running {
     task: AbortHandle,
 }
 
-struct Store {
-    state: WatchState,
-    /// By namespace and name.
-    objects: BTreeMap<(String, String), Arc<Value>>,
-}
-
 impl std::fmt::Debug for Watches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watches").finish_non_exhaustive()
@@ -209,7 +104,7 @@ impl std::fmt::Debug for Watches {
 }
 
 /// A poisoned lock holds whole values: nothing of ours panics in the middle of a change.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -384,7 +279,7 @@ impl Inner {
     }
 
     /// Returns the Application of an object: by its marks, or by those of who controls it, as far as watches know.
-    fn application_of(&self, object: &Value) -> Option<ApplicationKey> {
+    pub(super) fn application_of(&self, object: &Value) -> Option<ApplicationKey> {
         if let Some(application) = owner::marks_of(object) {
             return Some(application);
         }
@@ -411,138 +306,4 @@ impl Inner {
             .iter()
             .find_map(|store| lock(store).objects.get(&place).cloned())
     }
-}
-
-/// Takes what one watch tells.
-struct KindSink {
-    key: WatchKey,
-    store: Arc<Mutex<Store>>,
-    hints: mpsc::Sender<Hint>,
-    watches: Weak<Inner>,
-}
-
-impl KindSink {
-    async fn hint(&self, hint: Hint) {
-        // Nobody takes hints any more: the process ends.
-        let _closed = self.hints.send(hint).await;
-    }
-
-    async fn changed(&self, before: Option<&Value>, after: &Value) {
-        let Some(place) = place_of(after) else {
-            return;
-        };
-        let application = self.watches.upgrade().and_then(|watches| {
-            watches
-                .application_of(after)
-                .or_else(|| watches.application_of(before?))
-        });
-        let (namespace, name) = place;
-        let id = ObjectId::new(self.key.group(), &self.key.kind, &namespace, &name);
-        self.hint(Hint::Object { id, application }).await;
-    }
-}
-
-impl Sink for KindSink {
-    fn keep(&self, object: Value) -> Value {
-        if self.key.marks_only {
-            prune::of_marked(object)
-        } else {
-            prune::of_unmarked(self.key.group(), &self.key.kind, object)
-        }
-    }
-
-    async fn listed(&mut self, objects: Vec<Value>) {
-        let objects: BTreeMap<(String, String), Arc<Value>> = objects
-            .into_iter()
-            .filter_map(|object| Some((place_of(&object)?, Arc::new(object))))
-            .collect();
-        let (before, first) = {
-            let mut store = lock(&self.store);
-            let first = store.state == WatchState::Starting;
-            store.state = WatchState::Synced;
-            (
-                std::mem::replace(&mut store.objects, objects.clone()),
-                first,
-            )
-        };
-        self.hint(Hint::Synced(self.key.clone())).await;
-        if first {
-            // Who demanded it looks at everything now; a hint for each object would say the same again.
-            return;
-        }
-        for (place, after) in &objects {
-            let before = before.get(place);
-            if before.map(|before| version_of(before)) != Some(version_of(after)) {
-                self.changed(before.map(AsRef::as_ref), after).await;
-            }
-        }
-        for (place, gone) in &before {
-            if !objects.contains_key(place) {
-                self.changed(None, gone).await;
-            }
-        }
-    }
-
-    async fn applied(&mut self, object: Value) {
-        let Some(place) = place_of(&object) else {
-            return;
-        };
-        let object = Arc::new(object);
-        let before = lock(&self.store).objects.insert(place, Arc::clone(&object));
-        self.changed(before.as_deref(), &object).await;
-    }
-
-    async fn deleted(&mut self, object: Value) {
-        let Some(place) = place_of(&object) else {
-            return;
-        };
-        let before = lock(&self.store).objects.remove(&place);
-        self.changed(before.as_deref(), &object).await;
-    }
-
-    async fn lost(&mut self, error: &Error) {
-        let lost = WatchState::Lost {
-            reason: error.reason(),
-            message: error.to_string(),
-        };
-        let told = {
-            let mut store = lock(&self.store);
-            let told = matches!(&store.state, WatchState::Lost { reason, .. } if *reason == error.reason());
-            store.state = lost;
-            told
-        };
-        if !told {
-            let hint = Hint::Lost {
-                key: self.key.clone(),
-                reason: error.reason(),
-                message: error.to_string(),
-            };
-            self.hint(hint).await;
-        }
-    }
-
-    async fn found(&mut self) {
-        let again = {
-            let mut store = lock(&self.store);
-            let again = store.state != WatchState::Synced;
-            store.state = WatchState::Synced;
-            again
-        };
-        if again {
-            self.hint(Hint::Synced(self.key.clone())).await;
-        }
-    }
-}
-
-fn place_of(object: &Value) -> Option<(String, String)> {
-    let metadata = object.get("metadata")?;
-    let text = |field: &str| metadata.get(field).and_then(Value::as_str);
-    Some((
-        text("namespace").unwrap_or_default().to_owned(),
-        text("name")?.to_owned(),
-    ))
-}
-
-fn version_of(object: &Value) -> Option<&str> {
-    object.get("metadata")?.get("resourceVersion")?.as_str()
 }

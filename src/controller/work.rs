@@ -24,8 +24,13 @@ use crate::{
 
 /// Hints of one object that come together are looked at together.
 const GATHER: Duration = Duration::from_millis(10);
+/// How often stored sets of Applications that are gone are looked for, and how long those stay (DESIGN.md, State).
+const TIDY: Duration = Duration::from_secs(600);
+const MOURNED: Duration = Duration::from_secs(3600);
 /// Applications that are told before the watch waits for us.
 const NEWS: usize = 256;
+/// Pause after a reconcile that did not end as it must: a bug that comes again must not become a loop.
+const AFTER_A_BUG: Duration = Duration::from_secs(30);
 /// How long a stop waits for reconciles to come to an object boundary.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -43,6 +48,7 @@ struct Entry {
 /// The end of one reconcile.
 struct Done {
     key: ApplicationKey,
+    uid: Option<String>,
     memory: Memory,
     wake: Wake,
 }
@@ -53,8 +59,11 @@ struct Work {
     busy: BTreeSet<ApplicationKey>,
     queue: Queue,
     tasks: JoinSet<Done>,
+    running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
     stop: CancellationToken,
+    /// Applications that are gone, by UID, and since when: their stored sets go an hour later.
+    gone: BTreeMap<String, (Option<ApplicationKey>, Duration)>,
 }
 
 /// Works until told to stop, then waits for what is under way.
@@ -73,10 +82,13 @@ pub(super) async fn work(
         busy: BTreeSet::new(),
         queue: Queue::default(),
         tasks: JoinSet::new(),
+        running: BTreeMap::new(),
         workers: workers.max(1),
         stop: stop.clone(),
+        gone: BTreeMap::new(),
         context,
     };
+    let mut tidy = tokio::time::interval(TIDY);
     loop {
         work.start_due();
         let sleep = work.sleep();
@@ -85,7 +97,8 @@ pub(super) async fn work(
             () = &mut follow => break,
             Some(event) = news.recv() => work.application(event).await,
             Some(hint) = hints.recv() => work.hint(hint),
-            Some(done) = work.tasks.join_next(), if !work.tasks.is_empty() => work.done(done),
+            Some(done) = work.tasks.join_next_with_id(), if !work.tasks.is_empty() => work.done(done),
+            _ = tidy.tick() => work.tidy(&applications).await,
             () = sleep => {}
         }
     }
@@ -145,21 +158,43 @@ impl Work {
             application = %key,
             generation = application.metadata.generation.unwrap_or_default()
         );
+        let name = key.clone();
+        let uid = application.metadata.uid.clone();
         let task = async move {
             let wake = reconcile(&context, &application, &mut memory, &stop).await;
-            Done { key, memory, wake }
+            Done {
+                key,
+                uid,
+                memory,
+                wake,
+            }
         };
-        self.tasks.spawn(task.instrument(span));
+        let id = self.tasks.spawn(task.instrument(span)).id();
+        self.running.insert(id, name);
     }
 
-    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+    fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
         match done {
-            Ok(Done { key, memory, wake }) => {
+            Ok((
+                id,
+                Done {
+                    key,
+                    uid,
+                    memory,
+                    wake,
+                },
+            )) => {
+                self.running.remove(&id);
                 self.busy.remove(&key);
                 let now = self.now();
                 if let Some(entry) = self.entries.get_mut(&key) {
-                    entry.memory = Some(memory);
-                    self.queue.at(&key, now + wake.after);
+                    // An Application that was created again under the name is another one.
+                    if entry.application.metadata.uid == uid {
+                        entry.memory = Some(memory);
+                        self.queue.at(&key, now + wake.after);
+                    } else {
+                        self.queue.at(&key, now);
+                    }
                 } else {
                     self.context.watches.demand(key, BTreeSet::new());
                 }
@@ -167,17 +202,10 @@ impl Work {
             Err(error) => {
                 // A bug in one reconcile must not stop the others: its Application starts with an empty memory.
                 tracing::error!(error = %text::chain(&error), "a reconcile did not end as it must");
-                let running: Vec<ApplicationKey> = self.busy.iter().cloned().collect();
-                let now = self.now();
-                for key in running {
-                    let lost = self
-                        .entries
-                        .get(&key)
-                        .is_some_and(|entry| entry.memory.is_none());
-                    if lost && self.tasks.is_empty() {
-                        self.busy.remove(&key);
-                        self.queue.at(&key, now + Duration::from_secs(30));
-                    }
+                if let Some(key) = self.running.remove(&error.id()) {
+                    self.busy.remove(&key);
+                    let later = self.now() + AFTER_A_BUG;
+                    self.queue.at(&key, later);
                 }
             }
         }
@@ -193,7 +221,11 @@ impl Work {
                 self.forget(&key);
                 self.tell_invalid(key, uid, error).await;
             }
-            ApplicationEvent::Gone { key, .. } => self.forget(&key),
+            ApplicationEvent::Gone { key, uid } => {
+                self.forget(&key);
+                let now = self.now();
+                self.gone.insert(uid, (Some(key), now));
+            }
             ApplicationEvent::Synced => tracing::info!(
                 applications = self.entries.len(),
                 "all Applications are known"
@@ -264,6 +296,56 @@ impl Work {
         };
         if let Err(error) = self.context.keeper.publish(&event).await {
             tracing::warn!(error = %text::chain(&error), "could not publish an event");
+        }
+    }
+
+    /// Deletes the stored sets of Applications that are gone since an hour. A set can hold the data of Secrets.
+    async fn tidy(&mut self, applications: &Applications) {
+        let now = self.now();
+        match self.context.keeper.kept(None).await {
+            Ok(kept) => {
+                let known = applications.uids();
+                for uid in kept.into_keys().filter(|uid| !known.contains(uid)) {
+                    self.gone.entry(uid).or_insert((None, now));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = %text::chain(&error), "could not list the stored sets")
+            }
+        }
+        let due: Vec<String> = self
+            .gone
+            .iter()
+            .filter(|(_, (_, since))| now.saturating_sub(*since) >= MOURNED)
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in due {
+            let Some((key, _)) = self.gone.remove(&uid) else {
+                continue;
+            };
+            if self.lives(&uid, key.as_ref(), applications).await {
+                continue;
+            }
+            if let Err(error) = self.context.keeper.sweep_orphan(&uid).await {
+                tracing::warn!(uid, error = %text::chain(&error), "could not delete the stored sets of an Application that is gone");
+            }
+        }
+    }
+
+    /// Says whether an Application may still be there: by a quorum read where its name is known.
+    async fn lives(
+        &self,
+        uid: &str,
+        key: Option<&ApplicationKey>,
+        applications: &Applications,
+    ) -> bool {
+        if applications.uids().iter().any(|known| known == uid) {
+            return true;
+        }
+        let Some(key) = key else { return false };
+        match self.context.keeper.get_application(key).await {
+            Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
+            Err(_) => true,
         }
     }
 

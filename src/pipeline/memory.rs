@@ -5,7 +5,7 @@
 //! Never: a truth of its own; after a restart it is empty and the cluster is looked at anew.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -16,11 +16,11 @@ use serde_json::Value;
 use crate::{
     api::{ApplicationStatus, HealthCounts, RecordHead},
     health::{Rules, Sightings},
-    history::ObjectChange,
-    model::{CommitInfo, Credentials, GroupKind, Object, ObjectId},
+    history::{Entry, ObjectChange},
+    model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId},
     plan::Plan,
     render::{RenderSpec, Rendered},
-    report::{FetchState, Health},
+    report::{FetchState, Health, Notice},
     rollout::{Desired, Failure, Rollout},
 };
 
@@ -48,6 +48,29 @@ pub(super) struct Notes {
     pub(super) deletes: Vec<ObjectId>,
 }
 
+/// Repairs within a minute that are no fight yet.
+const REPAIRS: usize = 10;
+
+/// An effect that must be performed before anything else.
+#[derive(Clone, Debug)]
+pub(super) enum Pending {
+    /// A record, made when the attempt ended.
+    Record(Box<Entry>),
+    /// The status, before anything is written to the cluster's objects.
+    Status,
+}
+
+/// What is tried again later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// This set.
+    Set(Digest),
+    /// The deletion of what left git.
+    Prune,
+    /// Anything: the last reconcile ended in an error.
+    Error,
+}
+
 /// A set as it is sent, by object.
 pub(super) type Placed = Arc<Vec<Object>>;
 
@@ -59,12 +82,16 @@ pub(super) type Placed = Arc<Vec<Object>>;
 )]
 pub struct Memory {
     pub(super) loaded: bool,
+    /// Whether it was loaded before in this process.
+    pub(super) taken_up: bool,
     pub(super) rollout: Rollout,
     /// Status as the cluster has it, and the version that the next write builds on.
     pub(super) status: ApplicationStatus,
     pub(super) resource_version: String,
     pub(super) status_written: Option<Duration>,
     pub(super) record: Option<RecordHead>,
+    /// Records that were found beyond the status at take-up: what they tell is done.
+    pub(super) found: Vec<Value>,
     pub(super) handled: Vec<String>,
 
     pub(super) fetch: Option<FetchState>,
@@ -79,10 +106,14 @@ pub struct Memory {
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
-    pub(super) placed: Option<(crate::model::Digest, i64, Placed)>,
+    pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
     /// Since when a kind is awaited that was just defined.
     pub(super) kinds_awaited: Option<Duration>,
+    /// Effects that were decided and not performed yet, oldest first.
+    pub(super) pending: VecDeque<Pending>,
+    /// What people are still to be told.
+    pub(super) notices: Vec<Notice>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,
     /// Attempts whose sets were good, newest last; the last three are kept.
@@ -100,6 +131,11 @@ pub struct Memory {
     /// no controller ran, or while another policy left it.
     pub(super) compared: Option<i64>,
     pub(super) drift_message: Option<String>,
+    /// Monotonic time before which drift is not looked at, and when the last repairs were.
+    pub(super) drift_hold: Option<Duration>,
+    pub(super) repairs: Vec<Duration>,
+    /// Since when a set is being written.
+    pub(super) applying_since: Option<Duration>,
     pub(super) sightings: Sightings,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
@@ -111,8 +147,8 @@ pub struct Memory {
 
     /// Why nothing can be done at all: no identity, a reserved namespace, a spec that is not valid.
     pub(super) blocked: Option<Failure>,
-    /// Monotonic time before which a refused or failed step is not tried again, and how often it failed.
-    pub(super) not_before: Option<Duration>,
+    /// What is not tried again before a moment of monotonic time, and how often it failed. A new set is never held.
+    pub(super) hold: Option<(Duration, Hold)>,
     pub(super) failures: u32,
 }
 
@@ -149,17 +185,50 @@ impl Memory {
             )
     }
 
-    /// Exponential back-off with a cap: 1 s, 2 s ... 5 min. The jitter is the caller's.
-    pub(super) fn back_off(&mut self, now: Duration) -> Duration {
-        self.failures = self.failures.saturating_add(1);
+    /// Says whether repairs come so fast that somebody else undoes them.
+    pub(super) fn is_fighting(&mut self, now: Duration) -> bool {
+        self.repairs
+            .retain(|at| now.saturating_sub(*at) < super::drift::FIGHT);
+        self.repairs.len() >= REPAIRS
+    }
+
+    /// Exponential back-off with a cap: 1 s, 2 s ... 5 min.
+    pub(super) fn back_off(&mut self, now: Duration, hold: Hold) -> Duration {
+        let same = self.hold.as_ref().is_none_or(|(_, known)| *known == hold);
+        self.failures = if same {
+            self.failures.saturating_add(1)
+        } else {
+            1
+        };
         let delay = Duration::from_secs(1_u64 << self.failures.min(9).saturating_sub(1))
             .min(Duration::from_secs(300));
-        self.not_before = Some(now + delay);
+        self.hold = Some((now + delay, hold));
         delay
+    }
+
+    /// Says whether this is not to be tried again yet.
+    pub(super) fn holds(&self, now: Duration, what: &Hold) -> bool {
+        self.hold
+            .as_ref()
+            .is_some_and(|(until, hold)| hold == what && now < *until)
+    }
+
+    /// Brings the end of the hold forward.
+    pub(super) fn hold_at_most(&mut self, until: Duration) {
+        if let Some((at, _)) = &mut self.hold {
+            *at = (*at).min(until);
+        }
+    }
+
+    /// Forgets an error after a reconcile without one.
+    pub(super) fn forgive(&mut self) {
+        if matches!(self.hold, Some((_, Hold::Error))) {
+            self.settle();
+        }
     }
 
     pub(super) fn settle(&mut self) {
         self.failures = 0;
-        self.not_before = None;
+        self.hold = None;
     }
 }

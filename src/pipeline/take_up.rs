@@ -6,9 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{Context, Error, Memory, Subject, memory::Notes};
 use crate::{
     api::{ApplicationStatus, SetStatus},
+    history::{Link, record_name, verify},
     model::{AttemptKind, Head, ObjectId},
     rollout::{Rollout, State},
 };
@@ -24,6 +27,7 @@ pub(super) async fn take_up(
     memory.record.clone_from(&status.record);
     memory.handled.clone_from(&status.handled);
     memory.plan = None;
+    memory.pending.clear();
     memory.prune_attempt = None;
     memory.drift_attempt = None;
     memory.return_begun = false;
@@ -32,6 +36,7 @@ pub(super) async fn take_up(
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
     };
+    read_forward(context, subject, memory).await?;
     let newer = context
         .keeper
         .newer_heads(&subject.uid, status.attempt)
@@ -55,9 +60,43 @@ pub(super) async fn take_up(
     Ok(())
 }
 
+/// Records beyond the head in status were written by an earlier life that could not write its status any more.
+async fn read_forward(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    memory.found.clear();
+    loop {
+        let sequence = memory.record.as_ref().map_or(1, |head| head.sequence + 1);
+        let name = record_name(&subject.key.name, &subject.uid, sequence);
+        let Some(found) = context
+            .keeper
+            .get_record(&subject.key.namespace, &name)
+            .await?
+        else {
+            return Ok(());
+        };
+        let link = Link {
+            text: found.spec.record.clone(),
+        };
+        // One that does not follow is in the way: the next append says so.
+        let Ok(Some(head)) = verify(std::slice::from_ref(&link), memory.record.as_ref()) else {
+            return Ok(());
+        };
+        let value: Value = serde_json::from_str(&link.text).unwrap_or(Value::Null);
+        if let Some(attempt) = value.get("attempt").and_then(Value::as_u64) {
+            memory.rollout.attempt = memory.rollout.attempt.max(attempt);
+        }
+        memory.found.push(value);
+        memory.record = Some(head);
+    }
+}
+
 /// Goes on with an attempt that the status does not know of.
 fn adopt(memory: &mut Memory, head: &Head) {
     memory.rollout.attempt = memory.rollout.attempt.max(head.attempt);
+    memory.rollout.under_way = head.attempt;
     memory.notes = Notes {
         began: Some(head.began),
         resumed: true,
@@ -84,10 +123,14 @@ fn adopt(memory: &mut Memory, head: &Head) {
         // The status said Returning before the head was stored.
         AttemptKind::Return => memory.return_begun = true,
         AttemptKind::Prune => {
+            // It was begun after its set had proved itself, perhaps later than the status was written.
+            runs(memory, head);
+            memory.rollout.good.clone_from(&memory.rollout.applied);
             memory.prune_attempt = Some(head.attempt);
             memory.rollout.state = State::Pruning;
         }
         AttemptKind::Drift => {
+            runs(memory, head);
             memory.drift_attempt = Some(head.attempt);
             memory.drifted.extend(head.forces.iter().cloned());
             memory.drifted.extend(head.creates.iter().cloned());
@@ -95,8 +138,30 @@ fn adopt(memory: &mut Memory, head: &Head) {
     }
 }
 
+/// The set of a head that is no sync was written whole before, perhaps later than the status was.
+fn runs(memory: &mut Memory, head: &Head) {
+    if memory
+        .rollout
+        .applied
+        .as_ref()
+        .is_some_and(|applied| applied.digest == head.digest)
+    {
+        return;
+    }
+    memory.rollout.applied = Some(SetStatus {
+        revision: head.revision.clone(),
+        digest: head.digest.clone(),
+        attempt: head.set_attempt,
+    });
+    memory.rollout.partial = false;
+    memory.rollout.state = State::Idle;
+}
+
 fn doomed(head: &Head) -> Vec<ObjectId> {
-    head.deletes.iter().map(|doomed| doomed.id.clone()).collect()
+    head.deletes
+        .iter()
+        .map(|doomed| doomed.id.clone())
+        .collect()
 }
 
 async fn restore_notes(
@@ -106,7 +171,7 @@ async fn restore_notes(
 ) -> Result<(), Error> {
     let Some(head) = context
         .keeper
-        .load_head(&subject.uid, memory.rollout.attempt)
+        .load_head(&subject.uid, memory.rollout.under_way)
         .await?
     else {
         return Ok(());
@@ -151,7 +216,7 @@ pub(super) async fn sweep(
             keep.insert(to.attempt);
             keep.insert(from.attempt);
         }
-        State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
+        State::Idle | State::Pruning | State::Failed { .. } => {}
     }
     context
         .keeper

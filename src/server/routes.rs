@@ -23,7 +23,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Whether the process can do its work: set when the API server answers and the watch has listed.
+/// Whether the process can do its work: set when the API server answers. A replica without the lease is ready too:
+/// else a rolling update would wait for the old one, which waits for the new one.
 #[derive(Clone, Debug, Default)]
 pub struct Ready(Arc<AtomicBool>);
 

@@ -144,8 +144,9 @@ impl Drop for CacheDirectory {
 
 /// Returns the first 8 bytes in hex.
 fn short(bytes: &[u8; 32]) -> String {
-    let [a, b, c, d, e, f, g, h, ..] = *bytes;
-    format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    let mut first = [0; 8];
+    first.copy_from_slice(&bytes[..8]);
+    format!("{:016x}", u64::from_be_bytes(first))
 }
 
 /// Removes directories whose lock nobody holds. A directory that is being made begins with a dot and is left alone.

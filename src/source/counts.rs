@@ -19,7 +19,7 @@ pub struct Counts {
     pub failures: u64,
     /// Damaged mirrors that were thrown away and built again.
     pub rebuilds: u64,
-    /// Mirrors that were thrown away because the cache was full.
+    /// Mirrors that were thrown away because the cache was full or nobody asked for them.
     pub evictions: u64,
     /// Threads that did not end in time and still run.
     pub abandoned: u64,

@@ -9,8 +9,12 @@ use std::io::Write;
 use git2::{ErrorCode, Oid, Repository, RepositoryOpenFlags};
 
 use super::{
-    Address, DisplaySafeUrl, Error, advertisement::Advertisement, connect::Net, error::Cause,
-    peer::Peer,
+    Address, DisplaySafeUrl, Error,
+    advertisement::Advertisement,
+    connect::Net,
+    error::Cause,
+    outgoing::Outgoing,
+    peer::{Peer, REPOSITORY},
 };
 
 /// A repository in a directory.
@@ -76,48 +80,6 @@ impl LocalPeer {
         Ok(advertisement)
     }
 
-    fn write(
-        &self,
-        wants: &[Oid],
-        haves: &[Oid],
-        limit: u64,
-        sink: &mut dyn Write,
-    ) -> Result<Option<Error>, git2::Error> {
-        let repository = &self.repository;
-        let mut walk = repository.revwalk()?;
-        let mut builder = repository.packbuilder()?;
-        for &want in wants {
-            // A tag object is not on the way of a walk over commits.
-            let mut object = repository.find_object(want, None)?;
-            while let Some(tag) = object.as_tag() {
-                builder.insert_object(object.id(), None)?;
-                object = tag.target()?;
-            }
-            if object.as_commit().is_some() {
-                walk.push(object.id())?;
-            } else {
-                builder.insert_recursive(object.id(), None)?;
-            }
-        }
-        for &have in haves {
-            match walk.hide(have) {
-                Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        builder.insert_walk(&mut walk)?;
-        let mut left = limit;
-        let mut failed = None;
-        let result = builder.foreach(|piece| {
-            failed = self.pass_on(piece, &mut left, sink).err();
-            failed.is_none()
-        });
-        match failed {
-            Some(error) => Ok(Some(error)),
-            None => result.map(|()| None),
-        }
-    }
-
     fn pass_on(&self, piece: &[u8], left: &mut u64, sink: &mut dyn Write) -> Result<(), Error> {
         self.net.check_time(&self.url)?;
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
@@ -147,17 +109,16 @@ impl Peer for LocalPeer {
         limit: u64,
         sink: &mut dyn Write,
     ) -> Result<(), Error> {
-        match self.write(wants, haves, limit, sink) {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) => Err(error),
-            Err(error) => Err(unreadable(&self.url, error)),
-        }
+        let mut left = limit;
+        Outgoing::collect(&self.repository, wants.iter().copied(), haves)
+            .and_then(|outgoing| outgoing.send(|piece| self.pass_on(piece, &mut left, sink)))
+            .map_err(|error| unreadable(&self.url, error))?
     }
 
     fn too_large(&self) -> Error {
         Error::TooLarge {
             url: self.url.clone(),
-            what: "the repository",
+            what: REPOSITORY,
             limit: format!("{} bytes", self.net.settings.max_repository_bytes),
         }
     }

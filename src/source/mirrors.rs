@@ -35,6 +35,10 @@ use crate::model::{Credentials, Now, Revision, SourceSpec};
 
 /// How long a reference that nobody asks for any more is still fetched along with others.
 const REMEMBERED: Duration = Duration::from_hours(1);
+/// How long a mirror is kept that nobody asks for: its Application is gone, or has other credentials now.
+const UNUSED: Duration = Duration::from_hours(6);
+/// Part of the rounds that may wait for servers which took too long the last time.
+const SLOW_PART: usize = 4;
 /// Time for a thread to notice that its round is over, after which it counts as abandoned.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -52,6 +56,8 @@ struct Inner {
     tls: Arc<ClientConfig>,
     counters: Arc<Counters>,
     permits: Arc<Semaphore>,
+    /// Taken before a permit where the last round took too long, so that servers that hang leave room for the others.
+    slow_permits: Arc<Semaphore>,
     mirrors: Mutex<BTreeMap<Key, Arc<Mirror>>>,
     uses: AtomicU64,
 }
@@ -94,6 +100,9 @@ impl Mirrors {
             tls: tls::system()?,
             counters: Arc::default(),
             permits: Arc::new(Semaphore::new(settings.concurrent_fetches.max(1))),
+            slow_permits: Arc::new(Semaphore::new(
+                (settings.concurrent_fetches / SLOW_PART).max(1),
+            )),
             mirrors: Mutex::default(),
             uses: AtomicU64::new(0),
             settings: Arc::new(settings),
@@ -130,6 +139,10 @@ impl Mirrors {
             return self.snapshot(&mirror, outcome?).await;
         }
         // In a task of its own: a caller that goes away must not leave a round without an owner.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the round ends by its own deadline and is waited for below"
+        )]
         let task = tokio::spawn(self.clone().round(Arc::clone(&mirror), last));
         let answers = join(task, "run a round with a server").await??;
         match answers.get(&want) {
@@ -298,15 +311,17 @@ impl Mirrors {
         mirror: Arc<Mirror>,
         mut last: OwnedMutexGuard<Option<Last>>,
     ) -> Result<BTreeMap<Want, Result<Resolved, Error>>, Error> {
-        let permit = Arc::clone(&self.0.permits)
-            .acquire_owned()
-            .await
-            .map_err(|source| Error::Internal {
-                act: "wait for other fetches",
-                source: Arc::new(source),
-            })?;
+        let mut permits = Vec::new();
+        if let Some(Last {
+            outcome: Err(Error::TimedOut { .. }),
+            ..
+        }) = last.as_ref()
+        {
+            permits.push(permit(&self.0.slow_permits).await?);
+        }
+        permits.push(permit(&self.0.permits).await?);
         let (at, wants) = mirror.take_asked();
-        let result = self.run(&mirror, wants, permit).await;
+        let result = self.run(&mirror, wants, permits).await;
         let outcome = match result {
             Ok(Done { kept, answers }) => {
                 *mirror.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
@@ -330,7 +345,7 @@ impl Mirrors {
         &self,
         mirror: &Arc<Mirror>,
         wants: BTreeSet<Want>,
-        permit: OwnedSemaphorePermit,
+        permits: Vec<OwnedSemaphorePermit>,
     ) -> Result<Done, Error> {
         let over = CancellationToken::new();
         let net = Net {
@@ -352,7 +367,7 @@ impl Mirrors {
         let kept = mirror.kept();
         let mut thread = tokio::task::spawn_blocking(move || {
             let result = round.run(kept);
-            drop(permit);
+            drop(permits);
             result
         });
         if let Ok(ended) = tokio::time::timeout(self.0.settings.total_timeout, &mut thread).await {
@@ -366,6 +381,10 @@ impl Mirrors {
         *mirror.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let counters = Arc::clone(&self.0.counters);
         count(&counters.abandoned);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it only counts the end of a thread that was given up"
+        )]
         tokio::spawn(async move {
             drop(thread.await);
             counters.abandoned.fetch_sub(1, Ordering::Relaxed);
@@ -373,18 +392,18 @@ impl Mirrors {
         Err(late)
     }
 
-    /// Gives up the mirrors that were used longest ago until the rest fits. The one just used stays.
+    /// Gives up the mirrors that nobody asks for, and those that were used longest ago until the rest fits. The one just used stays.
     async fn evict(&self, current: &Arc<Mirror>) {
         let mut mirrors = self.all();
         mirrors.sort_by_key(|mirror| mirror.used.load(Ordering::Relaxed));
         let size = |mirror: &Mirror| mirror.kept().map_or(0, |kept| kept.store.bytes());
         let mut bytes: u64 = mirrors.iter().map(|mirror| size(mirror)).sum();
         let mut given_up = Vec::new();
+        let now = current.latest();
         for mirror in mirrors {
-            if bytes <= self.0.settings.max_cache_bytes {
-                break;
-            }
-            if !Arc::ptr_eq(&mirror, current) && size(&mirror) > 0 {
+            let unused = now.saturating_sub(mirror.latest()) > UNUSED;
+            let full = bytes > self.0.settings.max_cache_bytes && size(&mirror) > 0;
+            if !Arc::ptr_eq(&mirror, current) && (unused || full) {
                 bytes -= size(&mirror);
                 count(&self.0.counters.evictions);
                 self.0
@@ -418,6 +437,11 @@ impl Mirror {
         asked.latest = asked.latest.max(now);
         let at = asked.wants.entry(want.clone()).or_default();
         *at = now.max(*at);
+    }
+
+    fn latest(&self) -> Duration {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.latest
     }
 
     fn take_asked(&self) -> (Duration, BTreeSet<Want>) {
@@ -473,6 +497,14 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     flatten(tokio::task::spawn_blocking(work).await, act)
+}
+
+async fn permit(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    let permit = Arc::clone(permits).acquire_owned().await;
+    permit.map_err(|source| Error::Internal {
+        act: "wait for other fetches",
+        source: Arc::new(source),
+    })
 }
 
 async fn join<T>(task: JoinHandle<T>, act: &'static str) -> Result<T, Error> {

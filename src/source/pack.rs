@@ -14,8 +14,10 @@ use flate2::{Decompress, FlushDecompress, Status};
 pub(super) struct PackLimits {
     /// Most objects.
     pub(super) objects: u32,
-    /// Largest object, unpacked, bytes.
+    /// Largest object that is held in memory, unpacked, bytes: everything but a file that is stored as it is.
     pub(super) object_bytes: u64,
+    /// Largest file that is stored as it is, unpacked, bytes.
+    pub(super) file_bytes: u64,
 }
 
 /// Why a pack is refused.
@@ -62,6 +64,7 @@ enum State {
     End,
 }
 
+const FILE: u8 = 3;
 const DELTA_BY_OFFSET: u8 = 6;
 const DELTA_BY_NAME: u8 = 7;
 /// Two sizes of at most ten bytes each stand at the front of a delta.
@@ -171,8 +174,13 @@ impl<W: Write> PackGuard<W> {
     }
 
     fn after_entry(&mut self, kind: u8, size: u64) -> Result<State, PackError> {
-        if size > self.limits.object_bytes {
-            return Err(PackError::ObjectBytes(self.limits.object_bytes));
+        let limit = if kind == FILE {
+            self.limits.file_bytes
+        } else {
+            self.limits.object_bytes
+        };
+        if size > limit {
+            return Err(PackError::ObjectBytes(limit));
         }
         self.objects_left -= 1;
         match kind {
@@ -287,6 +295,7 @@ mod tests {
     const LIMITS: PackLimits = PackLimits {
         objects: 3,
         object_bytes: 1000,
+        file_bytes: 2000,
     };
 
     fn deflated(content: &[u8]) -> Vec<u8> {
@@ -371,7 +380,11 @@ mod tests {
                 PackError::Objects(3),
             ),
             (
-                pack(&[entry(3, 1001, &[], &[0; 1001])]),
+                pack(&[entry(3, 2001, &[], &[0; 2001])]),
+                PackError::ObjectBytes(2000),
+            ),
+            (
+                pack(&[entry(2, 1001, &[], &[0; 1001])]),
                 PackError::ObjectBytes(1000),
             ),
             (

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::model::Credentials;
 
+/// What is too large when a whole repository is.
+pub(super) const REPOSITORY: &str = "the repository";
+
 /// A server, or a repository on this machine, that is asked once for its references and then, perhaps, for a pack.
 pub(super) trait Peer {
     /// Asks what there is.

@@ -16,6 +16,7 @@ use super::{
     Address, Error,
     advertisement::Advertisement,
     cache::{CacheDirectory, Key},
+    compact::compact,
     connect::Net,
     counts::count,
     peer::{self, Peer},
@@ -33,8 +34,6 @@ pub(super) struct Kept {
     tips: BTreeMap<String, Oid>,
     /// Commits that were asked for by their hash and found in a branch or a tag.
     contained: BTreeSet<Oid>,
-    /// Tips of the first fetch, which made the largest pack.
-    base: Vec<Oid>,
 }
 
 /// What a want was found to be.
@@ -72,23 +71,22 @@ impl Round {
         let Some(kept) = kept.filter(|kept| !kept.store.is_damaged()) else {
             return self.anew();
         };
-        match self.attempt(Some(kept)) {
-            Err(Error::Damaged { .. }) => {
-                tracing::warn!(url = %self.address, "the mirror is damaged and is built again");
-                let done = self.anew()?;
-                count(&self.net.counters.rebuilds);
-                Ok(done)
-            }
-            // What came may have been a delta against something damaged, or garbage may have piled up.
-            Err(error @ (Error::Protocol { .. } | Error::TooLarge { .. })) => match self.anew() {
-                Ok(done) => {
-                    count(&self.net.counters.rebuilds);
-                    Ok(done)
-                }
-                Err(_same) => Err(error),
-            },
-            result => result,
+        let held = kept.store.bytes();
+        let result = self.attempt(Some(kept));
+        let anew = match &result {
+            // The mirror is damaged, or what came does not fit it.
+            Err(Error::Damaged { .. }) => true,
+            // Garbage may have piled up.
+            Err(Error::TooLarge { what, .. }) => *what == peer::REPOSITORY && held > 0,
+            Ok(_) | Err(_) => false,
+        };
+        if !anew {
+            return result;
         }
+        tracing::info!(url = %self.address, "the mirror is built again");
+        let done = self.anew()?;
+        count(&self.net.counters.rebuilds);
+        Ok(done)
     }
 
     fn anew(&self) -> Result<Done, Error> {
@@ -96,7 +94,7 @@ impl Round {
             // Nothing was on disk before, so it came that way.
             Error::Damaged { url, source } => Error::Protocol {
                 url,
-                problem: "what the server sent is incomplete".to_owned(),
+                problem: "what the server sent is damaged or incomplete".to_owned(),
                 source: Some(source),
             },
             other => other,
@@ -110,10 +108,9 @@ impl Round {
         let mut kept = match kept {
             Some(kept) => kept,
             None => Kept {
-                store: Store::create(&self.address.display(), self.cache.fresh(&self.key))?,
+                store: Store::create(&self.address.display(), &self.cache, &self.key)?,
                 tips: BTreeMap::new(),
                 contained: BTreeSet::new(),
-                base: Vec::new(),
             },
         };
         kept.tips
@@ -125,11 +122,7 @@ impl Round {
         let answers = self.answers(&advertisement, &mut kept)?;
         if kept.store.measure()? > self.net.settings.max_packs {
             let tips = kept.tips.values().copied().collect();
-            let compacted =
-                kept.store
-                    .compact(&self.net, self.cache.fresh(&self.key), &kept.base, &tips)?;
-            kept.store = compacted;
-            kept.contained.clear();
+            kept.store = compact(&self.net, &kept.store, &self.cache, &self.key, &tips)?;
         }
         Ok(Done { kept, answers })
     }
@@ -196,10 +189,12 @@ impl Round {
         for target in targets {
             kept.tips.insert(target.whole.clone(), target.tip);
         }
-        if kept.base.is_empty() {
+        if kept.store.base().is_none() {
+            let mut commits = Vec::new();
             for tip in kept.tips.values() {
-                kept.base.extend(kept.store.peel(*tip)?.ok());
+                commits.extend(kept.store.peel(*tip)?.ok());
             }
+            kept.store.note_base(commits)?;
         }
         Ok(())
     }

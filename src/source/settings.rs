@@ -26,10 +26,13 @@ pub struct Settings {
     pub max_repository_bytes: u64,
     /// Most objects in one pack. Default 5 million; Linux has about 11, a large monorepo of manifests below 1.
     pub max_objects: u32,
-    /// Largest single object, unpacked, bytes. It bounds memory, for git's deltas can make terabytes out of a
-    /// megabyte. Default 256 MiB.
+    /// Largest object that has to be held in memory while a pack is taken in, unpacked, bytes: commits, directories,
+    /// and every file that is stored as a difference, for a megabyte of differences can stand for terabytes. Files
+    /// stored as they are count against `max_repository_bytes` alone. Default 64 MiB, twice the largest file that
+    /// can be read.
     pub max_object_bytes: u64,
-    /// Largest list of references, bytes. Default 64 MiB, about a million references.
+    /// Largest list of references, bytes. Default 32 MiB, about half a million references, which take as
+    /// much memory again.
     pub max_advertisement_bytes: u64,
     /// Largest file that can be read from a snapshot, bytes. Default 32 MiB, as the renderer's own limit.
     pub max_file_bytes: u64,
@@ -39,7 +42,7 @@ pub struct Settings {
     pub max_cache_bytes: u64,
     /// Packs of one mirror after which they are put together. Default 64: a lookup asks each pack in turn.
     pub max_packs: usize,
-    /// Rounds with servers at one time. Default 16: each holds a thread and at most `max_object_bytes` of memory.
+    /// Rounds with servers at one time. Default 8: each holds a thread and a few times `max_object_bytes` of memory at most.
     pub concurrent_fetches: usize,
     /// Which hosts may be connected to. Default: every one whose addresses are not forbidden.
     pub egress: Egress,
@@ -57,13 +60,13 @@ impl Settings {
             total_timeout: Duration::from_mins(3),
             max_repository_bytes: 1 << 30,
             max_objects: 5_000_000,
-            max_object_bytes: 256 << 20,
-            max_advertisement_bytes: 64 << 20,
+            max_object_bytes: 64 << 20,
+            max_advertisement_bytes: 32 << 20,
             max_file_bytes: 32 << 20,
             max_files: 50_000,
             max_cache_bytes: 4 << 30,
             max_packs: 64,
-            concurrent_fetches: 16,
+            concurrent_fetches: 8,
             egress: Egress::default(),
             allow_file: false,
         }

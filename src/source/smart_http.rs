@@ -19,7 +19,7 @@ use super::{
     connect::{Limited, Net},
     http::{Answer, Ask, Http},
     packet::{Packet, Packets},
-    peer::Peer,
+    peer::{Peer, REPOSITORY},
     upload_pack,
 };
 use crate::model::Credentials;
@@ -190,7 +190,12 @@ impl Peer for SmartHttp {
                 "the list of references is not announced as one",
             ));
         }
-        Advertisement::read(&mut packets).map_err(|error| upload_pack::wire_error(&url, error))
+        let advertisement = Advertisement::read(&mut packets);
+        let advertisement = advertisement.map_err(|error| upload_pack::wire_error(&url, error))?;
+        // Only behind the end of an answer can the connection be used again.
+        let rest = std::io::copy(&mut packets.into_inner(), &mut std::io::sink());
+        rest.map_err(|error| upload_pack::wire_error(&url, error))?;
+        Ok(advertisement)
     }
 
     fn pack(
@@ -225,7 +230,7 @@ impl Peer for SmartHttp {
     fn too_large(&self) -> Error {
         Error::TooLarge {
             url: self.address.display(),
-            what: "the repository",
+            what: REPOSITORY,
             limit: format!("{} bytes", self.net.settings.max_repository_bytes),
         }
     }

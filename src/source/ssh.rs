@@ -20,7 +20,7 @@ use super::{
     connect::{Limited, Net},
     known_hosts::{self, Verdict},
     packet::Packets,
-    peer::Peer,
+    peer::{Peer, REPOSITORY},
     upload_pack,
 };
 use crate::model::Credentials;
@@ -246,7 +246,7 @@ impl Read for Stream<'_> {
 fn too_large(url: &DisplaySafeUrl, net: &Net) -> Error {
     Error::TooLarge {
         url: url.clone(),
-        what: "the repository",
+        what: REPOSITORY,
         limit: format!("{} bytes", net.settings.max_repository_bytes),
     }
 }

@@ -1,25 +1,26 @@
 //! One mirror's objects on disk: a bare repository without references.
 //!
-//! Enters: packs, hashes.
+//! Enters: hashes.
 //! Leaves: commits, ancestry, handles for reading.
 //! Never: a checkout, a name that a server chose as a file name, a network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fs, io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, Sort};
+use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, Sort};
 
 use super::{
     DisplaySafeUrl, Error,
+    cache::{CacheDirectory, Key},
     connect::Net,
-    pack::{PackError, PackGuard, PackLimits},
     tree::TreeFiles,
 };
 
@@ -34,19 +35,36 @@ pub(super) struct Store {
     idle: Mutex<Vec<Repository>>,
     damaged: AtomicBool,
     bytes: AtomicU64,
+    base: OnceLock<Base>,
+    /// Keeps the directory above for as long as this one is read.
+    _cache: Arc<CacheDirectory>,
     /// Trees that somebody reads, so that all Applications at one commit share what was decoded.
     pub(super) trees: Mutex<BTreeMap<Oid, Weak<TreeFiles>>>,
+}
+
+/// The pack of the first fetch, which stays as it is when later ones are put together.
+#[derive(Clone)]
+pub(super) struct Base {
+    /// Name of its files, without the extension.
+    pub(super) name: OsString,
+    /// What it leads to.
+    pub(super) commits: Vec<Oid>,
 }
 
 /// Handles that are kept open; more readers open their own for as long as they read.
 const MAX_IDLE: usize = 8;
 
 impl Store {
-    /// Makes an empty store in a directory that does not exist yet.
+    /// Makes an empty store in a directory of its own.
     ///
     /// # Errors
     /// When the directory cannot be made or written.
-    pub(super) fn create(url: &DisplaySafeUrl, directory: PathBuf) -> Result<Arc<Self>, Error> {
+    pub(super) fn create(
+        url: &DisplaySafeUrl,
+        cache: &Arc<CacheDirectory>,
+        key: &Key,
+    ) -> Result<Arc<Self>, Error> {
+        let directory = cache.fresh(key);
         let mut options = RepositoryInitOptions::new();
         options
             .bare(true)
@@ -65,6 +83,8 @@ impl Store {
             idle: Mutex::new(vec![repository]),
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
+            base: OnceLock::new(),
+            _cache: Arc::clone(cache),
             trees: Mutex::default(),
         }))
     }
@@ -76,6 +96,26 @@ impl Store {
     /// Returns the bytes that its packs held when they were last measured.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many bytes its packs hold.
+    pub(super) fn set_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the pack of the first fetch.
+    pub(super) fn base(&self) -> Option<&Base> {
+        self.base.get()
+    }
+
+    /// Notes the pack of the first fetch; later ones change nothing.
+    pub(super) fn set_base(&self, base: Base) {
+        self.base.get_or_init(|| base);
+    }
+
+    /// Remembers that it is damaged.
+    pub(super) fn set_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_damaged(&self) -> bool {
@@ -108,7 +148,7 @@ impl Store {
             Ok(value)
         });
         result.map_err(|source| {
-            self.damaged.store(true, Ordering::Relaxed);
+            self.set_damaged();
             Error::Damaged {
                 url: self.url.clone(),
                 source: Arc::new(source),
@@ -177,7 +217,7 @@ impl Store {
             return Ok(false);
         }
         let mut found = false;
-        self.walk(tips, &[], |oid| {
+        self.walk(tips, |oid| {
             found = oid == commit;
             !found && !net.over.is_cancelled()
         })?;
@@ -191,19 +231,14 @@ impl Store {
     /// When the store is damaged.
     pub(super) fn newest(&self, tips: &BTreeSet<Oid>, count: usize) -> Result<Vec<Oid>, Error> {
         let mut newest = Vec::new();
-        self.walk(tips, &[], |oid| {
+        self.walk(tips, |oid| {
             newest.push(oid);
             newest.len() < count
         })?;
         Ok(newest)
     }
 
-    fn walk(
-        &self,
-        tips: &BTreeSet<Oid>,
-        without: &[Oid],
-        mut visit: impl FnMut(Oid) -> bool,
-    ) -> Result<(), Error> {
+    fn walk(&self, tips: &BTreeSet<Oid>, mut visit: impl FnMut(Oid) -> bool) -> Result<(), Error> {
         self.with(|repository| {
             let mut walk = repository.revwalk()?;
             walk.set_sorting(Sort::TIME)?;
@@ -214,9 +249,6 @@ impl Store {
                     result => result?,
                 }
             }
-            for &commit in without {
-                walk.hide(commit)?;
-            }
             for oid in walk {
                 if !visit(oid?) {
                     break;
@@ -226,161 +258,8 @@ impl Store {
         })
     }
 
-    /// Takes in a pack that `fill` writes.
-    ///
-    /// # Errors
-    /// What `fill` says; when the pack is damaged, too large, or cannot be written. Nothing of it is kept then.
-    pub(super) fn write_pack(
-        &self,
-        net: &Net,
-        fill: impl FnOnce(&mut dyn io::Write) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let mut failure = None;
-        let result = self.with(|repository| {
-            let odb = repository.odb()?;
-            let mut writer = odb.packwriter()?;
-            let over = net.over.clone();
-            writer.progress(move |_| !over.is_cancelled());
-            let limits = PackLimits {
-                objects: net.settings.max_objects,
-                object_bytes: net.settings.max_object_bytes,
-            };
-            let mut sink = Sink {
-                guard: PackGuard::new(Indexer(writer), limits),
-                net,
-                url: &self.url,
-            };
-            failure = fill(&mut sink).and_then(|()| sink.finish()).err();
-            Ok(())
-        });
-        self.measure()?;
-        match failure {
-            Some(error) => Err(error),
-            None => result,
-        }
-    }
-
-    /// Returns the number of packs, after what a broken fetch left was removed and the rest was measured.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub(super) fn measure(&self) -> Result<usize, Error> {
-        let read = || -> io::Result<(usize, u64)> {
-            let (mut packs, mut bytes) = (0, 0);
-            for entry in fs::read_dir(self.packs())? {
-                let entry = entry?;
-                let path = entry.path();
-                let extension = path.extension().and_then(|extension| extension.to_str());
-                let whole = match extension {
-                    Some("pack") => path.with_extension("idx").exists(),
-                    Some("idx") => path.with_extension("pack").exists(),
-                    Some(_) | None => false,
-                };
-                if whole {
-                    packs += usize::from(extension == Some("pack"));
-                    bytes += entry.metadata()?.len();
-                } else {
-                    fs::remove_file(&path)?;
-                }
-            }
-            Ok((packs, bytes))
-        };
-        match read() {
-            Ok((packs, bytes)) => {
-                self.bytes.store(bytes, Ordering::Relaxed);
-                Ok(packs)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.damaged.store(true, Ordering::Relaxed);
-                Err(Error::Damaged {
-                    url: self.url.clone(),
-                    source: Arc::new(error),
-                })
-            }
-            Err(error) => Err(Error::Cache {
-                act: "measure a mirror",
-                source: Arc::new(error),
-            }),
-        }
-    }
-
-    /// Makes a store with the largest pack of this one and one more pack for everything that came after it.
-    ///
-    /// `base` is what the largest pack leads to, `tips` what has to be kept.
-    ///
-    /// # Errors
-    /// When it cannot be made, or this one is damaged.
-    pub(super) fn compact(
-        &self,
-        net: &Net,
-        directory: PathBuf,
-        base: &[Oid],
-        tips: &BTreeSet<Oid>,
-    ) -> Result<Arc<Self>, Error> {
-        let compacted = Self::create(&self.url, directory)?;
-        let link = || -> io::Result<()> {
-            let mut largest: Option<(u64, PathBuf)> = None;
-            for entry in fs::read_dir(self.packs())? {
-                let entry = entry?;
-                let (path, length) = (entry.path(), entry.metadata()?.len());
-                if path
-                    .extension()
-                    .is_some_and(|extension| extension == "pack")
-                    && largest.as_ref().is_none_or(|(most, _)| length > *most)
-                {
-                    largest = Some((length, path));
-                }
-            }
-            for path in largest
-                .into_iter()
-                .flat_map(|(_, path)| [path.with_extension("idx"), path])
-            {
-                if let Some(name) = path.file_name() {
-                    fs::hard_link(&path, compacted.packs().join(name))?;
-                }
-            }
-            Ok(())
-        };
-        link().map_err(|error| Error::Cache {
-            act: "put packs together",
-            source: Arc::new(error),
-        })?;
-        compacted.write_pack(net, |sink| {
-            self.with(|repository| {
-                let mut walk = repository.revwalk()?;
-                let mut builder = repository.packbuilder()?;
-                for &tip in tips {
-                    let mut object = repository.find_object(tip, None)?;
-                    while let Some(tag) = object.as_tag() {
-                        builder.insert_object(object.id(), None)?;
-                        object = tag.target()?;
-                    }
-                    if object.as_commit().is_some() {
-                        walk.push(object.id())?;
-                    } else {
-                        builder.insert_recursive(object.id(), None)?;
-                    }
-                }
-                for &commit in base {
-                    walk.hide(commit)?;
-                }
-                builder.insert_walk(&mut walk)?;
-                let mut written = Ok(());
-                let result = builder.foreach(|piece| {
-                    written = sink.write_all(piece);
-                    written.is_ok()
-                });
-                match written {
-                    Err(error) => Ok(Err(error)),
-                    Ok(()) => result.map(Ok),
-                }
-            })?
-            .map_err(|error| Error::from_io(&self.url, "copy objects of", error))
-        })?;
-        Ok(compacted)
-    }
-
-    fn packs(&self) -> PathBuf {
+    /// Returns the directory of its packs.
+    pub(super) fn packs(&self) -> PathBuf {
         self.directory.join("objects").join("pack")
     }
 }
@@ -396,97 +275,5 @@ impl Drop for Store {
         {
             tracing::warn!(%error, directory = %self.directory.display(), "a mirror could not be removed");
         }
-    }
-}
-
-/// The object database as a sink whose errors say what happened.
-struct Indexer<'a>(git2::OdbPackwriter<'a>);
-
-impl io::Write for Indexer<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .write(bytes)
-            .map_err(|_says_nothing| io::Error::other(git2::Error::last_error(-1)))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Sink<'a> {
-    guard: PackGuard<Indexer<'a>>,
-    net: &'a Net,
-    url: &'a DisplaySafeUrl,
-}
-
-impl Sink<'_> {
-    fn finish(self) -> Result<(), Error> {
-        let (net, url) = (self.net, self.url);
-        let mut indexer = self
-            .guard
-            .finish()
-            .map_err(|error| Error::from_io(url, "read from", error))?;
-        match indexer.0.commit() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(not_indexed(net, url, error)),
-        }
-    }
-
-    fn explain(&self, error: io::Error) -> Error {
-        let error = match error.downcast::<git2::Error>() {
-            Ok(error) => return not_indexed(self.net, self.url, error),
-            Err(error) => error,
-        };
-        let too_large = |what, limit| Error::TooLarge {
-            url: self.url.clone(),
-            what,
-            limit,
-        };
-        match error.downcast::<PackError>() {
-            Ok(PackError::Objects(limit)) => too_large("the pack", format!("{limit} objects")),
-            Ok(PackError::ObjectBytes(limit)) => {
-                too_large("an object of the repository", format!("{limit} bytes"))
-            }
-            Ok(problem @ (PackError::NotAPack | PackError::Damaged)) => {
-                Error::protocol(self.url, problem.to_string())
-            }
-            Err(error) => Error::from_io(self.url, "store what came from", error),
-        }
-    }
-}
-
-impl io::Write for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.net.check_time(self.url)?;
-        self.guard
-            .write(bytes)
-            .map_err(|error| self.explain(error).into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn not_indexed(net: &Net, url: &DisplaySafeUrl, error: git2::Error) -> Error {
-    if let Err(over) = net.check_time(url) {
-        return over;
-    }
-    let source = Arc::new(error);
-    match source.class() {
-        ErrorClass::Os | ErrorClass::Filesystem => Error::Cache {
-            act: "store a pack",
-            source,
-        },
-        ErrorClass::NoMemory => Error::Internal {
-            act: "make room for a pack",
-            source,
-        },
-        _ => Error::Protocol {
-            url: url.clone(),
-            problem: "the pack is damaged".to_owned(),
-            source: Some(source),
-        },
     }
 }

@@ -53,7 +53,7 @@ enum Unusable {
     LargeFilePointer,
     #[error("the directory holds more than {0} names")]
     TooManyNames(usize),
-    #[error("a name in the directory is not UTF-8")]
+    #[error("a name in the directory is not UTF-8, or not a name")]
     NameNotText,
     #[error("the target of the link is not a path")]
     LinkNotText,
@@ -61,7 +61,7 @@ enum Unusable {
 
 struct Directory {
     entries: BTreeMap<String, (Oid, Kind)>,
-    /// Whether names were left out because they are not UTF-8.
+    /// Whether names were left out because they are none, or not UTF-8.
     odd: bool,
 }
 
@@ -192,6 +192,9 @@ impl TreeFiles {
                     (_, _) => Kind::File,
                 };
                 match entry.name() {
+                    // Nothing that git itself writes, but an object can be made by hand.
+                    Ok("." | "..") => directory.odd = true,
+                    Ok(name) if name.contains('/') => directory.odd = true,
                     Ok(name) => {
                         directory
                             .entries

@@ -1,5 +1,12 @@
 //! Tests on a real control plane.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails; it spawns what it talks to and reads the clock"
+)]
+
 mod deploy;
 mod room_lease;
 mod room_read;

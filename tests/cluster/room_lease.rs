@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use plimsoll::cluster::{Lease, LeaseSettings};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Admin, connect, eventually};
+use crate::support::{Admin, beside, connect, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -29,10 +29,10 @@ async fn a_lease_that_is_released_is_taken_at_once() {
     let (fence_first, fence_second) = (first.fence(), second.fence());
     assert!(!fence_first.holds_for(Duration::from_millis(1)));
 
-    let first = tokio::spawn(first.run(stop_first.clone()));
+    let first = beside(first.run(stop_first.clone()));
     held_first.wait_for(|held| *held).await.unwrap();
     assert!(fence_first.holds_for(Duration::from_secs(2)));
-    let second = tokio::spawn(second.run(stop_second.clone()));
+    let second = beside(second.run(stop_second.clone()));
     // Renewed while the other waits.
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/shard-0");
     let renewed = async || admin.get(&path).await.unwrap()["spec"]["renewTime"].clone();
@@ -69,14 +69,14 @@ async fn a_holder_that_is_gone_is_followed_when_its_lease_is_over() {
     let first = lease(&namespace, "first").await;
     let fence_first = first.fence();
     let mut held_first = first.held();
-    let running = tokio::spawn(first.run(CancellationToken::new()));
+    let running = beside(first.run(CancellationToken::new()));
     held_first.wait_for(|held| *held).await.unwrap();
     // As a kill -9 would: no release.
     running.abort();
     let second = lease(&namespace, "second").await;
     let mut held_second = second.held();
     let stop = CancellationToken::new();
-    let running = tokio::spawn(second.run(stop.clone()));
+    let running = beside(second.run(stop.clone()));
     held_second.wait_for(|held| *held).await.unwrap();
     assert!(
         !fence_first.holds_for(Duration::from_millis(1)),

@@ -1,5 +1,11 @@
 //! What the API server really answers to dry-runs and reads, and what the room makes of it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails here fails the test"
+)]
+
 use std::time::Duration;
 
 use plimsoll::{
@@ -258,7 +264,7 @@ async fn a_policy_says_no() {
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": "no-bad-names"},
         "spec": {
-            "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}]},
+            "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}]},
             "validations": [{"expression": "!object.metadata.name.startsWith('bad-')", "message": "bad names are bad"}],
         },
     });
@@ -266,7 +272,11 @@ async fn a_policy_says_no() {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": {"name": "no-bad-names"},
-        "spec": {"policyName": "no-bad-names", "validationActions": ["Deny"]},
+        "spec": {
+            "policyName": "no-bad-names",
+            "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+        },
     });
     admin
         .apply(

@@ -1,5 +1,11 @@
 //! Shared watches on a real API server.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails here fails the test"
+)]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use plimsoll::{
@@ -10,7 +16,7 @@ use plimsoll::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::support::{Admin, audit_mark, audit_since, connect, connect_with, eventually};
+use crate::support::{Admin, audit_mark, audit_since, beside, connect, connect_with, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -352,7 +358,7 @@ async fn an_application_that_cannot_be_decoded_is_told_and_stops_nobody() {
     let (send, mut events) = mpsc::channel(64);
     let running = {
         let applications = applications.clone();
-        tokio::spawn(async move { applications.run(send).await })
+        beside(async move { applications.run(send).await })
     };
     let mut next = async || {
         tokio::time::timeout(SOON, events.recv())

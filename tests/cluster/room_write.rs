@@ -1,5 +1,11 @@
 //! Writes, deletes and our own books on a real API server.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails here fails the test"
+)]
+
 use std::time::Duration;
 
 use plimsoll::{
@@ -12,7 +18,7 @@ use plimsoll::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Admin, audit_mark, audit_since, connect, eventually, open_fence};
+use crate::support::{Admin, audit_mark, audit_since, clock, connect, eventually, open_fence};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -130,8 +136,8 @@ async fn an_apply_is_ours_and_says_what_it_did() {
     })
     .await;
     for entry in entries {
-        assert_eq!(entry.impersonated, Some(tenant.account.user()));
-        assert!(entry.uri.contains("timeout="), "{}", entry.uri);
+        assert_eq!(entry.impersonated, Some(tenant.account.user()), "{entry}");
+        assert!(entry.uri.contains("timeout="), "{entry}");
     }
 }
 
@@ -403,7 +409,7 @@ async fn an_event_is_published_once() {
         reason: "Returned".to_owned(),
         action: "Sync".to_owned(),
         note: "x".repeat(3_000),
-        at: jiff::Timestamp::now(),
+        at: clock().wall,
         instance: "me".to_owned(),
     };
     keeper.publish(&event).await.unwrap();

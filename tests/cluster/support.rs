@@ -131,6 +131,7 @@ fn fresh_directory(prefix: &str) -> PathBuf {
 }
 
 /// Reads both clocks.
+#[expect(clippy::disallowed_methods, reason = "a test is a shell of its own")]
 pub(crate) fn clock() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
     Now {
@@ -376,6 +377,17 @@ impl Admin {
     }
 }
 
+/// Runs something beside the test; it ends with the handle's `abort` or with the test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the task ends with the runtime of its test"
+)]
+pub(crate) fn beside<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(task)
+}
+
 /// Waits until `check` returns something, and returns it; fails when it does not in time.
 #[expect(
     clippy::panic,
@@ -417,6 +429,23 @@ pub(crate) struct AuditEntry {
     pub(crate) name: String,
     pub(crate) uri: String,
     pub(crate) code: u64,
+}
+
+/// `patch configmaps shop/web as a for b: 200`, for messages of tests.
+impl std::fmt::Display for AuditEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} {} {}/{} by {} as {}: {}",
+            self.verb,
+            self.resource,
+            self.namespace,
+            self.name,
+            self.user,
+            self.impersonated.as_deref().unwrap_or("itself"),
+            self.code
+        )
+    }
 }
 
 impl AuditEntry {

@@ -253,6 +253,11 @@ const STANDING: &[(&str, &str, &str)] = &[
         "the salt of redacted values; until it is an argument",
     ),
     (
+        "crates/kustomize/src/accumulate.rs",
+        "lines before its tests",
+        "until it is cut by stages",
+    ),
+    (
         "src/rollout/step.rs",
         "lines before its tests",
         "until it is cut by states",
@@ -448,7 +453,11 @@ fn wildcard_breaches(file: &str, text: &str) -> Vec<Breach> {
 fn sources(directory: &str) -> Vec<(String, String)> {
     files_below(directory)
         .into_iter()
-        .filter(|file| file.ends_with(".rs") && !file.contains("/testdata/"))
+        .filter(|file| {
+            std::path::Path::new(file)
+                .extension()
+                .is_some_and(|extension| extension == "rs")
+        })
         .map(|file| {
             let text = read(&file);
             (file, text)
@@ -507,7 +516,10 @@ fn homes(file: &str, text: &str) -> Vec<Breach> {
 fn what_no_longer_stands_is_taken_off_the_list() {
     let mut breaches = breaches_in(&["src"], imports);
     breaches.extend(breaches_in(&["src"], homes));
-    breaches.extend(breaches_in(&["src"], shape_breaches));
+    breaches.extend(breaches_in(
+        &["src", "crates/kustomize/src"],
+        shape_breaches,
+    ));
     breaches.extend(breaches_in(&["src/rollout"], wildcard_breaches));
     for standing in STANDING {
         assert!(

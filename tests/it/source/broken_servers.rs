@@ -176,7 +176,7 @@ async fn a_repository_that_is_too_large_leaves_nothing_on_disk() {
             (|settings| settings.max_repository_bytes = 100_000) as fn(&mut Settings),
             "the repository",
         ),
-        (|settings| settings.max_object_bytes = 100_000, "an object"),
+        (|settings| settings.max_object_bytes = 100, "an object"),
         (|settings| settings.max_objects = 3, "the pack"),
     ] {
         let fixture = Fixture::with(change);

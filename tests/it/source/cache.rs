@@ -53,7 +53,7 @@ async fn fifty_applications_ask_once() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn different_references_of_one_mirror_are_fetched_together() {
     let repository = Repository::new();
     let names: Vec<String> = (0..20).map(|number| format!("env-{number}")).collect();
@@ -369,6 +369,75 @@ async fn the_mirror_used_longest_ago_makes_room() {
     fixture.fetch(&server.url("c"), None).await.unwrap();
     // What somebody reads stays readable, though its mirror is gone.
     assert_eq!(read(&a, "/noise"), noise);
+}
+
+#[tokio::test]
+async fn a_mirror_that_nobody_asks_for_goes() {
+    let repository = Repository::new();
+    repository.git(&["clone", "--quiet", "--bare", ".", "../other"]);
+    let server = HttpServer::plain(repository.root());
+    let fixture = Fixture::new();
+    let anonymous = Credentials::default();
+    for (name, hours, left) in [
+        ("shop", 1, 1),
+        ("other", 2, 2),
+        ("other", 6, 2),
+        ("other", 8, 1),
+    ] {
+        let spec = spec(&server.url(name), None);
+        fixture
+            .mirrors
+            .fetch(&spec, &anonymous, Duration::ZERO, at(hours * 3600))
+            .await
+            .unwrap();
+        assert_eq!(fixture.stores().len(), left, "after {hours} h");
+    }
+    assert_eq!(fixture.mirrors.counts().evictions, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_hang_leave_room_for_others() {
+    let repository = Repository::new();
+    let (hanging, good) = (
+        HttpServer::plain(repository.root()),
+        HttpServer::plain(repository.root()),
+    );
+    hanging.behave(Behaviour::Hang);
+    let fixture = Fixture::with(|settings| {
+        settings.concurrent_fetches = 4;
+        settings.idle_timeout = Duration::from_millis(300);
+    });
+    let hang = |number: u64, time: u64| {
+        let (mirrors, spec) = (
+            fixture.mirrors.clone(),
+            spec(&hanging.url(&format!("r{number}")), None),
+        );
+        tokio::spawn(async move {
+            mirrors
+                .fetch(&spec, &Credentials::default(), Duration::ZERO, at(time))
+                .await
+        })
+    };
+    for call in (0..8).map(|number| hang(number, 1)).collect::<Vec<_>>() {
+        assert!(matches!(call.await.unwrap(), Err(Error::TimedOut { .. })));
+    }
+    let before = hanging.connections();
+    let calls: Vec<_> = (0..8).map(|number| hang(number, 2)).collect();
+    until("one of them is asked again", || {
+        hanging.connections() > before
+    })
+    .await;
+    let start = std::time::Instant::now();
+    fixture.fetch(&good.url("shop"), None).await.unwrap();
+    assert!(
+        start.elapsed() < Duration::from_millis(1200),
+        "it waited for none of the others: {:?}",
+        start.elapsed()
+    );
+    assert!(hanging.connections() - before < 8);
+    for call in calls {
+        assert!(call.await.unwrap().is_err());
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,25 @@ async fn only_what_is_new_is_fetched() {
 }
 
 #[tokio::test]
+async fn one_connection_carries_a_whole_fetch() {
+    let repository = Repository::new();
+    for server in [
+        HttpServer::plain(repository.root()),
+        HttpServer::secure(repository.root()),
+    ] {
+        for behaviour in [Behaviour::Git, Behaviour::Chunked] {
+            let (fixture, before) = (Fixture::new(), server.connections());
+            server.behave(behaviour.clone());
+            fixture
+                .fetch_with(&server.url("shop"), None, &trusting(&server))
+                .await
+                .unwrap();
+            assert_eq!(server.connections() - before, 1, "{behaviour:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn credentials_are_sent_and_their_refusal_is_told_apart() {
     let repository = Repository::new();
     let server = HttpServer::plain(repository.root());

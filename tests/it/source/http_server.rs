@@ -7,7 +7,7 @@ use std::{
     process::Stdio,
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,8 @@ use super::support::git_command;
 pub(super) enum Behaviour {
     /// As `git http-backend` does.
     Git,
+    /// The same in chunks, as forges do.
+    Chunked,
     /// With this status and a body that must never be shown.
     Status(u16),
     /// With a page of HTML and 200.
@@ -89,6 +91,7 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     login: Mutex<Option<String>>,
     requests: Mutex<Vec<Request>>,
+    connections: AtomicUsize,
     tls: Option<Arc<ServerConfig>>,
     ended: AtomicBool,
     wake: (Mutex<()>, Condvar),
@@ -138,6 +141,7 @@ impl HttpServer {
             behaviour: Mutex::new(Behaviour::Git),
             login: Mutex::new(None),
             requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
             tls,
             ended: AtomicBool::new(false),
             wake: (Mutex::new(()), Condvar::new()),
@@ -183,6 +187,10 @@ impl HttpServer {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    pub(super) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
     /// Returns how often the first and the second question came.
     pub(super) fn questions(&self) -> (usize, usize) {
         let requests = self.requests();
@@ -207,6 +215,7 @@ impl Drop for HttpServer {
 
 impl Shared {
     fn serve(&self, stream: TcpStream) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
         // Whatever goes wrong here was brought about by the client or by a test; the client's own error tells.
         let _ended: io::Result<()> = match &self.tls {
             None => self.speak(stream),
@@ -255,6 +264,21 @@ impl Shared {
         let announced = b"001e# service=git-upload-pack\n0000".as_slice();
         match behaviour {
             Behaviour::Git => self.backend(request, stream, |body| body)?,
+            Behaviour::Chunked => {
+                let body = self.run(request, |body| body)?.1;
+                let kind = if first { "advertisement" } else { "result" };
+                write!(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n")?;
+                write!(
+                    stream,
+                    "content-type: application/x-git-upload-pack-{kind}\r\n\r\n"
+                )?;
+                for chunk in body.chunks(1000) {
+                    write!(stream, "{:x}\r\n", chunk.len())?;
+                    stream.write_all(chunk)?;
+                    stream.write_all(b"\r\n")?;
+                }
+                stream.write_all(b"0\r\n\r\n")?;
+            }
             Behaviour::Status(status) => respond(stream, *status, &[], b"canary")?,
             Behaviour::Html => respond(
                 stream,

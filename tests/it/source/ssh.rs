@@ -71,6 +71,21 @@ async fn a_host_is_known_by_any_of_its_keys_hashed_or_not() {
 }
 
 #[tokio::test]
+async fn keys_of_every_type_open() {
+    let repository = Repository::new();
+    let sshd = Sshd::start(&["ed25519"]);
+    let fixture = Fixture::new();
+    for identity in sshd.identities() {
+        let kind = identity.lines().next().unwrap_or_default().to_owned();
+        let credentials = with(identity, Some(sshd.known_hosts(&["ed25519"])));
+        let result = fixture
+            .fetch_with(&sshd.url(&repository.path()), None, &credentials)
+            .await;
+        assert!(result.is_ok(), "{kind}: {result:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_or_changed_host_hears_nothing_from_us() {
     let repository = Repository::new();
     let sshd = Sshd::start(&["ed25519"]);
@@ -125,17 +140,26 @@ async fn keys_that_do_not_open_are_told_apart() {
         (stranger.reason(), stranger.retry()),
         (Reason::GitAuth, Retry::OnChange)
     );
-    let junk = with("-----BEGIN canary-----".to_owned(), known_hosts.clone());
-    let error = fixture.fetch_with(&url, None, &junk).await.unwrap_err();
-    assert!(
-        matches!(error, Error::CredentialsUnusable { .. }),
-        "{error:?}"
-    );
-    assert_eq!(error.reason(), Reason::CredentialsInvalid);
-    assert!(
-        !format!("{} {error:?}", chain(&error)).contains("canary"),
-        "{error:?}"
-    );
+    for key in [
+        "-----BEGIN canary-----".to_owned(),
+        String::new(),
+        sshd.locked(),
+    ] {
+        let error = fixture
+            .fetch_with(&url, None, &with(key, known_hosts.clone()))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::CredentialsUnusable { .. }),
+            "{error:?}"
+        );
+        assert_eq!(error.reason(), Reason::CredentialsInvalid);
+        assert!(
+            !format!("{} {error:?}", chain(&error)).contains("canary"),
+            "{error:?}"
+        );
+    }
+
     let none = Credentials {
         known_hosts,
         ..Credentials::default()

@@ -12,6 +12,13 @@ use tempfile::TempDir;
 
 const INSTALL: &str = "sshd is missing; install it with: apt-get install --yes openssh-server";
 
+/// Keys that are let in, and their types.
+const IDENTITIES: [(&str, &str); 3] = [
+    ("user", "ed25519"),
+    ("user-ecdsa", "ecdsa"),
+    ("user-rsa", "rsa"),
+];
+
 /// A server; it ends when it is dropped.
 pub(super) struct Sshd {
     directory: TempDir,
@@ -24,8 +31,12 @@ impl Sshd {
     pub(super) fn start(host_keys: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path();
-        keygen(path, "user", "ed25519");
-        fs::copy(path.join("user.pub"), path.join("authorized_keys")).unwrap();
+        let mut authorized = String::new();
+        for (name, kind) in IDENTITIES {
+            keygen(path, name, kind);
+            authorized.push_str(&fs::read_to_string(path.join(format!("{name}.pub"))).unwrap());
+        }
+        fs::write(path.join("authorized_keys"), authorized).unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -92,6 +103,49 @@ impl Sshd {
     /// Returns the private key that is let in.
     pub(super) fn identity(&self) -> String {
         fs::read_to_string(self.directory.path().join("user")).unwrap()
+    }
+
+    /// Returns private keys of every type that are let in, in OpenSSH form, and RSA in PEM form as well.
+    pub(super) fn identities(&self) -> Vec<String> {
+        let read = |name: &str| fs::read_to_string(self.directory.path().join(name)).unwrap();
+        let mut keys: Vec<String> = IDENTITIES.iter().map(|(name, _)| read(name)).collect();
+        let rsa = self.directory.path().join("user-rsa");
+        run(
+            "ssh-keygen",
+            &[
+                "-q",
+                "-p",
+                "-m",
+                "PEM",
+                "-P",
+                "",
+                "-N",
+                "",
+                "-f",
+                rsa.to_str().unwrap(),
+            ],
+        );
+        keys.push(read("user-rsa"));
+        assert!(keys[3].starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+        keys
+    }
+
+    /// Returns a private key that a passphrase locks.
+    pub(super) fn locked(&self) -> String {
+        let file = self.directory.path().join("locked");
+        run(
+            "ssh-keygen",
+            &[
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "canary",
+                "-f",
+                file.to_str().unwrap(),
+            ],
+        );
+        fs::read_to_string(file).unwrap()
     }
 
     /// Returns a private key that is not let in.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -51,6 +52,26 @@ impl Repository {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
         self.commit_all(&format!("write {path}"))
+    }
+
+    /// Makes a tree of entries in the form of `git ls-tree -z`, whatever their names are; returns its hash.
+    pub(super) fn make_tree(&self, entries: &str) -> String {
+        let mut child = git_command()
+            .current_dir(self.path())
+            .args(["mktree", "-z"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(entries.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Commits everything; returns the commit.

@@ -1,0 +1,70 @@
+//! Making packs, as a server does.
+//!
+//! Enters: a repository, what is wanted, what is there already.
+//! Leaves: the bytes of a pack, in pieces.
+//! Never: a pack in memory as a whole.
+
+use git2::{ErrorCode, ObjectType, Oid, PackBuilder, Repository};
+
+/// A pack of what leads to some objects and not to some commits.
+pub(super) struct Outgoing<'a>(PackBuilder<'a>);
+
+impl<'a> Outgoing<'a> {
+    /// Collects everything that leads to `wants` and not to `haves`; a have that is not there is passed over.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn collect(
+        repository: &'a Repository,
+        wants: impl IntoIterator<Item = Oid>,
+        haves: &[Oid],
+    ) -> Result<Self, git2::Error> {
+        let mut walk = repository.revwalk()?;
+        let mut builder = repository.packbuilder()?;
+        for want in wants {
+            // A tag object is not on the way of a walk over commits.
+            let mut object = repository.find_object(want, None)?;
+            while let Some(tag) = object.as_tag() {
+                builder.insert_object(object.id(), None)?;
+                object = tag.target()?;
+            }
+            if object.kind() == Some(ObjectType::Commit) {
+                walk.push(object.id())?;
+            } else {
+                builder.insert_recursive(object.id(), None)?;
+            }
+        }
+        for &have in haves {
+            match walk.hide(have) {
+                Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        builder.insert_walk(&mut walk)?;
+        Ok(Self(builder))
+    }
+
+    /// Says whether there is nothing to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.object_count() == 0
+    }
+
+    /// Hands the pack out piece by piece, until `send` fails.
+    ///
+    /// # Errors
+    /// What the repository says; inside, what `send` says.
+    pub(super) fn send<E>(
+        mut self,
+        mut send: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Result<(), E>, git2::Error> {
+        let mut sent = Ok(());
+        let result = self.0.foreach(|piece| {
+            sent = send(piece);
+            sent.is_ok()
+        });
+        match sent {
+            Err(error) => Ok(Err(error)),
+            Ok(()) => result.map(Ok),
+        }
+    }
+}
