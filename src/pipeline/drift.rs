@@ -37,8 +37,8 @@ pub(super) async fn repair(
     memory: &mut Memory,
     stop: &CancellationToken,
 ) -> Result<Option<Event>, Error> {
-    let nothing = memory.compared && memory.drifted.is_empty();
-    if nothing
+    let compared = memory.compared == Some(subject.generation);
+    if compared && memory.drifted.is_empty()
         || memory
             .drift_hold
             .is_some_and(|until| (context.clock)().monotonic < until)
@@ -53,7 +53,7 @@ pub(super) async fn repair(
         memory.drifted.clear();
         return Ok(None);
     };
-    if !memory.compared {
+    if !compared {
         memory
             .drifted
             .extend(set.iter().map(|object| object.id().clone()));
@@ -63,7 +63,7 @@ pub(super) async fn repair(
         what,
         unknown,
     } = differing(context, subject, memory, &set);
-    memory.compared = unknown.is_empty();
+    memory.compared = unknown.is_empty().then_some(subject.generation);
     if subject.spec.drift == DriftPolicy::Ignore || doubtful.is_empty() {
         memory.drift_message = None;
         let hinted = std::mem::replace(&mut memory.drifted, unknown);
@@ -132,7 +132,7 @@ pub(super) async fn repair(
 /// A repair that an earlier life of the controller began and carried out is recorded.
 fn resumed(memory: &mut Memory, target: &SetStatus, hinted: &BTreeSet<ObjectId>) -> Option<Event> {
     let attempt = memory.drift_attempt?;
-    if !memory.compared {
+    if memory.compared.is_none() {
         return None;
     }
     memory.drift_attempt = None;

@@ -108,6 +108,8 @@ pub struct Memory {
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// Since when a kind is awaited that was just defined.
+    pub(super) kinds_awaited: Option<Duration>,
     /// Effects that were decided and not performed yet, oldest first.
     pub(super) pending: VecDeque<Pending>,
     /// What people are still to be told.
@@ -125,8 +127,9 @@ pub struct Memory {
     /// Generation that the server answered to our last write of an object.
     pub(super) generations: BTreeMap<ObjectId, i64>,
     pub(super) drifted: BTreeSet<ObjectId>,
-    /// Whether the whole set was compared with what the watches know: what drifted while no controller ran.
-    pub(super) compared: bool,
+    /// Generation of the spec under which the whole set was compared with what the watches know: what drifted while
+    /// no controller ran, or while another policy left it.
+    pub(super) compared: Option<i64>,
     pub(super) drift_message: Option<String>,
     /// Monotonic time before which drift is not looked at, and when the last repairs were.
     pub(super) drift_hold: Option<Duration>,

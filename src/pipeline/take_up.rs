@@ -31,7 +31,7 @@ pub(super) async fn take_up(
     memory.prune_attempt = None;
     memory.drift_attempt = None;
     memory.return_begun = false;
-    memory.compared = false;
+    memory.compared = None;
     memory.notes = Notes {
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()

@@ -18,9 +18,9 @@ use super::{
 use crate::{
     api::{Class, SetStatus},
     apply,
-    cluster::{Identity, Reader},
+    cluster::{Catalogue, Identity, Lookup, Reader},
     history::ObjectChange,
-    model::{Applied, Object, ObjectId, Outcome, Refusal},
+    model::{Applied, GroupKind, Object, ObjectId, Outcome, Refusal, RefusalReason},
     plan::{Change, Plan, Policy, plan, questions},
     report::StageLabel,
     rollout::{Event, State},
@@ -36,6 +36,9 @@ pub(super) enum Wrote {
 
 /// How soon a definition that is not served yet is looked at again; its watch wakes us earlier.
 const ESTABLISHED_AGAIN: Duration = Duration::from_millis(200);
+/// How long an instance may be unknown after its definition was applied. An established kind answers up to two
+/// seconds later (seen on 1.36.3), and discovery is asked once a second at most.
+const SERVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Writes the next wave of the attempt.
 pub(super) async fn write_wave(
@@ -85,11 +88,17 @@ pub(super) async fn write_wave(
     context
         .metrics
         .observe_stage(StageLabel::Apply, (context.clock)().since(started));
+    let refusals: Vec<Refusal> = outcome.refusals().cloned().collect();
+    let waited = started.saturating_sub(*memory.kinds_awaited.get_or_insert(started));
+    if waited < SERVED_WITHIN && are_late(&refusals, &done) {
+        // Written again with them: an apply says the same again.
+        return Ok(Wrote::Wait(ESTABLISHED_AGAIN));
+    }
+    memory.kinds_awaited = None;
     note(memory, changes, &outcome);
     if outcome.is_stopped() {
         return Ok(Wrote::Wait(Duration::ZERO));
     }
-    let refusals: Vec<Refusal> = outcome.refusals().cloned().collect();
     if !refusals.is_empty() && !subject.spec.apply.partial {
         memory.plan = None;
         let failure = refusals_failure(&refusals);
@@ -152,19 +161,38 @@ pub(super) async fn plan_all(
     Ok(Ok(plan))
 }
 
-/// Says whether every definition among these changes is established; the kinds are then looked up anew.
+/// Returns the kind that a definition defines.
+fn defined(change: &Change) -> Option<GroupKind> {
+    let id = change.object.id();
+    let text = |pointer| change.object.value().pointer(pointer).and_then(Value::as_str);
+    id.is("apiextensions.k8s.io", "CustomResourceDefinition")
+        .then(|| Some(GroupKind::new(text("/spec/group")?, text("/spec/names/kind")?)))?
+}
+
+/// Says whether these are refused only because the API server does not answer for kinds yet that were just defined.
+fn are_late(refusals: &[Refusal], done: &[&Change]) -> bool {
+    !refusals.is_empty()
+        && refusals.iter().all(|refusal| {
+            refusal.reason == RefusalReason::KindUnknown
+                && done
+                    .iter()
+                    .any(|change| defined(change) == Some(refusal.id.group_kind()))
+        })
+}
+
+/// Says whether every definition among these changes is established and its kind is found.
 async fn definitions_served(
     context: &Context,
     reader: &Reader,
     done: &[&Change],
 ) -> Result<bool, Error> {
-    let mut any = false;
+    let mut kinds = Vec::new();
     for change in done {
         let id = change.object.id();
-        if !id.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+        let Some(kind) = defined(change) else {
             continue;
-        }
-        any = true;
+        };
+        kinds.push(kind);
         let live = reader.get(change.object.api_version(), id).await?;
         let established = live
             .as_ref()
@@ -180,10 +208,13 @@ async fn definitions_served(
             return Ok(false);
         }
     }
-    if any {
-        context.cluster.discovery().refresh().await?;
-    }
-    Ok(true)
+    let catalogue = context.cluster.discovery().catalogue().await?;
+    let found = |catalogue: &Catalogue| {
+        kinds
+            .iter()
+            .all(|kind| matches!(catalogue.preferred(kind), Lookup::Served(_)))
+    };
+    Ok(found(&catalogue) || found(&*context.cluster.discovery().refresh().await?))
 }
 
 /// Remembers what was done, for the record, and what the objects must look like since.

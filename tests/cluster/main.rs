@@ -13,6 +13,8 @@ mod room_read;
 mod room_state;
 mod room_watch;
 mod room_write;
+mod story_drift;
+mod story_return;
 mod story_support;
 mod story_sync;
 mod support;

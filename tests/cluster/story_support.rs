@@ -11,14 +11,16 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use git2::{IndexEntry, IndexTime, Signature};
 use http::Method;
+use kube::runtime::watcher::Event;
 use plimsoll::{
     history::{Link, verify},
     model::AccountName,
@@ -26,7 +28,7 @@ use plimsoll::{
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, task::JoinSet};
 
 use crate::{
     deploy,
@@ -37,7 +39,7 @@ use crate::{
 };
 
 /// Everything that is waited for comes within this; most of it within a second or two.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 /// As the shared controller.
 pub(crate) const CONTROLLER: &str = "system:serviceaccount:plimsoll-system:plimsoll";
 const LABEL: &str = "plimsoll.dev/tests-of-deploy";
@@ -781,4 +783,110 @@ pub(crate) fn config(name: &str, value: &str) -> String {
     format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: \"{value}\"}}\n"
     )
+}
+
+/// What a watch saw of some kind in one namespace, with the moment at which it came.
+pub(crate) struct Film {
+    frames: Arc<Mutex<Vec<Frame>>>,
+    _watching: JoinSet<()>,
+}
+
+/// One change that a watch saw.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    pub(crate) at: Instant,
+    pub(crate) gone: bool,
+    pub(crate) object: Value,
+}
+
+impl Film {
+    /// Begins to watch, and returns when the first listing came.
+    pub(crate) async fn of<K>(place: &Place) -> Self
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + serde::Serialize
+            + Send
+            + 'static,
+    {
+        let api: kube::Api<K> = kube::Api::namespaced(place.admin.client(), &place.namespace);
+        let frames: Arc<Mutex<Vec<Frame>>> = Arc::default();
+        let (listed, mut wait) = tokio::sync::mpsc::channel(1);
+        let taken = Arc::clone(&frames);
+        let mut watching = JoinSet::new();
+        watching.spawn(async move {
+            let events = kube::runtime::watcher(api, kube::runtime::watcher::Config::default());
+            let mut events = std::pin::pin!(events);
+            while let Some(event) = events.next().await {
+                let (gone, object) = match event {
+                    Ok(Event::Apply(object) | Event::InitApply(object)) => (false, object),
+                    Ok(Event::Delete(object)) => (true, object),
+                    Ok(Event::InitDone) => {
+                        let _told = listed.send(()).await;
+                        continue;
+                    }
+                    Ok(Event::Init) | Err(_) => continue,
+                };
+                taken.lock().unwrap().push(Frame {
+                    at: Instant::now(),
+                    gone,
+                    object: serde_json::to_value(object).unwrap(),
+                });
+            }
+        });
+        wait.recv().await.unwrap();
+        Self {
+            frames,
+            _watching: watching,
+        }
+    }
+
+    /// Returns what was seen so far.
+    pub(crate) fn frames(&self) -> Vec<Frame> {
+        self.frames.lock().unwrap().clone()
+    }
+
+    /// Forgets what was seen but for the newest frame of each object.
+    pub(crate) fn cut(&self) {
+        let mut frames = self.frames.lock().unwrap();
+        let mut last: BTreeMap<String, Frame> = BTreeMap::new();
+        for frame in frames.drain(..) {
+            let name = frame.object["metadata"]["name"].as_str().unwrap().to_owned();
+            if frame.gone {
+                last.remove(&name);
+            } else {
+                last.insert(name, frame);
+            }
+        }
+        frames.extend(last.into_values());
+        frames.sort_by_key(|frame| frame.at);
+    }
+
+    /// Returns the least number of objects that were so at once.
+    pub(crate) fn least(&self, is: impl Fn(&Value) -> bool) -> usize {
+        let mut now: BTreeMap<String, bool> = BTreeMap::new();
+        let mut least = usize::MAX;
+        let frames = self.frames();
+        let first = frames.iter().map(|frame| frame.at).min();
+        for frame in &frames {
+            let name = frame.object["metadata"]["name"].as_str().unwrap().to_owned();
+            now.insert(name, !frame.gone && is(&frame.object));
+            // The listing is one moment although it comes in pieces.
+            if frame.at.duration_since(first.unwrap()) > Duration::from_millis(50) {
+                least = least.min(now.values().filter(|is| **is).count());
+            }
+        }
+        least
+    }
+}
+
+/// Returns the median, after printing every figure.
+pub(crate) fn median(what: &str, figures: &[Duration]) -> Duration {
+    let mut sorted = figures.to_vec();
+    sorted.sort_unstable();
+    let median = sorted[sorted.len() / 2];
+    println!("{what}: {figures:.2?}, median {median:.2?}");
+    median
 }
