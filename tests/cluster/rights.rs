@@ -153,7 +153,7 @@ async fn the_controller_acts_as_the_named_account_and_as_no_other() {
 
 /// A cluster of its own in which `deploy/` is installed as it stands, a tenant, a repository and an Application.
 struct Place {
-    devcluster: Devcluster,
+    devcluster: &'static Devcluster,
     admin: Admin,
     repository: Repository,
     directory: TempDir,
@@ -162,7 +162,7 @@ struct Place {
 impl Place {
     async fn new(name: &str) -> Self {
         let devcluster = devcluster_of_its_own(name);
-        let admin = Admin::of(&devcluster).await;
+        let admin = Admin::of(devcluster).await;
         for object in deploy().objects() {
             let value = object.value();
             if value["kind"] == "CustomResourceDefinition" {

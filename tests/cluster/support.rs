@@ -58,9 +58,15 @@ pub(crate) fn devcluster() -> &'static Devcluster {
     DEVCLUSTER.get_or_init(|| start("plimsoll-devcluster-"))
 }
 
-/// Starts another control plane, for a test that needs a whole cluster to itself; it ends with the value.
-pub(crate) fn devcluster_of_its_own(name: &str) -> Devcluster {
-    start(&format!("plimsoll-{name}-"))
+/// Starts another control plane, for a test that needs a whole cluster to itself; it ends with the process.
+pub(crate) fn devcluster_of_its_own(name: &str) -> &'static Devcluster {
+    Box::leak(Box::new(start(&format!("plimsoll-{name}-"))))
+}
+
+/// Returns a second control plane, for tests that end controllers: those of the other one are left alone.
+pub(crate) fn second_devcluster() -> &'static Devcluster {
+    static DEVCLUSTER: OnceLock<Devcluster> = OnceLock::new();
+    DEVCLUSTER.get_or_init(|| start("plimsoll-second-"))
 }
 
 fn start(prefix: &str) -> Devcluster {
@@ -170,7 +176,7 @@ pub(crate) fn open_fence() -> Fence {
 #[derive(Clone)]
 pub(crate) struct Admin {
     client: Client,
-    kubeconfig: PathBuf,
+    cluster: &'static Devcluster,
 }
 
 impl Admin {
@@ -178,17 +184,17 @@ impl Admin {
         Self::of(devcluster()).await
     }
 
-    /// Arranges things in this control plane.
-    pub(crate) async fn of(devcluster: &Devcluster) -> Self {
+    /// Returns the administrator of this cluster.
+    pub(crate) async fn of(cluster: &'static Devcluster) -> Self {
         install_provider();
         let kubeconfig =
-            Kubeconfig::read_from(&devcluster.kubeconfig).expect("the kubeconfig can be read");
+            Kubeconfig::read_from(&cluster.kubeconfig).expect("the kubeconfig can be read");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect("the kubeconfig can be used");
         Self {
             client: Client::try_from(config).expect("a client can be made"),
-            kubeconfig: devcluster.kubeconfig.clone(),
+            cluster,
         }
     }
 
@@ -327,10 +333,12 @@ impl Admin {
                 &request,
             )
             .await;
-        let text = fs::read_to_string(&self.kubeconfig).expect("the kubeconfig can be read");
+        let text =
+            fs::read_to_string(&self.cluster.kubeconfig).expect("the kubeconfig can be read");
         let mut config: Value = serde_json::from_str(&text).expect("it is JSON");
         config["users"][0]["user"] = json!({"token": answer["status"]["token"]});
         let path = self
+            .cluster
             .kubeconfig
             .with_file_name(format!("{namespace}-{name}.kubeconfig"));
         fs::write(&path, config.to_string()).expect("the directory can be written");
@@ -386,6 +394,10 @@ pub(crate) fn beside<T: Send + 'static>(
 }
 
 /// Waits until `check` returns something, and returns it; fails when it does not in time.
+#[expect(
+    clippy::panic,
+    reason = "a condition that does not come true fails the test"
+)]
 pub(crate) async fn eventually<T, F, Fut>(deadline: Duration, what: &str, mut check: F) -> T
 where
     F: FnMut() -> Fut,
@@ -396,7 +408,9 @@ where
         if let Some(found) = check().await {
             return found;
         }
-        assert!(start.elapsed() <= deadline, "not in {deadline:?}: {what}");
+        if start.elapsed() > deadline {
+            panic!("not in {deadline:?}: {what}");
+        }
         tokio::time::sleep(POLL).await;
     }
 }
@@ -452,30 +466,25 @@ impl AuditEntry {
 
 /// Marks the present end of the audit log.
 pub(crate) fn audit_mark() -> AuditMark {
-    devcluster().audit_mark()
+    audit_mark_of(devcluster())
 }
 
-impl Devcluster {
-    /// Marks the present end of the audit log.
-    pub(crate) fn audit_mark(&self) -> AuditMark {
-        AuditMark(fs::metadata(&self.audit_log).map_or(0, |metadata| metadata.len()))
-    }
-
-    /// Returns the requests that were answered since the mark, in order.
-    pub(crate) fn audit_since(&self, mark: AuditMark) -> Vec<AuditEntry> {
-        read_audit_log(&self.audit_log, mark)
-    }
+/// Marks the present end of the audit log of this cluster.
+pub(crate) fn audit_mark_of(cluster: &Devcluster) -> AuditMark {
+    let size = fs::metadata(&cluster.audit_log).map_or(0, |metadata| metadata.len());
+    AuditMark(size)
 }
 
 /// Returns the requests that were answered since the mark, in order.
 pub(crate) fn audit_since(mark: AuditMark) -> Vec<AuditEntry> {
-    devcluster().audit_since(mark)
+    audit_since_of(devcluster(), mark)
 }
 
-fn read_audit_log(path: &Path, mark: AuditMark) -> Vec<AuditEntry> {
+/// Returns the requests that this cluster answered since the mark, in order.
+pub(crate) fn audit_since_of(cluster: &Devcluster, mark: AuditMark) -> Vec<AuditEntry> {
     static READING: Mutex<()> = Mutex::new(());
     let _reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut file = fs::File::open(path).expect("the audit log can be read");
+    let mut file = fs::File::open(&cluster.audit_log).expect("the audit log can be read");
     file.seek(SeekFrom::Start(mark.0))
         .expect("the mark lies in the audit log");
     let mut text = String::new();
@@ -508,5 +517,17 @@ fn read_audit(event: &Value) -> AuditEntry {
         name: text("/objectRef/name").unwrap_or_default(),
         uri: text("/requestURI").unwrap_or_default(),
         code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+    }
+}
+
+impl Devcluster {
+    /// Marks the present end of the audit log.
+    pub(crate) fn audit_mark(&'static self) -> AuditMark {
+        audit_mark_of(self)
+    }
+
+    /// Returns the requests that were answered since the mark, in order.
+    pub(crate) fn audit_since(&'static self, mark: AuditMark) -> Vec<AuditEntry> {
+        audit_since_of(self, mark)
     }
 }
