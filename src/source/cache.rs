@@ -144,8 +144,8 @@ impl Drop for CacheDirectory {
 
 /// Returns the first 8 bytes in hex.
 fn short(bytes: &[u8; 32]) -> String {
-    let [a, b, c, d, e, f, g, h, ..] = *bytes;
-    format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    let first = bytes.first_chunk().copied().unwrap_or_default();
+    format!("{:016x}", u64::from_be_bytes(first))
 }
 
 /// Removes directories whose lock nobody holds. A directory that is being made begins with a dot and is left alone.

@@ -23,7 +23,9 @@ use super::support::git_command;
 pub(super) enum Behaviour {
     /// As `git http-backend` does.
     Git,
-    /// The same in chunks, as forges do.
+    /// With a file of the directory, or 404.
+    File,
+    /// What git answers in chunks, as forges do.
     Chunked,
     /// With this status and a body that must never be shown.
     Status(u16),
@@ -264,6 +266,13 @@ impl Shared {
         let announced = b"001e# service=git-upload-pack\n0000".as_slice();
         match behaviour {
             Behaviour::Git => self.backend(request, stream, |body| body)?,
+            Behaviour::File => {
+                let name = path.split('?').next().unwrap().trim_start_matches('/');
+                match std::fs::read(self.root.join(name)) {
+                    Ok(content) => respond(stream, 200, &[], &content)?,
+                    Err(_missing) => respond(stream, 404, &[], b"canary")?,
+                }
+            }
             Behaviour::Chunked => {
                 let body = self.run(request, |body| body)?.1;
                 let kind = if first { "advertisement" } else { "result" };
