@@ -9,11 +9,13 @@ out=$(dirname -- "$here")/target/devcluster
 binary=$out/devcluster
 stamp=$out/devcluster.stamp
 
-# The version that the API server tells its clients, who cannot read it otherwise: that of k8s.io/kubernetes.
+# The version that the API server tells its clients (who cannot read it otherwise) and that the components tell
+# the API server: that of k8s.io/kubernetes.
 kubernetes=$(sed -n 's|^[[:space:]]*k8s\.io/kubernetes \(v[0-9.]*\)$|\1|p' "$here/go.mod")
 major=$(echo "$kubernetes" | sed 's/^v\([0-9]*\)\..*/\1/')
 minor=$(echo "$kubernetes" | sed 's/^v[0-9]*\.\([0-9]*\)\..*/\1/')
 version=k8s.io/component-base/version
+client=k8s.io/client-go/pkg/version
 
 if command -v sha256sum >/dev/null 2>&1; then
 	digest() { sha256sum; }
@@ -45,9 +47,14 @@ if ! is_current; then
 	if ! is_current; then
 		echo "devcluster: building Kubernetes $kubernetes (the first build takes a few minutes, later ones seconds)" >&2
 		began=$(date +%s)
-		(cd "$here" && CGO_ENABLED=0 go build -buildvcs=false \
-			-ldflags "-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=$major -X $version.gitMinor=$minor" \
-			-o "$binary.new" .) 9>&- >&2
+		# The compiler's words (a line for each download) matter only when it fails.
+		if ! (cd "$here" && CGO_ENABLED=0 go build -buildvcs=false \
+			-ldflags "-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=$major -X $version.gitMinor=$minor -X $client.gitVersion=$kubernetes" \
+			-o "$binary.new" .) 9>&- >"$out/devcluster.log" 2>&1; then
+			cat "$out/devcluster.log" >&2
+			echo "devcluster: failed to build" >&2
+			exit 1
+		fi
 		# Renamed, so that a cluster that runs keeps the binary it was started with.
 		mv "$binary.new" "$binary"
 		echo "$wanted" >"$stamp"

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use crate::model::Now;
 
-#[expect(clippy::disallowed_methods, reason = "the home of the monotonic clock")]
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Reads both clocks. Monotonic time counts from the first reading.

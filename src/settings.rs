@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// Returns a value of the environment.
-#[expect(clippy::disallowed_methods, reason = "the only reader of the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only reader of the environment"
+)]
 fn environment(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -27,7 +30,9 @@ fn kubeconfig(flag: Option<&PathBuf>) -> Vec<PathBuf> {
         return vec![file.clone()];
     }
     if let Some(list) = environment("KUBECONFIG") {
-        return std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();
+        return std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .collect();
     }
     environment("HOME")
         .map(|home| PathBuf::from(home).join(".kube/config"))
@@ -63,7 +68,11 @@ pub fn controller(args: &ControllerArgs) -> Result<ControllerSettings, getrandom
     source.allow_file = args.allow_file;
     Ok(ControllerSettings {
         connect: ConnectSettings {
-            kubeconfig: if in_cluster { Vec::new() } else { kubeconfig(args.kubeconfig.as_ref()) },
+            kubeconfig: if in_cluster {
+                Vec::new()
+            } else {
+                kubeconfig(args.kubeconfig.as_ref())
+            },
             context: args.context.clone(),
             ..ConnectSettings::new(clock::now)
         },
@@ -89,7 +98,10 @@ pub fn log_format(format: LogFormatArg) -> LogFormat {
 
 /// Two processes of one pod name, an old and a new one, are two holders: hence the random part.
 fn identity() -> Result<String, getrandom::Error> {
-    let host = environment("HOSTNAME").map_or_else(|| "plimsoll".to_owned(), |name| name.to_string_lossy().into_owned());
+    let host = environment("HOSTNAME").map_or_else(
+        || "plimsoll".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     let mut random = [0_u8; 4];
     getrandom::fill(&mut random)?;
     Ok(format!("{host}-{:08x}", u32::from_be_bytes(random)))

@@ -44,7 +44,12 @@ pub fn install(format: LogFormat, filter: &str) -> Result<(), Error> {
     let registry = tracing_subscriber::registry().with(parsed);
     match format {
         LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr),
+            )
             .try_init(),
         LogFormat::Text => registry
             .with(fmt::layer().with_target(false).with_writer(std::io::stderr))

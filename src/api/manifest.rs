@@ -36,7 +36,10 @@ pub fn crds() -> Result<Vec<(&'static str, String)>, ManifestError> {
     ])
 }
 
-fn write(kind: &'static str, definition: &CustomResourceDefinition) -> Result<String, ManifestError> {
+fn write(
+    kind: &'static str,
+    definition: &CustomResourceDefinition,
+) -> Result<String, ManifestError> {
     let mut definition =
         serde_yaml::to_value(definition).map_err(|source| ManifestError { kind, source })?;
     sign_formats(&mut definition);

@@ -36,6 +36,9 @@ pub struct ApplicationStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub written: Vec<u64>,
+    /// Whether a set was begun and neither written whole nor returned from.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Digests that failed and are not tried again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -70,10 +73,18 @@ pub struct ApplicationStatus {
     pub conditions: Vec<Condition>,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
 fn is_zero(seconds: &u64) -> bool {
     *seconds == 0
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
 fn is_zero_wave(wave: &u32) -> bool {
     *wave == 0
 }

@@ -4,6 +4,7 @@
 //! Leaves: the custom resource that carries it in the cluster.
 //! Never: a second truth. `record` is what the hash covers; the other fields are copies for columns and selectors.
 
+#![expect(clippy::duplicated_attributes, reason = "each column names its type")]
 #![expect(
     unreachable_pub,
     reason = "the KubeSchema derive repeats each struct inside a function"

@@ -19,7 +19,9 @@ pub async fn delete(writer: &Writer, doomed: &[Doomed], stop: &CancellationToken
             Outcome::Stopped
         } else {
             match writer.delete(object).await {
-                Ok(Deletion::Deleted | Deletion::Gone | Deletion::Replaced { .. }) => Outcome::Deleted,
+                Ok(Deletion::Deleted | Deletion::Gone | Deletion::Replaced { .. }) => {
+                    Outcome::Deleted
+                }
                 Ok(Deletion::Deleting { finalizers }) => Outcome::Deleting { finalizers },
                 Ok(Deletion::Refused(refusal)) => Outcome::Refused(refusal),
                 Err(error) => super::wave::failed(&object.id, &error),

@@ -18,21 +18,36 @@ use crate::{
 ///
 /// # Guarantees
 /// Every change has an outcome. A deferred object is dry-run again before it is written (law 2).
-pub async fn apply(reader: &Reader, writer: &Writer, wave: &[Change], stop: &CancellationToken) -> Applied {
-    let outcomes = stream::iter(wave)
-        .map(|change| async move {
-            let id = change.object.id().clone();
-            let outcome = if stop.is_cancelled() {
-                Outcome::Stopped
-            } else {
-                write(reader, writer, change).await
-            };
-            (id, outcome)
-        })
+pub async fn apply(
+    reader: &Reader,
+    writer: &Writer,
+    wave: &[Change],
+    stop: &CancellationToken,
+) -> Applied {
+    // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
+    let writes: Vec<_> = wave
+        .iter()
+        .map(|change| write_one(reader, writer, change, stop))
+        .collect();
+    let outcomes = stream::iter(writes)
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
     Applied { outcomes }
+}
+
+async fn write_one(
+    reader: &Reader,
+    writer: &Writer,
+    change: &Change,
+    stop: &CancellationToken,
+) -> (ObjectId, Outcome) {
+    let outcome = if stop.is_cancelled() {
+        Outcome::Stopped
+    } else {
+        write(reader, writer, change).await
+    };
+    (change.object.id().clone(), outcome)
 }
 
 async fn write(reader: &Reader, writer: &Writer, change: &Change) -> Outcome {
@@ -52,7 +67,11 @@ async fn write(reader: &Reader, writer: &Writer, change: &Change) -> Outcome {
 }
 
 /// An apply whose answer was lost is sent once more: it says the same again.
-async fn apply_twice(writer: &Writer, object: &Object, force: bool) -> Result<Answer<Written>, Error> {
+async fn apply_twice(
+    writer: &Writer,
+    object: &Object,
+    force: bool,
+) -> Result<Answer<Written>, Error> {
     match writer.apply(object, force).await {
         Err(error) if error.is_outcome_unknown() => writer.apply(object, force).await,
         answer => answer,

@@ -10,7 +10,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// GitOps for Kubernetes that returns by itself to the last known good state.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "plimsoll",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// Verb.
     #[command(subcommand)]
@@ -107,7 +112,10 @@ pub enum LoadRestrictorArg {
 
 /// Arguments of `build`: upstream's.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "upstream's flags are switches")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "upstream's flags are switches"
+)]
 pub struct BuildArgs {
     /// Directory with a kustomization
     #[arg(default_value = ".")]
@@ -337,16 +345,31 @@ pub struct ControllerArgs {
     #[arg(long, value_name = "NAME", env = "PLIMSOLL_CONTEXT")]
     pub context: Option<String>,
     /// The controller's own namespace: lease and stored sets
-    #[arg(long, value_name = "NAME", env = "PLIMSOLL_NAMESPACE", default_value = "plimsoll-system")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PLIMSOLL_NAMESPACE",
+        default_value = "plimsoll-system"
+    )]
     pub namespace: String,
     /// Identity in the lease [default: host name and a random part]
     #[arg(long, value_name = "NAME", env = "PLIMSOLL_IDENTITY")]
     pub identity: Option<String>,
     /// Directory of the git mirrors
-    #[arg(long, value_name = "DIRECTORY", env = "PLIMSOLL_CACHE", default_value = "/var/cache/plimsoll")]
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        env = "PLIMSOLL_CACHE",
+        default_value = "/var/cache/plimsoll"
+    )]
     pub cache: PathBuf,
     /// Address of health and metrics
-    #[arg(long, value_name = "ADDRESS", env = "PLIMSOLL_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "PLIMSOLL_LISTEN",
+        default_value = "0.0.0.0:8080"
+    )]
     pub listen: SocketAddr,
     /// Service account of Applications that name none, in their own namespace
     #[arg(long, value_name = "NAME", env = "PLIMSOLL_DEFAULT_SERVICE_ACCOUNT")]
@@ -355,10 +378,20 @@ pub struct ControllerArgs {
     #[arg(long, value_name = "N", env = "PLIMSOLL_WORKERS", default_value_t = 16)]
     pub workers: usize,
     /// Host that may be connected to although its address is loopback, link-local or the API server's
-    #[arg(long, value_name = "HOST", env = "PLIMSOLL_ALLOW_HOST", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "PLIMSOLL_ALLOW_HOST",
+        value_delimiter = ','
+    )]
     pub allow_host: Vec<String>,
     /// Connect to these hosts only
-    #[arg(long, value_name = "HOST", env = "PLIMSOLL_ONLY_HOST", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "PLIMSOLL_ONLY_HOST",
+        value_delimiter = ','
+    )]
     pub only_host: Vec<String>,
     /// Take repositories by file:// URLs
     #[arg(long, env = "PLIMSOLL_ALLOW_FILE")]
@@ -367,12 +400,19 @@ pub struct ControllerArgs {
     #[arg(long, value_enum, default_value_t, env = "PLIMSOLL_LOG_FORMAT")]
     pub log_format: LogFormatArg,
     /// Log filter, as tracing's
-    #[arg(long, value_name = "FILTER", env = "PLIMSOLL_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "PLIMSOLL_LOG",
+        default_value = "info"
+    )]
     pub log: String,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: kube::core::Duration = text.parse().map_err(|error: kube::core::duration::ParseError| error.to_string())?;
+    let parsed: kube::core::Duration = text
+        .parse()
+        .map_err(|error: kube::core::duration::ParseError| error.to_string())?;
     if parsed.is_negative() {
         return Err("a duration is not negative".to_owned());
     }

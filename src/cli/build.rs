@@ -55,7 +55,9 @@ fn build(args: &BuildArgs) -> Result<(), Failure> {
             .file_names()
             .into_iter()
             .zip(&built.resources)
-            .try_for_each(|(name, resource)| input::write(&target.join(name), resource.to_yaml().as_bytes())),
+            .try_for_each(|(name, resource)| {
+                input::write(&target.join(name), resource.to_yaml().as_bytes())
+            }),
         Some(target) => input::write(target, built.to_yaml().as_bytes()),
     }
 }
@@ -76,14 +78,24 @@ fn refuse_unsupported(args: &BuildArgs) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Negative, "charts are not rendered yet")
             .hint("render the chart with helm template and name the result under resources"));
     }
-    let execution = args.enable_exec || args.network || !args.mount.is_empty() || !args.env.is_empty() || args.as_current_user;
+    let execution = args.enable_exec
+        || args.network
+        || !args.mount.is_empty()
+        || !args.env.is_empty()
+        || args.as_current_user;
     if execution {
-        return Err(Failure::new(Exit::Negative, "nothing is executed by this build: no exec plugin, no container")
-            .hint("run the function beforehand and commit its output"));
+        return Err(Failure::new(
+            Exit::Negative,
+            "nothing is executed by this build: no exec plugin, no container",
+        )
+        .hint("run the function beforehand and commit its output"));
     }
     if let Some(host) = args.allow_remote.first() {
-        return Err(Failure::new(Exit::Negative, format!("remote resources from {host} are not fetched yet"))
-            .hint("commit a copy of the remote base"));
+        return Err(Failure::new(
+            Exit::Negative,
+            format!("remote resources from {host} are not fetched yet"),
+        )
+        .hint("commit a copy of the remote base"));
     }
     Ok(())
 }

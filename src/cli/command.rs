@@ -51,7 +51,10 @@ pub(super) async fn sync(args: &CommandArgs) -> Result<Exit, Failure> {
         keep_last(&mut commands.sync);
     })
     .await?;
-    output::message(&format!("asked {} to look at git now", connected.key(&args.application)));
+    output::message(&format!(
+        "asked {} to look at git now",
+        connected.key(&args.application)
+    ));
     Ok(Exit::Ok)
 }
 
@@ -114,13 +117,22 @@ fn resolve(prefix: &str, known: &[String], what: &str) -> Result<String, Failure
         .collect();
     match found.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(Failure::new(Exit::NotFound, format!("no {what} begins with {prefix:?}"))),
-        _ => Err(Failure::new(Exit::Usage, format!("more than one {what} begins with {prefix:?}"))),
+        [] => Err(Failure::new(
+            Exit::NotFound,
+            format!("no {what} begins with {prefix:?}"),
+        )),
+        _ => Err(Failure::new(
+            Exit::Usage,
+            format!("more than one {what} begins with {prefix:?}"),
+        )),
     }
 }
 
 fn attempt(application: &Application) -> u64 {
-    application.status.as_ref().map_or(0, |status| status.attempt)
+    application
+        .status
+        .as_ref()
+        .map_or(0, |status| status.attempt)
 }
 
 pub(super) async fn cancel(args: &CommandArgs) -> Result<Exit, Failure> {
@@ -146,11 +158,9 @@ pub(super) async fn pause(args: &PauseArgs) -> Result<Exit, Failure> {
     let now = clock::now();
     let until = match args.duration {
         None => None,
-        Some(duration) => Some(
-            now.wall
-                .checked_add(duration)
-                .map_err(|error| Failure::new(Exit::Usage, format!("add {duration:?} to now: {error}")))?,
-        ),
+        Some(duration) => Some(now.wall.checked_add(duration).map_err(|error| {
+            Failure::new(Exit::Usage, format!("add {duration:?} to now: {error}"))
+        })?),
     };
     write(&connected, &args.application, |commands, who| {
         commands.pause = Some(Pause {
@@ -169,13 +179,25 @@ pub(super) async fn pause(args: &PauseArgs) -> Result<Exit, Failure> {
 pub(super) async fn resume(args: &CommandArgs) -> Result<Exit, Failure> {
     let connected = input::connect(&args.connect).await?;
     let application = connected.application(&args.application).await?;
-    let in_force = application.spec.commands.pause.as_ref().is_some_and(|pause| pause.ended.is_none());
+    let in_force = application
+        .spec
+        .commands
+        .pause
+        .as_ref()
+        .is_some_and(|pause| pause.ended.is_none());
     if !in_force {
-        return Err(Failure::new(Exit::NotFound, format!("{} is not paused", connected.key(&args.application))));
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("{} is not paused", connected.key(&args.application)),
+        ));
     }
     let now = clock::now();
     write(&connected, &args.application, |commands, who| {
-        if let Some(pause) = commands.pause.as_mut().filter(|pause| pause.ended.is_none()) {
+        if let Some(pause) = commands
+            .pause
+            .as_mut()
+            .filter(|pause| pause.ended.is_none())
+        {
             pause.ended = Some(Ended {
                 by: who.to_owned(),
                 at: now.wall,

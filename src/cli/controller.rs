@@ -13,7 +13,8 @@ use crate::{controller, model::text, settings, source, telemetry};
 pub(super) async fn run(args: &ControllerArgs) -> Result<Exit, Failure> {
     telemetry::install(settings::log_format(args.log_format), &args.log)
         .map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
-    let settings = settings::controller(args).map_err(|error| Failure::new(Exit::Bug, text::chain(&error)))?;
+    let settings =
+        settings::controller(args).map_err(|error| Failure::new(Exit::Bug, text::chain(&error)))?;
     source::configure_process()?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -36,7 +37,10 @@ pub(super) async fn run(args: &ControllerArgs) -> Result<Exit, Failure> {
 
 /// The first signal asks for a stop; the second ends at once.
 fn stop_on_signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new(Exit::Bug, format!("listen for signals: {error}")));
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| Failure::new(Exit::Bug, format!("listen for signals: {error}")))
+    };
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     Ok(async move {

@@ -28,7 +28,11 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Exit, Failure> {
         OutputFormat::Json => output::json(&value(&preview.plan))?,
         OutputFormat::Yaml => output::yaml(&value(&preview.plan))?,
         OutputFormat::Name => {
-            let names: Vec<String> = preview.plan.changes().map(|change| format!("{}\n", change.object.id())).collect();
+            let names: Vec<String> = preview
+                .plan
+                .changes()
+                .map(|change| format!("{}\n", change.object.id()))
+                .collect();
             output::text(&names.concat())?;
         }
         OutputFormat::Table | OutputFormat::Wide => output::text(&output::plan(&preview.plan))?,

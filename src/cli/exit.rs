@@ -126,7 +126,9 @@ impl From<pipeline::Error> for Failure {
             pipeline::Error::Cluster(error) => error.into(),
             pipeline::Error::Source(error) => error.into(),
             pipeline::Error::Render(_) => Self::new(Exit::Render, text::chain(&error)),
-            pipeline::Error::Failure(failure) if failure.0.reason == Reason::Internal => Self::new(Exit::Bug, failure.to_string()),
+            pipeline::Error::Failure(failure) if failure.0.reason == Reason::Internal => {
+                Self::new(Exit::Bug, failure.to_string())
+            }
             pipeline::Error::Failure(failure) => Self::new(Exit::Refused, failure.to_string()),
             pipeline::Error::Task { .. } => Self::new(Exit::Bug, text::chain(&error)),
         }

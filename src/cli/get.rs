@@ -27,7 +27,12 @@ pub(super) async fn run(args: &GetArgs) -> Result<Exit, Failure> {
         OutputFormat::Name => {
             let names: Vec<String> = applications
                 .iter()
-                .map(|application| format!("application.plimsoll.dev/{}\n", application.metadata.name.as_deref().unwrap_or_default()))
+                .map(|application| {
+                    format!(
+                        "application.plimsoll.dev/{}\n",
+                        application.metadata.name.as_deref().unwrap_or_default()
+                    )
+                })
                 .collect();
             output::text(&names.concat())?;
         }
@@ -36,8 +41,15 @@ pub(super) async fn run(args: &GetArgs) -> Result<Exit, Failure> {
             output::text(&table(&applications, args.all_namespaces, wide))?;
         }
     }
-    let asked_and_not_ready = args.application.is_some() && applications.iter().any(|application| !is_ready(application));
-    Ok(if asked_and_not_ready { Exit::Negative } else { Exit::Ok })
+    let asked_and_not_ready = args.application.is_some()
+        && applications
+            .iter()
+            .any(|application| !is_ready(application));
+    Ok(if asked_and_not_ready {
+        Exit::Negative
+    } else {
+        Exit::Ok
+    })
 }
 
 pub(super) fn condition(application: &Application, kind: ConditionType) -> Option<&Condition> {
@@ -50,11 +62,14 @@ pub(super) fn condition(application: &Application, kind: ConditionType) -> Optio
 }
 
 fn is_ready(application: &Application) -> bool {
-    condition(application, ConditionType::Ready).is_some_and(|condition| condition.status == ConditionStatus::True)
+    condition(application, ConditionType::Ready)
+        .is_some_and(|condition| condition.status == ConditionStatus::True)
 }
 
 fn table(applications: &[Application], all_namespaces: bool, wide: bool) -> String {
-    let mut header = vec!["NAME", "READY", "HEALTH", "PHASE", "REVISION", "SINCE", "MESSAGE"];
+    let mut header = vec![
+        "NAME", "READY", "HEALTH", "PHASE", "REVISION", "SINCE", "MESSAGE",
+    ];
     if all_namespaces {
         header.insert(0, "NAMESPACE");
     }
@@ -67,7 +82,10 @@ fn table(applications: &[Application], all_namespaces: bool, wide: bool) -> Stri
         .map(|application| {
             let mut row = row(application);
             if all_namespaces {
-                row.insert(0, application.metadata.namespace.clone().unwrap_or_default());
+                row.insert(
+                    0,
+                    application.metadata.namespace.clone().unwrap_or_default(),
+                );
             }
             if wide {
                 let status = application.status.as_ref();
@@ -93,10 +111,17 @@ fn row(application: &Application) -> Vec<String> {
             ConditionStatus::Unknown => "Unknown",
         })
     };
-    let health = healthy.map_or_else(|| "Unknown".to_owned(), |condition| condition.reason.clone());
+    let health = healthy.map_or_else(
+        || "Unknown".to_owned(),
+        |condition| condition.reason.clone(),
+    );
     let since = ready.map_or_else(String::new, |condition| {
-        let age = now.as_second().saturating_sub(condition.last_transition_time.as_second());
-        text::duration(std::time::Duration::from_secs(u64::try_from(age).unwrap_or_default()))
+        let age = now
+            .as_second()
+            .saturating_sub(condition.last_transition_time.as_second());
+        text::duration(std::time::Duration::from_secs(
+            u64::try_from(age).unwrap_or_default(),
+        ))
     });
     vec![
         application.metadata.name.clone().unwrap_or_default(),
@@ -105,7 +130,9 @@ fn row(application: &Application) -> Vec<String> {
         status.map_or_else(String::new, |status| status.phase.as_str().to_owned()),
         status
             .and_then(|status| status.applied.as_ref())
-            .map_or_else(String::new, |set| format!("{}@{}", set.revision.reference, set.revision.short())),
+            .map_or_else(String::new, |set| {
+                format!("{}@{}", set.revision.reference, set.revision.short())
+            }),
         since,
         ready.map_or_else(String::new, |condition| text::cut(&condition.message, 160)),
     ]

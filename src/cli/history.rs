@@ -22,12 +22,26 @@ use crate::{
 pub(super) async fn run(args: &HistoryArgs) -> Result<Exit, Failure> {
     let connected = input::connect(&args.connect).await?;
     let mut records = connected.records(args.all_namespaces).await?;
-    records.retain(|record| args.application.as_ref().is_none_or(|name| record.spec.application == *name));
-    records.sort_by_key(|record| (record.metadata.namespace.clone(), chain_of(record), record.spec.sequence));
+    records.retain(|record| {
+        args.application
+            .as_ref()
+            .is_none_or(|name| record.spec.application == *name)
+    });
+    records.sort_by_key(|record| {
+        (
+            record.metadata.namespace.clone(),
+            chain_of(record),
+            record.spec.sequence,
+        )
+    });
     if args.verify {
         return check(&records);
     }
-    records.retain(|record| args.result.as_ref().is_none_or(|result| record.spec.result.eq_ignore_ascii_case(result)));
+    records.retain(|record| {
+        args.result
+            .as_ref()
+            .is_none_or(|result| record.spec.result.eq_ignore_ascii_case(result))
+    });
     let values: Vec<Value> = records
         .iter()
         .map(|record| serde_json::from_str(&record.spec.record).unwrap_or(Value::Null))
@@ -38,14 +52,29 @@ pub(super) async fn run(args: &HistoryArgs) -> Result<Exit, Failure> {
         OutputFormat::Name => {
             let names: Vec<String> = records
                 .iter()
-                .map(|record| format!("syncrecord.plimsoll.dev/{}\n", record.metadata.name.as_deref().unwrap_or_default()))
+                .map(|record| {
+                    format!(
+                        "syncrecord.plimsoll.dev/{}\n",
+                        record.metadata.name.as_deref().unwrap_or_default()
+                    )
+                })
                 .collect();
             output::text(&names.concat())?;
         }
         OutputFormat::Table | OutputFormat::Wide => {
             let wide = args.output == OutputFormat::Wide;
             let rows: Vec<Vec<String>> = values.iter().map(|value| row(value, wide)).collect();
-            let mut header = vec!["SEQ", "APPLICATION", "ENDED", "ACTION", "RESULT", "REVISION", "CHANGED", "TOOK", "DETAILS"];
+            let mut header = vec![
+                "SEQ",
+                "APPLICATION",
+                "ENDED",
+                "ACTION",
+                "RESULT",
+                "REVISION",
+                "CHANGED",
+                "TOOK",
+                "DETAILS",
+            ];
             if wide {
                 header.push("AUTHOR");
                 header.push("SUBJECT");
@@ -59,23 +88,31 @@ pub(super) async fn run(args: &HistoryArgs) -> Result<Exit, Failure> {
 /// Records of one Application by its UID: a name that is used again begins a new chain.
 fn chain_of(record: &SyncRecord) -> String {
     let name = record.metadata.name.as_deref().unwrap_or_default();
-    name.rsplit_once('-').map_or(name, |(chain, _)| chain).to_owned()
+    name.rsplit_once('-')
+        .map_or(name, |(chain, _)| chain)
+        .to_owned()
 }
 
 fn check(records: &[SyncRecord]) -> Result<Exit, Failure> {
     let mut chains: BTreeMap<(String, String), Vec<Link>> = BTreeMap::new();
     for record in records {
         let namespace = record.metadata.namespace.clone().unwrap_or_default();
-        chains.entry((namespace, chain_of(record))).or_default().push(Link {
-            text: record.spec.record.clone(),
-        });
+        chains
+            .entry((namespace, chain_of(record)))
+            .or_default()
+            .push(Link {
+                text: record.spec.record.clone(),
+            });
     }
     let mut whole = true;
     for ((namespace, chain), links) in &chains {
         let line = match verify(links, None) {
             Ok(head) => {
                 let hash = head.map_or_else(String::new, |head| head.hash.to_string());
-                format!("ok      {namespace}/{chain}: {}, {hash}\n", text::plural(links.len(), "record"))
+                format!(
+                    "ok      {namespace}/{chain}: {}, {hash}\n",
+                    text::plural(links.len(), "record")
+                )
             }
             Err(broken) => {
                 whole = false;
@@ -88,10 +125,25 @@ fn check(records: &[SyncRecord]) -> Result<Exit, Failure> {
 }
 
 fn row(value: &Value, wide: bool) -> Vec<String> {
-    let text_at = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let text_at = |pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let number = |pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
     let command = text_at("/command/verb");
-    let action = if command.is_empty() { text_at("/action") } else { command };
+    let action = if command.is_empty() {
+        text_at("/action")
+    } else {
+        command
+    };
     let result = match text_at("/result") {
         result if result.is_empty() => "Done".to_owned(),
         result if value.pointer("/ending/returned").is_some() => format!("{result}, returned"),
@@ -100,12 +152,19 @@ fn row(value: &Value, wide: bool) -> Vec<String> {
     let revision = text_at("/source/revision");
     let short = revision
         .parse::<crate::model::Revision>()
-        .map_or(revision, |revision| format!("{}@{}", revision.reference, revision.short()));
-    let details = [text_at("/ending/reason"), text_at("/ending/message"), text_at("/details"), text_at("/command/by")]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(": ");
+        .map_or(revision, |revision| {
+            format!("{}@{}", revision.reference, revision.short())
+        });
+    let details = [
+        text_at("/ending/reason"),
+        text_at("/ending/message"),
+        text_at("/details"),
+        text_at("/command/by"),
+    ]
+    .into_iter()
+    .filter(|part| !part.is_empty())
+    .collect::<Vec<_>>()
+    .join(": ");
     let mut row = vec![
         number("/sequence").to_string(),
         text_at("/application/name"),
@@ -129,6 +188,10 @@ fn took(began: &str, ended: &str) -> String {
     let (Some(began), Some(ended)) = (parse(began), parse(ended)) else {
         return String::new();
     };
-    let millis = ended.as_millisecond().saturating_sub(began.as_millisecond());
-    text::duration(std::time::Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
+    let millis = ended
+        .as_millisecond()
+        .saturating_sub(began.as_millisecond());
+    text::duration(std::time::Duration::from_millis(
+        u64::try_from(millis).unwrap_or_default(),
+    ))
 }

@@ -17,24 +17,26 @@ use crate::{
     source::LocalFiles,
 };
 
-#[expect(clippy::disallowed_methods, reason = "a command line reads files of the person")]
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::new(Exit::Usage, format!("read {}: {error}", path.display())))
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::Usage, format!("read {}: {error}", path.display())))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a command line writes files of the person")]
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes).map_err(|error| Failure::new(Exit::Usage, format!("write {}: {error}", path.display())))
+    std::fs::write(path, bytes)
+        .map_err(|error| Failure::new(Exit::Usage, format!("write {}: {error}", path.display())))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a command line reads files of the person")]
 pub(super) fn absolute(path: &Path) -> Result<String, Failure> {
-    let found = std::fs::canonicalize(path)
-        .map_err(|error| Failure::new(Exit::NotFound, format!("find {}: {error}", path.display())))?;
-    found
-        .to_str()
-        .map(str::to_owned)
-        .ok_or_else(|| Failure::new(Exit::Usage, format!("read {}: the path is not UTF-8", path.display())))
+    let found = std::fs::canonicalize(path).map_err(|error| {
+        Failure::new(Exit::NotFound, format!("find {}: {error}", path.display()))
+    })?;
+    found.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("read {}: the path is not UTF-8", path.display()),
+        )
+    })
 }
 
 /// The disk, with the limits of the renderer: a file of 32 MiB, a directory of 50,000 names.
@@ -83,13 +85,19 @@ impl Connected {
         let id = ObjectId::new(GROUP, "Application", &self.namespace, name);
         let value = self.reader.get(&api_version(), &id).await?;
         let value = value.ok_or_else(|| {
-            Failure::new(Exit::NotFound, format!("Application {}/{name} does not exist", self.namespace))
-                .hint("plimsoll get -A lists all")
+            Failure::new(
+                Exit::NotFound,
+                format!("Application {}/{name} does not exist", self.namespace),
+            )
+            .hint("plimsoll get -A lists all")
         })?;
         decode(value)
     }
 
-    pub(super) async fn applications(&self, all_namespaces: bool) -> Result<Vec<Application>, Failure> {
+    pub(super) async fn applications(
+        &self,
+        all_namespaces: bool,
+    ) -> Result<Vec<Application>, Failure> {
         self.list("Application", all_namespaces).await
     }
 
@@ -97,7 +105,11 @@ impl Connected {
         self.list("SyncRecord", all_namespaces).await
     }
 
-    async fn list<T: serde::de::DeserializeOwned>(&self, kind: &str, all_namespaces: bool) -> Result<Vec<T>, Failure> {
+    async fn list<T: serde::de::DeserializeOwned>(
+        &self,
+        kind: &str,
+        all_namespaces: bool,
+    ) -> Result<Vec<T>, Failure> {
         let query = ListQuery {
             namespace: (!all_namespaces).then(|| self.namespace.clone()),
             ..ListQuery::default()
@@ -112,5 +124,10 @@ fn api_version() -> String {
 }
 
 fn decode<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
-    serde_json::from_value(value).map_err(|error| Failure::new(Exit::Bug, format!("decode what the API server answered: {error}")))
+    serde_json::from_value(value).map_err(|error| {
+        Failure::new(
+            Exit::Bug,
+            format!("decode what the API server answered: {error}"),
+        )
+    })
 }

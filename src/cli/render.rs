@@ -49,8 +49,12 @@ fn of_manifest(
     manifest: &std::path::Path,
 ) -> Result<(ApplicationKey, Vec<Object>, Rendered), Failure> {
     let text = input::read(manifest)?;
-    let application: Application = serde_yaml::from_str(&text)
-        .map_err(|error| Failure::new(Exit::Usage, format!("decode {}: {error}", manifest.display())))?;
+    let application: Application = serde_yaml::from_str(&text).map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            format!("decode {}: {error}", manifest.display()),
+        )
+    })?;
     let mut key = pipeline::application_key(&application);
     if key.namespace.is_empty() {
         key.namespace.clone_from(&args.namespace);
@@ -67,13 +71,21 @@ fn of_manifest(
 }
 
 /// Renders a path below a directory of the disk.
-pub(super) fn local(directory: &std::path::Path, path: &str, namespace: &str) -> Result<Rendered, Failure> {
+pub(super) fn local(
+    directory: &std::path::Path,
+    path: &str,
+    namespace: &str,
+) -> Result<Rendered, Failure> {
     let root = input::absolute(directory)?;
     let spec = RenderSpec {
         path: format!("{root}/{path}"),
         default_namespace: namespace.to_owned(),
     };
-    Ok(pipeline::render_local(&input::files(), &spec, &kustomize::Options::default())?)
+    Ok(pipeline::render_local(
+        &input::files(),
+        &spec,
+        &kustomize::Options::default(),
+    )?)
 }
 
 fn print(format: OutputFormat, objects: &[Object]) -> Result<(), Failure> {
@@ -93,7 +105,10 @@ fn print(format: OutputFormat, objects: &[Object]) -> Result<(), Failure> {
             output::json(&values)
         }
         OutputFormat::Name => {
-            let names: Vec<String> = objects.iter().map(|object| format!("{}\n", object.id())).collect();
+            let names: Vec<String> = objects
+                .iter()
+                .map(|object| format!("{}\n", object.id()))
+                .collect();
             output::text(&names.concat())
         }
         OutputFormat::Table | OutputFormat::Wide => {
@@ -105,11 +120,18 @@ fn print(format: OutputFormat, objects: &[Object]) -> Result<(), Failure> {
                         id.namespace.clone(),
                         id.group_kind().to_string(),
                         id.name.clone(),
-                        object.location.as_ref().map(ToString::to_string).unwrap_or_default(),
+                        object
+                            .location
+                            .as_ref()
+                            .map(ToString::to_string)
+                            .unwrap_or_default(),
                     ]
                 })
                 .collect();
-            output::text(&output::table(&["NAMESPACE", "KIND", "NAME", "SOURCE"], &rows))
+            output::text(&output::table(
+                &["NAMESPACE", "KIND", "NAME", "SOURCE"],
+                &rows,
+            ))
         }
     }
 }

@@ -43,7 +43,11 @@ pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
         OutputFormat::Json => output::json(&value(&owned))?,
         OutputFormat::Yaml => output::yaml(&value(&owned))?,
         OutputFormat::Name => {
-            let names: Vec<String> = owned.objects.iter().map(|object| format!("{}\n", object.id())).collect();
+            let names: Vec<String> = owned
+                .objects
+                .iter()
+                .map(|object| format!("{}\n", object.id()))
+                .collect();
             output::text(&names.concat())?;
         }
         OutputFormat::Table | OutputFormat::Wide => {
@@ -57,12 +61,19 @@ pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
     if !owned.not_read.is_empty() {
         output::message(&format!("not read: {}", text::list(&owned.not_read, 5)));
     }
-    let failed = owned.health.values().any(|health| matches!(health, Health::Failed { .. }));
+    let failed = owned
+        .health
+        .values()
+        .any(|health| matches!(health, Health::Failed { .. }));
     Ok(if failed { Exit::Negative } else { Exit::Ok })
 }
 
 /// Reads the objects that carry the Application's marks, and what hangs below them.
-pub(super) async fn owned(connected: &Connected, application: &Application, name: &str) -> Result<Owned, Failure> {
+pub(super) async fn owned(
+    connected: &Connected,
+    application: &Application,
+    name: &str,
+) -> Result<Owned, Failure> {
     let catalogue = connected.cluster.discovery().catalogue().await?;
     let labels = format!(
         "{LABEL_APPLICATION}={name},{LABEL_APPLICATION_NAMESPACE}={}",
@@ -75,7 +86,10 @@ pub(super) async fn owned(connected: &Connected, application: &Application, name
                 ..ListQuery::default()
             };
             async move {
-                let list = connected.reader.list(&resource.api_version(), &resource.kind, &query).await;
+                let list = connected
+                    .reader
+                    .list(&resource.api_version(), &resource.kind, &query)
+                    .await;
                 (resource.group_kind().to_string(), list)
             }
         })
@@ -86,22 +100,33 @@ pub(super) async fn owned(connected: &Connected, application: &Application, name
     let mut not_read = Vec::new();
     for (kind, list) in lists {
         match list {
-            Ok(values) => objects.extend(values.into_iter().filter_map(|value| Object::new(value, None).ok())),
+            Ok(values) => objects.extend(
+                values
+                    .into_iter()
+                    .filter_map(|value| Object::new(value, None).ok()),
+            ),
             // A kind that cannot be listed at all (a review, a binding) holds no objects.
             Err(cluster::Error::NotFound { .. }) => {}
             Err(cluster::Error::Server { code: 405, .. }) => {}
             Err(error) => not_read.push(format!("{kind} ({error})")),
         }
     }
+    objects.retain(|object| !is_copy(object));
     objects.sort_by(|a, b| a.id().cmp(b.id()));
     objects.dedup_by(|a, b| uid(a.value()) == uid(b.value()));
     let children = |api_version: &'static str, kind: &'static str| {
-        let mut namespaces: Vec<String> = objects.iter().map(|object| object.id().namespace.clone()).collect();
+        let mut namespaces: Vec<String> = objects
+            .iter()
+            .map(|object| object.id().namespace.clone())
+            .collect();
         namespaces.sort_unstable();
         namespaces.dedup();
         async move {
             let mut all = Vec::new();
-            for namespace in namespaces.into_iter().filter(|namespace| !namespace.is_empty()) {
+            for namespace in namespaces
+                .into_iter()
+                .filter(|namespace| !namespace.is_empty())
+            {
                 let query = ListQuery {
                     namespace: Some(namespace),
                     ..ListQuery::default()
@@ -129,8 +154,12 @@ fn judge(
     pods: &[Arc<Value>],
     replica_sets: &[Arc<Value>],
 ) -> Result<BTreeMap<ObjectId, Health>, Failure> {
-    let rules = Rules::new(&application.spec.health).map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
-    let seen: Vec<Seen> = objects.iter().map(|object| Seen::Present(Arc::new(object.value().clone()))).collect();
+    let rules = Rules::new(&application.spec.health)
+        .map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
+    let seen: Vec<Seen> = objects
+        .iter()
+        .map(|object| Seen::Present(Arc::new(object.value().clone())))
+        .collect();
     let members: Vec<Member<'_>> = objects
         .iter()
         .zip(&seen)
@@ -147,7 +176,19 @@ fn judge(
         replica_sets,
         events: &[],
     };
-    Ok(assess(&view, &rules, Sightings::default(), clock::now()).0.objects)
+    Ok(assess(&view, &rules, Sightings::default(), clock::now())
+        .0
+        .objects)
+}
+
+/// Controllers copy the labels of a Service onto what they make for it: those are no objects of ours.
+fn is_copy(object: &Object) -> bool {
+    let owned = object
+        .value()
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .is_some_and(|owners| !owners.is_empty());
+    owned || object.id().is("", "Endpoints")
 }
 
 fn uid(value: &Value) -> Option<&str> {
@@ -156,7 +197,9 @@ fn uid(value: &Value) -> Option<&str> {
 
 fn says(health: Option<&Health>) -> (u8, String) {
     match health {
-        Some(Health::Failed { reason, message, .. }) => (0, format!("Failed {}: {message}", reason.as_str())),
+        Some(Health::Failed {
+            reason, message, ..
+        }) => (0, format!("Failed {}: {message}", reason.as_str())),
         Some(Health::Progressing { message, .. }) => (1, format!("Progressing: {message}")),
         Some(Health::Ready) => (2, "Ready".to_owned()),
         Some(Health::NotAssessed { why }) => (2, format!("not assessed: {why}")),
@@ -183,22 +226,41 @@ fn branches(owned: &Owned) -> Vec<Branch> {
 
 /// ReplicaSets and pods that an object owns.
 fn below(owned: &Owned, owner: Option<&str>) -> Vec<Branch> {
-    let Some(owner) = owner else { return Vec::new() };
+    let Some(owner) = owner else {
+        return Vec::new();
+    };
     let is_owned = |child: &&Arc<Value>| {
         child
             .pointer("/metadata/ownerReferences")
             .and_then(Value::as_array)
-            .is_some_and(|owners| owners.iter().any(|reference| reference.get("uid").and_then(Value::as_str) == Some(owner)))
+            .is_some_and(|owners| {
+                owners
+                    .iter()
+                    .any(|reference| reference.get("uid").and_then(Value::as_str) == Some(owner))
+            })
     };
-    let name = |child: &Value| child.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let sets = owned.replica_sets.iter().filter(is_owned).filter_map(|set| {
-        let below = below(owned, uid(set));
-        let replicas = set.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or_default();
-        (replicas > 0 || !below.is_empty()).then(|| Branch {
-            line: format!("ReplicaSet/{}  {replicas} wanted", name(set)),
-            below,
-        })
-    });
+    let name = |child: &Value| {
+        child
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let sets = owned
+        .replica_sets
+        .iter()
+        .filter(is_owned)
+        .filter_map(|set| {
+            let below = below(owned, uid(set));
+            let replicas = set
+                .pointer("/spec/replicas")
+                .and_then(Value::as_u64)
+                .unwrap_or_default();
+            (replicas > 0 || !below.is_empty()).then(|| Branch {
+                line: format!("ReplicaSet/{}  {replicas} wanted", name(set)),
+                below,
+            })
+        });
     let pods = owned.pods.iter().filter(is_owned).map(|pod| Branch {
         line: format!("Pod/{}  {}", name(pod), pod_word(pod)),
         below: Vec::new(),
@@ -214,8 +276,14 @@ pub(super) fn pod_word(pod: &Value) -> String {
             .cloned()
             .unwrap_or_default()
     };
-    for status in statuses("initContainerStatuses").iter().chain(&statuses("containerStatuses")) {
-        if let Some(reason) = status.pointer("/state/waiting/reason").and_then(Value::as_str) {
+    for status in statuses("initContainerStatuses")
+        .iter()
+        .chain(&statuses("containerStatuses"))
+    {
+        if let Some(reason) = status
+            .pointer("/state/waiting/reason")
+            .and_then(Value::as_str)
+        {
             return reason.to_owned();
         }
     }
@@ -228,7 +296,10 @@ pub(super) fn pod_word(pod: &Value) -> String {
                     && condition.get("status").and_then(Value::as_str) == Some("True")
             })
         });
-    let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or("Unknown");
+    let phase = pod
+        .pointer("/status/phase")
+        .and_then(Value::as_str)
+        .unwrap_or("Unknown");
     if phase == "Running" && !ready {
         return "Running, not ready".to_owned();
     }

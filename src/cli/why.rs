@@ -27,13 +27,18 @@ pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
     records.sort_by_key(|record| record.spec.sequence);
     let lines = lines(&application, &owned, records.last());
     match args.output {
-        OutputFormat::Json => output::json(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?,
-        OutputFormat::Yaml => output::yaml(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?,
+        OutputFormat::Json => {
+            output::json(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?;
+        }
+        OutputFormat::Yaml => {
+            output::yaml(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?;
+        }
         OutputFormat::Table | OutputFormat::Wide | OutputFormat::Name => {
             output::text(&(lines.join("\n") + "\n"))?;
         }
     }
-    let ready = condition(&application, ConditionType::Ready).is_some_and(|ready| ready.status == ConditionStatus::True);
+    let ready = condition(&application, ConditionType::Ready)
+        .is_some_and(|ready| ready.status == ConditionStatus::True);
     Ok(if ready { Exit::Ok } else { Exit::Negative })
 }
 
@@ -52,11 +57,21 @@ fn lines(application: &Application, owned: &Owned, record: Option<&SyncRecord>) 
             lines.push(format!("  said     {}", ready.message));
         }
     }
-    for kind in [ConditionType::Fetched, ConditionType::PruneBlocked, ConditionType::Drifted, ConditionType::Paused] {
+    for kind in [
+        ConditionType::Fetched,
+        ConditionType::PruneBlocked,
+        ConditionType::Drifted,
+        ConditionType::Paused,
+    ] {
         if let Some(said) = condition(application, kind) {
             let bad = (kind == ConditionType::Fetched) != (said.status == ConditionStatus::True);
             if bad {
-                lines.push(format!("  {:<8} {}: {}", format!("{kind:?}").to_lowercase(), said.reason, said.message));
+                lines.push(format!(
+                    "  {:<8} {}: {}",
+                    format!("{kind:?}").to_lowercase(),
+                    said.reason,
+                    said.message
+                ));
             }
         }
     }
@@ -73,7 +88,11 @@ fn lines(application: &Application, owned: &Owned, record: Option<&SyncRecord>) 
     }
     if let Some(status) = &application.status {
         if let Some(applied) = &status.applied {
-            lines.push(format!("  running  {} ({})", applied.revision, applied.digest.short()));
+            lines.push(format!(
+                "  running  {} ({})",
+                applied.revision,
+                applied.digest.short()
+            ));
         }
         for entry in &status.quarantine {
             lines.push(format!(
@@ -90,19 +109,32 @@ fn lines(application: &Application, owned: &Owned, record: Option<&SyncRecord>) 
 
 /// What the containers of a pod that is not well say themselves.
 fn pod_lines(pod: &Value) -> Vec<String> {
-    let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let name = pod
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let mut lines = Vec::new();
     for list in ["initContainerStatuses", "containerStatuses"] {
-        let statuses = pod.pointer(&format!("/status/{list}")).and_then(Value::as_array);
+        let statuses = pod
+            .pointer(&format!("/status/{list}"))
+            .and_then(Value::as_array);
         for status in statuses.into_iter().flatten() {
-            let container = status.get("name").and_then(Value::as_str).unwrap_or_default();
+            let container = status
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str);
             if let Some(reason) = text("/state/waiting/reason") {
                 let message = text("/state/waiting/message").unwrap_or_default();
-                lines.push(format!("  pod      {name}, container {container}: {reason} {message}"));
+                lines.push(format!(
+                    "  pod      {name}, container {container}: {reason} {message}"
+                ));
             }
             if let Some(reason) = text("/lastState/terminated/reason") {
-                let code = status.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64).unwrap_or_default();
+                let code = status
+                    .pointer("/lastState/terminated/exitCode")
+                    .and_then(Value::as_i64)
+                    .unwrap_or_default();
                 let message = text("/lastState/terminated/message").unwrap_or_default();
                 lines.push(format!("  pod      {name}, container {container}: last ended {reason}, exit {code} {message}"));
             }
@@ -113,14 +145,23 @@ fn pod_lines(pod: &Value) -> Vec<String> {
 
 fn record_lines(record: &SyncRecord) -> Vec<String> {
     let value: Value = serde_json::from_str(&record.spec.record).unwrap_or(Value::Null);
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let mut lines = vec![format!(
         "  record   {} {} {} {}",
         record.spec.sequence, record.spec.action, record.spec.result, record.spec.revision
     )];
     let author = text("/source/commit/author");
     if !author.is_empty() {
-        lines.push(format!("  commit   {} by {author}", text("/source/commit/subject")));
+        lines.push(format!(
+            "  commit   {} by {author}",
+            text("/source/commit/subject")
+        ));
     }
     lines
 }

@@ -94,7 +94,7 @@ impl Keeper {
         let reply = self
             .write(act, Method::PUT, format!("{}/status", path.1), JSON, &body)
             .await?;
-        self.status_write(&resource, application, reply)
+        Self::status_write(&resource, application, reply)
     }
 
     /// Adds our finalizer to an Application, or takes it away, over the resource version it came from.
@@ -120,11 +120,10 @@ impl Keeper {
         let reply = self
             .write(act, Method::PATCH, path.1, JSON_PATCH, &body)
             .await?;
-        self.status_write(&resource, application, reply)
+        Self::status_write(&resource, application, reply)
     }
 
     fn status_write(
-        &self,
         resource: &Resource,
         application: &Application,
         (call, reply): (Call, Reply),

@@ -6,23 +6,36 @@
 //!   a value of a Secret in a message.
 
 mod answer;
+mod applications;
+mod claim;
 mod classify;
 mod commander;
 mod connect;
 mod discover;
 mod error;
 mod event;
+#[cfg(test)]
+mod fault_tests;
 mod fence;
+mod follow;
 mod keeper;
 mod lease;
+mod owner;
+mod prune;
 mod read;
 mod request;
 mod resource;
+mod seen;
 mod state;
 mod stored;
+mod sweep;
+mod watch;
+mod watch_key;
 mod write;
 
 pub use answer::{Answer, Missing, MissingObject, Written};
+pub use applications::{ApplicationEvent, Applications};
+pub use claim::{LeaseClaim, LeaseView, Observed, claim};
 pub use commander::Commander;
 pub use connect::{Cluster, ConnectSettings, Identity};
 pub use discover::{Catalogue, Discovery, Lookup};
@@ -30,8 +43,11 @@ pub use error::{Error, Retry};
 pub use event::{Event, EventType};
 pub use fence::Fence;
 pub use keeper::{Keeper, RecordWrite, StatusWrite};
-pub use lease::{Lease, LeaseClaim, LeaseSettings, LeaseView, Observed, claim};
+pub use lease::{Lease, LeaseSettings};
 pub use read::{ListQuery, Reader};
 pub use resource::Resource;
-pub use state::{Claim, Kept, Newer};
+pub use state::Claim;
+pub use sweep::{Kept, Newer};
+pub use watch::{Hint, WatchState, Watches};
+pub use watch_key::WatchKey;
 pub use write::{Deletion, Writer};

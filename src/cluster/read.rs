@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::FIELD_MANAGER,
-    model::{DryRun, Object, ObjectId},
+    model::{DryRun, Object, ObjectId, Refusal, RefusalReason},
 };
 
 /// Objects on one page of a list.
@@ -149,6 +149,12 @@ pub(super) async fn put(
         }
         Err(error) => return Err(error),
     };
+    if resource.namespaced && id.namespace.is_empty() {
+        return Ok(Answer::Refused(unusable(
+            object,
+            format!("{} lives in a namespace and names none", id.kind),
+        )));
+    }
     let (path, content_type) = if put.method == Method::POST {
         (resource.collection(Some(&id.namespace)), JSON)
     } else {
@@ -156,13 +162,9 @@ pub(super) async fn put(
     };
     let path = match path {
         Ok(path) => path,
-        // A name that is no name, or a namespaced object without a namespace: the object's own fault.
+        // A name that is no name is the object's own fault.
         Err(error @ Error::Name { .. }) => {
-            return Ok(Answer::Refused(crate::model::Refusal {
-                id: id.clone(),
-                reason: crate::model::RefusalReason::Invalid,
-                message: error.to_string(),
-            }));
+            return Ok(Answer::Refused(unusable(object, error.to_string())));
         }
         Err(error) => return Err(error),
     };
@@ -183,6 +185,15 @@ pub(super) async fn put(
     call.fence = put.fence.cloned();
     let reply = cluster.send(&call).await?;
     answer::read(&call, &reply, object, &resource, &catalogue)
+}
+
+/// Refuses an object that cannot even be sent.
+fn unusable(object: &Object, message: String) -> Refusal {
+    Refusal {
+        id: object.id().clone(),
+        reason: RefusalReason::Invalid,
+        message,
+    }
 }
 
 /// Reads one object of a known kind.
@@ -206,10 +217,7 @@ pub(super) async fn get(
     let own = Some((resource, name));
     match classify::said(&reply.status(), reply.code, own) {
         Said::Absent => Ok(None),
-        Said::Missing(_) => Err(Error::KindUnknown {
-            api_version: resource.api_version(),
-            kind: resource.kind.clone(),
-        }),
+        Said::Missing(_) => Err(resource.unknown()),
         Said::Conflicts(_)
         | Said::Changed
         | Said::Exists
@@ -308,6 +316,8 @@ pub(super) async fn list<T>(
                 page_size = SMALL_PAGE;
                 error
             }
+            // A list has no name that could be missing: its path is not served any more.
+            Err(Error::NotFound { .. }) => return Err(resource.unknown()),
             Err(error) => return Err(error),
         };
         restarts += 1;

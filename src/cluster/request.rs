@@ -127,6 +127,42 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// Reads the answer to a stream that was not opened.
+    pub(super) async fn of_failure(
+        call: &Call,
+        head: http::response::Parts,
+        body: Body,
+    ) -> Result<Self, Error> {
+        let after = Duration::from_secs(5);
+        let body = tokio::time::timeout(after, read_body(call, body))
+            .await
+            .unwrap_or_else(|_elapsed| {
+                Err(Error::Timeout {
+                    act: call.act.clone(),
+                    after,
+                })
+            })?;
+        Ok(Self::new(&head, body))
+    }
+
+    fn new(head: &http::response::Parts, body: Bytes) -> Self {
+        let text = |name: header::HeaderName| {
+            head.headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        Self {
+            code: head.status.as_u16(),
+            warnings: warnings(&head.headers),
+            etag: text(header::ETAG),
+            retry_after: text(header::RETRY_AFTER)
+                .and_then(|seconds| seconds.trim().parse().ok())
+                .map(Duration::from_secs),
+            body,
+        }
+    }
+
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.code)
     }
@@ -230,21 +266,8 @@ impl Cluster {
                 }
             })?;
         let (head, body) = response.into_parts();
-        let text = |name: header::HeaderName| {
-            head.headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
-        Ok(Reply {
-            code: head.status.as_u16(),
-            warnings: warnings(&head.headers),
-            etag: text(header::ETAG),
-            retry_after: text(header::RETRY_AFTER)
-                .and_then(|seconds| seconds.trim().parse().ok())
-                .map(Duration::from_secs),
-            body: read_body(call, body).await?,
-        })
+        let body = read_body(call, body).await?;
+        Ok(Reply::new(&head, body))
     }
 }
 

@@ -1,10 +1,10 @@
 //! The stored sets and the heads of attempts, in Secrets of the controller's own namespace.
 //!
-//! Enters: heads and sets; UIDs of Applications.
+//! Enters: heads and sets.
 //! Leaves: claims; heads and sets as they were stored.
-//! Never: a change of a stored part (they are immutable); a sweep above what the caller's status knows.
+//! Never: a change of a stored part (they are immutable).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::Method;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Error, Keeper, ListQuery, Resource,
+    Error, Keeper, Resource,
     classify::{self, Said},
     keeper::{WHO, decode},
     read,
@@ -25,9 +25,11 @@ use crate::{
 };
 
 /// Parts of one set that are read or deleted at once.
-const AT_ONCE: usize = 4;
-const HEAD: &str = "head";
+pub(super) const AT_ONCE: usize = 4;
+/// Label of a part that is a head.
+pub(super) const HEAD: &str = "head";
 const CHUNK: &str = "chunk";
+const HOLDER: &str = "holder";
 
 /// Whose attempt it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,33 +43,6 @@ pub enum Claim {
         /// Who holds it.
         holder: String,
     },
-}
-
-/// Attempts that have parts stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// Attempts with a head.
-    pub heads: BTreeSet<u64>,
-    /// Attempts with chunks.
-    pub chunks: BTreeSet<u64>,
-}
-
-/// Attempts above those that a status knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Newer {
-    /// Begun and interrupted.
-    pub heads: BTreeSet<u64>,
-    /// Chunks without a head: never begun.
-    pub unbegun: BTreeSet<u64>,
-}
-
-/// One stored part, by its metadata.
-struct Part {
-    name: String,
-    uid: String,
-    application: String,
-    attempt: u64,
-    is_head: bool,
 }
 
 #[derive(Deserialize)]
@@ -111,10 +86,8 @@ impl Keeper {
         let Packed { head: data, chunks } = stored::pack(&act, head, set).await?;
         for (index, chunk) in chunks.into_iter().enumerate() {
             let name = chunk_name(&head.application_uid, head.attempt, index);
-            let data = BTreeMap::from([("chunk", chunk)]);
-            let secret = self.secret(&name, head, CHUNK, &data);
-            if !self.store_chunk(&act, head, &name, &secret, &data).await? {
-                return self.claimed_by(&act, head).await;
+            if let Some(holder) = self.store_chunk(&act, head, &name, chunk).await? {
+                return Ok(Claim::Other { holder });
             }
         }
         let secret = self.secret(&name, head, HEAD, &data);
@@ -162,31 +135,49 @@ impl Keeper {
         Err(classify::failure(&call, Some((&secrets, "")), &reply))
     }
 
-    /// Says whether the chunk is stored; false where the attempt is claimed meanwhile.
+    /// Stores one chunk; returns the holder of another one that is in its place.
     async fn store_chunk(
         &self,
         act: &str,
         head: &Head,
         name: &str,
-        secret: &Value,
-        data: &BTreeMap<&'static str, String>,
-    ) -> Result<bool, Error> {
-        if self.post(act, secret).await? {
-            return Ok(true);
+        chunk: String,
+    ) -> Result<Option<String>, Error> {
+        let data = BTreeMap::from([(CHUNK, chunk), (HOLDER, stored::pack_holder(&head.holder))]);
+        let secret = self.secret(name, head, CHUNK, &data);
+        if self.post(act, &secret).await? {
+            return Ok(None);
         }
         let Some(found) = self.read_part(act, name).await? else {
-            return self.post(act, secret).await;
+            return self.post_again(act, &secret).await;
         };
         if found.data.get(CHUNK) == data.get(CHUNK) {
-            return Ok(true);
+            return Ok(None);
         }
-        // Left by a try of ours that stored no head: with a head it belongs to somebody's attempt.
-        let begun = self.load_head(&head.application_uid, head.attempt).await?;
-        if begun.is_some() {
-            return Ok(false);
+        // Another one's may be on its way to a head; what is left of a dead one goes at take-up.
+        let holder = stored::unpack_holder(act, &found.data)?;
+        if holder != head.holder {
+            return Ok(Some(holder));
+        }
+        // Ours, of a try that stored no head: with a head, this attempt was begun with another set.
+        if self
+            .load_head(&head.application_uid, head.attempt)
+            .await?
+            .is_some()
+        {
+            return Ok(Some(holder));
         }
         self.delete_part(name, &found.metadata.uid).await?;
-        self.post(act, secret).await
+        self.post_again(act, &secret).await
+    }
+
+    async fn post_again(&self, act: &str, secret: &Value) -> Result<Option<String>, Error> {
+        if self.post(act, secret).await? {
+            return Ok(None);
+        }
+        Err(Error::Conflict {
+            act: act.to_owned(),
+        })
     }
 
     async fn claimed_by(&self, act: &str, head: &Head) -> Result<Claim, Error> {
@@ -281,123 +272,7 @@ impl Keeper {
         stored::unpack_set(&act, &layout, &bytes, digest).await
     }
 
-    /// Returns what is stored, by UID of the Application, with one metadata-only LIST; of one Application or of all.
-    ///
-    /// # Errors
-    /// The API server cannot be asked.
-    pub async fn kept(&self, uid: Option<&str>) -> Result<BTreeMap<String, Kept>, Error> {
-        let mut kept: BTreeMap<String, Kept> = BTreeMap::new();
-        for part in self.parts(uid).await? {
-            let of = kept.entry(part.application).or_default();
-            if part.is_head {
-                of.heads.insert(part.attempt);
-            } else {
-                of.chunks.insert(part.attempt);
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Returns the attempts above `above` that have parts stored: at take-up, those that were interrupted.
-    ///
-    /// # Errors
-    /// As for `kept`.
-    pub async fn newer_heads(&self, uid: &str, above: u64) -> Result<Newer, Error> {
-        let mut kept = self.kept(Some(uid)).await?;
-        let Kept { heads, chunks } = kept.remove(uid).unwrap_or_default();
-        let newer = |attempts: BTreeSet<u64>| attempts.into_iter().filter(move |at| *at > above);
-        Ok(Newer {
-            unbegun: newer(&chunks - &heads).collect(),
-            heads: newer(heads).collect(),
-        })
-    }
-
-    /// Deletes chunks of attempts that were never begun; those that have a head by now stay.
-    ///
-    /// # Errors
-    /// As for `sweep`.
-    pub async fn discard_unbegun(
-        &self,
-        uid: &str,
-        attempts: &BTreeSet<u64>,
-    ) -> Result<usize, Error> {
-        let parts = self.parts(Some(uid)).await?;
-        let begun: BTreeSet<u64> = parts
-            .iter()
-            .filter(|part| part.is_head)
-            .map(|part| part.attempt)
-            .collect();
-        self.delete_parts(parts, |part| {
-            attempts.contains(&part.attempt) && !begun.contains(&part.attempt)
-        })
-        .await
-    }
-
-    /// Deletes the parts of one Application's attempts but those in `keep` and those above `not_above`.
-    /// Returns how many. `keep` names the attempts that stored a set, not only those that used it.
-    ///
-    /// # Errors
-    /// The lease is not ours, or the API server cannot be asked or refuses.
-    pub async fn sweep(
-        &self,
-        uid: &str,
-        keep: &BTreeSet<u64>,
-        not_above: u64,
-    ) -> Result<usize, Error> {
-        let parts = self.parts(Some(uid)).await?;
-        self.delete_parts(parts, |part| {
-            part.attempt <= not_above && !keep.contains(&part.attempt)
-        })
-        .await
-    }
-
-    /// Deletes all parts of an Application that is gone: since an hour, by a quorum read; the caller knows both.
-    ///
-    /// # Errors
-    /// As for `sweep`.
-    pub async fn sweep_orphan(&self, uid: &str) -> Result<usize, Error> {
-        self.sweep(uid, &BTreeSet::new(), u64::MAX).await
-    }
-
-    async fn parts(&self, uid: Option<&str>) -> Result<Vec<Part>, Error> {
-        let query = ListQuery {
-            namespace: Some(self.namespace.clone()),
-            labels: uid.map_or_else(
-                || format!("{LABEL_UID},{LABEL_ATTEMPT}"),
-                |uid| format!("{LABEL_UID}={uid},{LABEL_ATTEMPT}"),
-            ),
-            fields: format!("type={STATE_SECRET_TYPE}"),
-            metadata_only: true,
-        };
-        let secrets = Resource::secrets();
-        let (parts, _) =
-            read::list(&self.cluster, &WHO, &secrets, &query, |item| part(&item)).await?;
-        // What has no number is not ours: nobody wrote it here but a person.
-        Ok(parts.into_iter().flatten().collect())
-    }
-
-    async fn delete_parts(
-        &self,
-        parts: Vec<Part>,
-        doomed: impl Fn(&Part) -> bool,
-    ) -> Result<usize, Error> {
-        let (heads, chunks): (Vec<Part>, Vec<Part>) = parts
-            .into_iter()
-            .filter(|part| doomed(part))
-            .partition(|part| part.is_head);
-        let count = heads.len() + chunks.len();
-        // Heads first: a chunk without a head was never begun, a head without its chunks is damaged.
-        for parts in [heads, chunks] {
-            futures::stream::iter(parts.into_iter().map(Ok))
-                .try_for_each_concurrent(AT_ONCE, |part| async move {
-                    self.delete_part(&part.name, &part.uid).await
-                })
-                .await?;
-        }
-        Ok(count)
-    }
-
-    async fn delete_part(&self, name: &str, uid: &str) -> Result<(), Error> {
+    pub(super) async fn delete_part(&self, name: &str, uid: &str) -> Result<(), Error> {
         let secrets = Resource::secrets();
         let options = json!({
             "apiVersion": "v1",
@@ -415,17 +290,4 @@ impl Keeper {
         }
         Err(classify::failure(&call, own, &reply))
     }
-}
-
-fn part(item: &Value) -> Option<Part> {
-    let metadata = item.get("metadata")?;
-    let text = |field: &str| metadata.get(field)?.as_str().map(str::to_owned);
-    let label = |name: &str| metadata.get("labels")?.get(name)?.as_str();
-    Some(Part {
-        name: text("name")?,
-        uid: text("uid")?,
-        application: label(LABEL_UID)?.to_owned(),
-        attempt: label(LABEL_ATTEMPT)?.parse().ok()?,
-        is_head: label(LABEL_PART)? == HEAD,
-    })
 }

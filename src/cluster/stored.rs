@@ -146,6 +146,17 @@ pub(super) fn unpack_chunk(act: &str, data: &BTreeMap<String, String>) -> Result
     field(act, data, "chunk")
 }
 
+/// Returns the holder as it travels beside a chunk.
+pub(super) fn pack_holder(holder: &str) -> String {
+    BASE64.encode(holder)
+}
+
+/// Reads the holder of a chunk.
+pub(super) fn unpack_holder(act: &str, data: &BTreeMap<String, String>) -> Result<String, Error> {
+    String::from_utf8(field(act, data, "holder")?)
+        .map_err(|_no_text| damaged(act, "its holder is no text"))
+}
+
 /// Reads the set out of its compressed bytes.
 pub(super) async fn unpack_set(
     act: &str,

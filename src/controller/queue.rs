@@ -39,7 +39,11 @@ impl Queue {
     }
 
     /// Takes the Application that is due longest and is not among `busy`.
-    pub(super) fn take(&mut self, now: Duration, busy: &BTreeSet<ApplicationKey>) -> Option<ApplicationKey> {
+    pub(super) fn take(
+        &mut self,
+        now: Duration,
+        busy: &BTreeSet<ApplicationKey>,
+    ) -> Option<ApplicationKey> {
         let found = self
             .due
             .iter()
@@ -53,7 +57,10 @@ impl Queue {
 
     /// Returns when the next Application is due that is not among `busy`.
     pub(super) fn next(&self, busy: &BTreeSet<ApplicationKey>) -> Option<Duration> {
-        self.due.iter().find(|(_, key)| !busy.contains(key)).map(|(at, _)| *at)
+        self.due
+            .iter()
+            .find(|(_, key)| !busy.contains(key))
+            .map(|(at, _)| *at)
     }
 
     /// Returns how many are due.

@@ -71,13 +71,21 @@ pub enum Error {
 ///
 /// # Errors
 /// The settings cannot be used, or the listener broke. What the API server or git says is no reason to end.
-#[expect(clippy::disallowed_methods, reason = "the shell spawns, and waits for what it spawned")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell spawns, and waits for what it spawned"
+)]
 pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Result<(), Error> {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let ready = Ready::default();
     let listener = settings.listen.map(|address| {
-        tokio::spawn(server::serve(address, Arc::new(registry), ready.clone(), stop.clone()))
+        tokio::spawn(server::serve(
+            address,
+            Arc::new(registry),
+            ready.clone(),
+            stop.clone(),
+        ))
     });
 
     let cluster = Cluster::connect(settings.connect.clone()).await?;
@@ -108,7 +116,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         let round = stop.child_token();
         let (hints, incoming) = mpsc::channel(HINTS);
         let context = Arc::new(Context {
-            watches: Watches::new(cluster.clone(), hints),
+            watches: Watches::new(&cluster, hints),
             keeper: cluster.keeper(&settings.namespace, fence.clone()),
             cluster: cluster.clone(),
             mirrors: mirrors.clone(),

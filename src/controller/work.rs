@@ -17,13 +17,17 @@ use tracing::Instrument as _;
 use super::queue::Queue;
 use crate::{
     api::{Application, Reason},
-    cluster::{ApplicationEvent, Applications, Event, EventType, Hint},
-    model::{ApplicationKey, ObjectId, text},
+    cluster::{ApplicationEvent, Applications, Event, EventType, Hint, WatchKey},
+    model::{ApplicationKey, GroupKind, ObjectId, text},
     pipeline::{Context, Memory, Wake, reconcile},
 };
 
 /// Hints of one object that come together are looked at together.
 const GATHER: Duration = Duration::from_millis(10);
+/// Applications that are told before the watch waits for us.
+const NEWS: usize = 256;
+/// Pause after a reconcile that did not end as it must: a bug that comes again must not become a loop.
+const AFTER_A_BUG: Duration = Duration::from_secs(30);
 /// How long a stop waits for reconciles to come to an object boundary.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -32,7 +36,7 @@ struct Entry {
     application: Arc<Application>,
     memory: Option<Memory>,
     touched: BTreeSet<ObjectId>,
-    namespaces: BTreeSet<String>,
+    unwatchable: BTreeSet<GroupKind>,
     stop: CancellationToken,
 }
 
@@ -49,6 +53,7 @@ struct Work {
     busy: BTreeSet<ApplicationKey>,
     queue: Queue,
     tasks: JoinSet<Done>,
+    running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
     stop: CancellationToken,
 }
@@ -60,12 +65,16 @@ pub(super) async fn work(
     workers: usize,
     stop: CancellationToken,
 ) {
-    let mut applications = Applications::watch(&context.cluster);
+    let applications = Applications::new(&context.cluster, None);
+    let (told, mut news) = mpsc::channel(NEWS);
+    let follow = applications.run(told);
+    tokio::pin!(follow);
     let mut work = Work {
         entries: BTreeMap::new(),
         busy: BTreeSet::new(),
         queue: Queue::default(),
         tasks: JoinSet::new(),
+        running: BTreeMap::new(),
         workers: workers.max(1),
         stop: stop.clone(),
         context,
@@ -75,12 +84,10 @@ pub(super) async fn work(
         let sleep = work.sleep();
         tokio::select! {
             () = stop.cancelled() => break,
-            event = applications.next() => match event {
-                Some(event) => work.application(event).await,
-                None => break,
-            },
+            () = &mut follow => break,
+            Some(event) = news.recv() => work.application(event).await,
             Some(hint) = hints.recv() => work.hint(hint),
-            Some(done) = work.tasks.join_next(), if !work.tasks.is_empty() => work.done(done),
+            Some(done) = work.tasks.join_next_with_id(), if !work.tasks.is_empty() => work.done(done),
             () = sleep => {}
         }
     }
@@ -109,17 +116,24 @@ impl Work {
     fn start_due(&mut self) {
         let now = self.now();
         while self.tasks.len() < self.workers {
-            let Some(key) = self.queue.take(now, &self.busy) else { break };
+            let Some(key) = self.queue.take(now, &self.busy) else {
+                break;
+            };
             self.start(key);
         }
         self.context.metrics.set_queue_depth(self.queue.depth(now));
     }
 
     fn start(&mut self, key: ApplicationKey) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
         let mut memory = entry.memory.take().unwrap_or_default();
         for id in std::mem::take(&mut entry.touched) {
             memory.touched(id);
+        }
+        for kind in &entry.unwatchable {
+            memory.cannot_watch(kind.clone());
         }
         let application = entry.application.clone();
         let stop = entry.stop.clone();
@@ -130,37 +144,35 @@ impl Work {
             application = %key,
             generation = application.metadata.generation.unwrap_or_default()
         );
+        let name = key.clone();
         let task = async move {
             let wake = reconcile(&context, &application, &mut memory, &stop).await;
             Done { key, memory, wake }
         };
-        self.tasks.spawn(task.instrument(span));
+        let id = self.tasks.spawn(task.instrument(span)).id();
+        self.running.insert(id, name);
     }
 
-    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+    fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
         match done {
-            Ok(Done { key, memory, wake }) => {
+            Ok((id, Done { key, memory, wake })) => {
+                self.running.remove(&id);
                 self.busy.remove(&key);
                 let now = self.now();
                 if let Some(entry) = self.entries.get_mut(&key) {
-                    entry.namespaces = memory.namespaces();
                     entry.memory = Some(memory);
                     self.queue.at(&key, now + wake.after);
                 } else {
-                    self.context.watches.demand(&key, BTreeSet::new());
+                    self.context.watches.demand(key, BTreeSet::new());
                 }
             }
             Err(error) => {
                 // A bug in one reconcile must not stop the others: its Application starts with an empty memory.
                 tracing::error!(error = %text::chain(&error), "a reconcile did not end as it must");
-                let running: Vec<ApplicationKey> = self.busy.iter().cloned().collect();
-                let now = self.now();
-                for key in running {
-                    let lost = self.entries.get(&key).is_some_and(|entry| entry.memory.is_none());
-                    if lost && self.tasks.is_empty() {
-                        self.busy.remove(&key);
-                        self.queue.at(&key, now + Duration::from_secs(30));
-                    }
+                if let Some(key) = self.running.remove(&error.id()) {
+                    self.busy.remove(&key);
+                    let later = self.now() + AFTER_A_BUG;
+                    self.queue.at(&key, later);
                 }
             }
         }
@@ -169,12 +181,25 @@ impl Work {
     async fn application(&mut self, event: ApplicationEvent) {
         match event {
             ApplicationEvent::Valid(application) => self.changed(application),
-            ApplicationEvent::Invalid { key, uid, error, .. } => {
+            ApplicationEvent::Invalid {
+                key, uid, error, ..
+            } => {
                 tracing::error!(application = %key, error, "cannot decode an Application; the others go on");
                 self.forget(&key);
                 self.tell_invalid(key, uid, error).await;
             }
-            ApplicationEvent::Gone(key) => self.forget(&key),
+            ApplicationEvent::Gone { key, .. } => self.forget(&key),
+            ApplicationEvent::Synced => tracing::info!(
+                applications = self.entries.len(),
+                "all Applications are known"
+            ),
+            ApplicationEvent::Lost { reason, message } => {
+                tracing::warn!(
+                    reason = reason.as_str(),
+                    message,
+                    "cannot follow the Applications for now; what is known goes on"
+                );
+            }
         }
     }
 
@@ -185,7 +210,8 @@ impl Work {
             // Our own status write comes back as an event: only a change of the spec, or a deletion, is news.
             Some(entry) if entry.application.metadata.uid == application.metadata.uid => {
                 let news = entry.application.metadata.generation != application.metadata.generation
-                    || entry.application.metadata.deletion_timestamp != application.metadata.deletion_timestamp
+                    || entry.application.metadata.deletion_timestamp
+                        != application.metadata.deletion_timestamp
                     || entry.application.metadata.annotations != application.metadata.annotations;
                 entry.application = application;
                 if news {
@@ -203,7 +229,7 @@ impl Work {
                         application,
                         memory: None,
                         touched: BTreeSet::new(),
-                        namespaces: BTreeSet::new(),
+                        unwatchable: BTreeSet::new(),
                         stop: self.stop.child_token(),
                     },
                 );
@@ -216,7 +242,7 @@ impl Work {
         if let Some(entry) = self.entries.remove(key) {
             entry.stop.cancel();
             self.queue.forget(key);
-            self.context.watches.demand(key, BTreeSet::new());
+            self.context.watches.demand(key.clone(), BTreeSet::new());
             self.context.metrics.forget(key);
         }
     }
@@ -243,40 +269,46 @@ impl Work {
             Hint::Object {
                 id,
                 application: Some(key),
-                ..
             } => {
                 if let Some(entry) = self.entries.get_mut(&key) {
                     entry.touched.insert(id);
                     self.queue.at(&key, soon);
                 }
             }
-            // Pods and ReplicaSets carry no marks: whoever has workloads in the namespace looks.
             Hint::Object {
-                application: None,
-                namespace,
-                ..
+                application: None, ..
+            } => {}
+            Hint::Synced(key) => self.wake_demanding(&key, soon),
+            Hint::Lost {
+                key,
+                reason,
+                message,
             } => {
-                for (key, entry) in &self.entries {
-                    if entry.namespaces.contains(&namespace) {
-                        self.queue.at(key, soon);
+                let kind = GroupKind::new(
+                    key.api_version
+                        .split_once('/')
+                        .map_or("", |(group, _)| group),
+                    &key.kind,
+                );
+                tracing::warn!(kind = %kind, reason = reason.as_str(), message, "lost a watch");
+                let denied = key.account.is_none()
+                    && matches!(reason, Reason::Forbidden | Reason::NoIdentity);
+                if denied {
+                    for name in self.context.watches.demanding(&key) {
+                        if let Some(entry) = self.entries.get_mut(&name) {
+                            entry.unwatchable.insert(kind.clone());
+                        }
                     }
                 }
+                self.wake_demanding(&key, soon);
             }
-            Hint::Application(key) => self.queue.at(&key, soon),
-            Hint::Synced(_) => {
-                for key in self.entries.keys() {
-                    self.queue.at(key, soon);
-                }
-            }
-            Hint::Lost { key, why } => {
-                tracing::warn!(kind = key.resource.kind, why, "cannot watch a kind as the controller; it is watched as the account");
-                let kind = key.resource.group_kind();
-                for (name, entry) in &mut self.entries {
-                    if let Some(memory) = &mut entry.memory {
-                        memory.cannot_watch(kind.clone());
-                    }
-                    self.queue.at(name, soon);
-                }
+        }
+    }
+
+    fn wake_demanding(&mut self, key: &WatchKey, at: Duration) {
+        for name in self.context.watches.demanding(key) {
+            if self.entries.contains_key(&name) {
+                self.queue.at(&name, at);
             }
         }
     }

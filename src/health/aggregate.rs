@@ -29,7 +29,7 @@ pub enum Health {
     Failed {
         /// Reason from the closed list.
         reason: Reason,
-        /// Change or Environment; PreExisting is for the caller to find, who knows how it was before.
+        /// Change or Environment; `PreExisting` is for the caller to find, who knows how it was before.
         class: Class,
         /// Object → pod → container → the first telling message, bounded.
         message: String,
@@ -81,11 +81,11 @@ impl Health {
     }
 }
 
-/// A pod that blocks an ordered StatefulSet: of an older revision, not Ready, and never to be so.
-/// The StatefulSet controller waits for it for ever; who restores a revision has to delete it.
+/// A pod that blocks an ordered `StatefulSet`: of an older revision, not Ready, and never to be so.
+/// The `StatefulSet` controller waits for it for ever; who restores a revision has to delete it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StuckPod {
-    /// The StatefulSet.
+    /// The `StatefulSet`.
     pub owner: ObjectId,
     /// Name of the pod.
     pub pod: String,
@@ -100,7 +100,7 @@ pub struct Assessment {
     pub objects: BTreeMap<ObjectId, Health>,
     /// When to look again although nothing may have changed: a window closes then. None: only an event can change it.
     pub next_look: Option<Duration>,
-    /// Pods of older revisions that block their StatefulSets, in order.
+    /// Pods of older revisions that block their `StatefulSets`, in order.
     pub stuck: Vec<StuckPod>,
 }
 

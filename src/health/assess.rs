@@ -49,7 +49,7 @@ pub struct View<'a> {
     pub pods: &'a [Arc<Value>],
     /// Replica sets of their namespaces.
     pub replica_sets: &'a [Arc<Value>],
-    /// Events about those pods and about StatefulSets, DaemonSets and Jobs, of core/v1 or events.k8s.io/v1.
+    /// Events about those pods and about `StatefulSets`, `DaemonSets` and Jobs, of core/v1 or events.k8s.io/v1.
     /// May be empty. Only events tell why a volume is not mounted, why the pods of those kinds cannot be created, and
     /// that an autoscaler adds a node: without them such a failure is the environment's or the deadline's.
     pub events: &'a [Arc<Value>],

@@ -38,7 +38,7 @@ pub(super) struct Case<'a> {
 pub(super) struct Look {
     /// When the next window closes.
     pub(super) next: Option<Duration>,
-    /// Pods that block their StatefulSets.
+    /// Pods that block their `StatefulSets`.
     pub(super) stuck: Vec<StuckPod>,
 }
 
@@ -131,7 +131,7 @@ impl<'a> Case<'a> {
 
     /// Says the same of a kind whose controller always writes `observedGeneration`: none is behind as well.
     pub(super) fn is_unobserved(&self) -> bool {
-        self.is_behind() || fields::at(self.live, &["status", "observedGeneration"]).is_none()
+        self.is_behind() || fields::integer(self.live, &["status", "observedGeneration"]).is_none()
     }
 
     /// Returns the wait for a controller that has not seen the spec.

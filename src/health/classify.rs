@@ -190,11 +190,8 @@ pub(super) fn start(words: &str) -> Cause {
         )
     {
         Cause::Environment
-    } else if has(
-        &words,
-        &["not found in", "couldn't find key", "non-existent"],
-    ) || (words.contains("not found")
-        && has(&words, &["secret", "configmap", "serviceaccount"]))
+    } else if has(&words, &["couldn't find key", "non-existent"])
+        || (words.contains("not found") && has(&words, &["secret", "configmap", "serviceaccount"]))
     {
         Cause::Missing
     } else if has(

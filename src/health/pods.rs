@@ -173,7 +173,7 @@ pub(super) fn examine(
 fn window(windows: &Windows, symptom: &Symptom, some_ready: bool) -> Duration {
     let own = match symptom.row {
         Row::ImageName | Row::ImageMissing | Row::ImageDenied => windows.image,
-        Row::Config | Row::MountConfig => windows.config,
+        Row::Config => windows.config,
         Row::Denied => windows.denied,
         Row::Memory | Row::Flapping => return Duration::ZERO,
         Row::Crash => windows.crash_loop,
@@ -181,7 +181,7 @@ fn window(windows: &Windows, symptom: &Symptom, some_ready: bool) -> Duration {
         Row::Registry => windows.registry,
         Row::Quota => windows.quota,
         Row::Api => windows.api,
-        Row::Mount => windows.mount,
+        Row::Mount | Row::MountConfig => windows.mount,
         Row::Unschedulable => windows.unschedulable,
         Row::ScaleUp => windows.scale_up,
         Row::Silent => windows.silent,
@@ -266,16 +266,16 @@ fn symptoms_of(case: &mut Case<'_>, pod: &Value, restarts: Restarts) -> Vec<Symp
     let (memory, first) = fields::uid(pod)
         .and_then(|uid| case.memory.pod(uid))
         .unwrap_or((&mut spare, true));
-    if restarts == Restarts::Count {
-        if let Some(words) = flapping(memory, first, pod, windows, now) {
-            found.push(symptom(
-                Row::Flapping,
-                Reason::Flapping,
-                Class::Change,
-                words,
-                None,
-            ));
-        }
+    if restarts == Restarts::Count
+        && let Some(words) = flapping(memory, first, pod, windows, now)
+    {
+        found.push(symptom(
+            Row::Flapping,
+            Reason::Flapping,
+            Class::Change,
+            words,
+            None,
+        ));
     }
     let ready = is_ready(pod);
     for status in containers(pod) {

@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_short_gap_does_not_start_a_window_anew() {
-        let forget = Duration::from_secs(180);
+        let forget = Duration::from_mins(3);
         let none = |_: &str| false;
         let mut memory = Memory::default();
         memory.begin("a");
@@ -196,8 +196,8 @@ mod tests {
     fn a_silent_time_is_not_a_gap() {
         let mut memory = Memory::default();
         memory.meet(Row::Crash, at(0));
-        memory.end(at(0), Duration::from_secs(180), |_| false);
-        assert_eq!(memory.meet(Row::Crash, at(300)), Duration::from_secs(300));
+        memory.end(at(0), Duration::from_mins(3), |_| false);
+        assert_eq!(memory.meet(Row::Crash, at(300)), Duration::from_mins(5));
     }
 
     #[test]

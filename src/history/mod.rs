@@ -8,4 +8,4 @@ mod chain;
 mod record;
 
 pub use chain::{Broken, Link, verify};
-pub use record::{Command, Entry, ObjectChange, Record, SourceEntry, record};
+pub use record::{Command, Entry, ObjectChange, Record, SourceEntry, record, record_name};

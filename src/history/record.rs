@@ -162,7 +162,7 @@ pub fn record(entry: &Entry, previous: Option<&RecordHead>) -> Record {
 }
 
 /// Returns the name under which a record is kept in the cluster.
-pub(super) fn record_name(application: &str, uid: &str, sequence: u64) -> String {
+pub fn record_name(application: &str, uid: &str, sequence: u64) -> String {
     let uid: String = uid.chars().take(8).collect();
     format!("{application}-{uid}-{sequence:010}")
 }

@@ -9,16 +9,17 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, command, drift, health,
+    Context, Error, Memory, Subject, command, drift, finalize, health,
     inventory::{applied, placed, set},
     look::{self, next_ask},
+    memory::Hold,
     perform::{perform, record_command, write_status},
     prepare::{self, Prepared},
     prune, restore, take_up, watching,
     write::{self, Wrote},
 };
 use crate::{
-    api::{Application, ApplicationStatus},
+    api::{Application, ApplicationStatus, DeletionPolicy, FINALIZER, Reason},
     model::{Now, text},
     report::StageLabel,
     rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
@@ -52,11 +53,17 @@ pub async fn reconcile(
     memory.blocked = None;
     if !memory.loaded {
         memory.status = application.status.clone().unwrap_or_default();
-        memory.resource_version = application.metadata.resource_version.clone().unwrap_or_default();
+        memory.resource_version = application
+            .metadata
+            .resource_version
+            .clone()
+            .unwrap_or_default();
     }
     match run(context, application, &subject, memory, stop).await {
         Ok(()) => {
-            context.metrics.count_reconcile(Some((context.clock)().wall.as_second()));
+            context
+                .metrics
+                .count_reconcile(Some((context.clock)().wall.as_second()));
             Wake {
                 after: next_wake(&subject, memory, (context.clock)()),
                 failed: false,
@@ -65,7 +72,7 @@ pub async fn reconcile(
         Err(error) => {
             context.metrics.count_reconcile(None);
             tracing::warn!(reason = error.reason().as_str(), error = %text::chain(&error), "reconcile failed; nothing was lost");
-            let delay = memory.back_off((context.clock)().monotonic);
+            let delay = memory.back_off((context.clock)().monotonic, Hold::Error);
             // What is known is said, if the API server can be asked at all.
             if let Err(error) = write_status(context, application, &subject, memory, false).await {
                 tracing::debug!(error = %text::chain(&error), "could not write the status");
@@ -93,12 +100,18 @@ async fn refuse(
     memory.loaded = false;
     let after = Duration::from_secs(300);
     if next == status {
-        return Wake { after, failed: false };
+        return Wake {
+            after,
+            failed: false,
+        };
     }
     let mut resource = application.clone();
     resource.status = Some(next);
     match context.keeper.put_status(&resource).await {
-        Ok(_) => Wake { after, failed: false },
+        Ok(_) => Wake {
+            after,
+            failed: false,
+        },
         Err(error) => {
             tracing::warn!(application = %key, error = %text::chain(&error), "could not write the status");
             Wake {
@@ -120,6 +133,10 @@ async fn run(
         let status: ApplicationStatus = memory.status.clone();
         take_up::take_up(context, subject, memory, &status).await?;
     }
+    if application.metadata.deletion_timestamp.is_some() {
+        return finalize::finalize(context, application, subject, memory, stop).await;
+    }
+    keep_finalizer(context, application, subject).await?;
     let mut events = commands(context, subject, memory).await?;
     let now = (context.clock)();
     let paused = command::paused(subject, now).is_some();
@@ -144,15 +161,42 @@ async fn run(
     write_status(context, application, subject, memory, false).await
 }
 
+/// An Application has a finalizer only under `Cascade` (DESIGN.md, State).
+async fn keep_finalizer(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+) -> Result<(), Error> {
+    let has = application
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER);
+    let wants = subject.spec.deletion == DeletionPolicy::Cascade;
+    if has != wants {
+        context.keeper.put_finalizer(application, wants).await?;
+    }
+    Ok(())
+}
+
 /// Takes up new commands: a record each, and their events.
-async fn commands(context: &Context, subject: &Subject, memory: &mut Memory) -> Result<Vec<Event>, Error> {
+async fn commands(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<Vec<Event>, Error> {
     let mut events = Vec::new();
     for (identity, asked, event) in command::new_commands(subject, memory) {
         if asked.verb == "sync" || asked.verb == "release" {
             memory.ask_git();
             memory.settle();
+            events.extend(cancelled_before(memory));
         }
-        if asked.verb == "approve" && memory.rollout.prune.is_some() && memory.rollout.state == State::Idle {
+        if asked.verb == "approve"
+            && memory.rollout.prune.is_some()
+            && memory.rollout.state == State::Idle
+        {
             memory.rollout.state = State::Pruning;
         }
         record_command(context, subject, memory, asked).await?;
@@ -162,6 +206,25 @@ async fn commands(context: &Context, subject: &Subject, memory: &mut Memory) -> 
     Ok(events)
 }
 
+/// What a person ended is taken up again when a person asks for it.
+fn cancelled_before(memory: &Memory) -> Option<Event> {
+    match &memory.rollout.state {
+        State::Failed {
+            target, failure, ..
+        } if failure.reason == Reason::Cancelled => Some(Event::Released {
+            digest: target.digest.clone(),
+        }),
+        State::Idle
+        | State::Held { .. }
+        | State::Applying { .. }
+        | State::Watching { .. }
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Returning { .. }
+        | State::Failed { .. } => None,
+    }
+}
+
 /// Digests whose quarantine ends by itself: an image that was not found may have been pushed since.
 fn due_retries(memory: &Memory, now: Now) -> Vec<Event> {
     let wanted = memory.wanted.as_ref().map(|wanted| &wanted.desired.digest);
@@ -169,7 +232,9 @@ fn due_retries(memory: &Memory, now: Now) -> Vec<Event> {
         .rollout
         .quarantine
         .iter()
-        .filter(|entry| Some(&entry.digest) == wanted && entry.retry_at.is_some_and(|at| at <= now.wall))
+        .filter(|entry| {
+            Some(&entry.digest) == wanted && entry.retry_at.is_some_and(|at| at <= now.wall)
+        })
         .map(|entry| Event::Released {
             digest: entry.digest.clone(),
         })
@@ -188,7 +253,11 @@ async fn take(
     let before = std::mem::discriminant(&memory.rollout.state);
     let taken = step(memory.rollout.clone(), event, &subject.gates, now);
     let (rollout, effects) = taken.into_parts();
-    tracing::debug!(phase = rollout.phase().as_str(), effects = effects.len(), "step");
+    tracing::debug!(
+        phase = rollout.phase().as_str(),
+        effects = effects.len(),
+        "step"
+    );
     let was_good = memory.rollout.good.clone();
     memory.rollout = rollout;
     if before != std::mem::discriminant(&memory.rollout.state) {
@@ -197,7 +266,9 @@ async fn take(
     if memory.rollout.good != was_good
         && let Some(good) = &memory.rollout.good
     {
-        memory.good_attempts.retain(|attempt| *attempt != good.attempt);
+        memory
+            .good_attempts
+            .retain(|attempt| *attempt != good.attempt);
         memory.good_attempts.push(good.attempt);
         let excess = memory.good_attempts.len().saturating_sub(3);
         memory.good_attempts.drain(..excess);
@@ -215,8 +286,12 @@ fn entered(memory: &mut Memory, now: Now) {
             memory.sightings = crate::health::Sightings::default();
             memory.settle();
         }
-        State::Applying { .. } | State::Idle | State::Soaking { .. } => memory.settle(),
-        State::Held { .. } | State::Pruning | State::Returning { .. } | State::Failed { .. } => {}
+        State::Idle | State::Soaking { .. } => memory.settle(),
+        State::Applying { .. }
+        | State::Held { .. }
+        | State::Pruning
+        | State::Returning { .. }
+        | State::Failed { .. } => {}
     }
 }
 
@@ -230,7 +305,6 @@ async fn do_work(
     stop: &CancellationToken,
 ) -> Result<Option<Event>, Error> {
     let now = (context.clock)();
-    let held_back = memory.not_before.is_some_and(|until| now.monotonic < until);
     match next {
         Work::Accept => Ok(memory.wanted.as_ref().map(|wanted| Event::Satisfied {
             revision: wanted.desired.revision.clone(),
@@ -240,14 +314,21 @@ async fn do_work(
             memory.return_begun = false;
             Ok(Some(Event::Superseded))
         }
-        Work::Prepare if held_back => look_at_health(context, subject, memory, paused, stop).await,
+        Work::Prepare if wanted_is_held(memory, now) => {
+            look_at_health(context, subject, memory, paused, stop).await
+        }
         Work::Prepare => prepare(context, subject, memory, paused, stop).await,
         Work::Apply { target } => {
             let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
             let objects = placed(context, subject, &rendered).await?;
-            watching::demand(context, subject, memory, &objects).await?;
+            watching::demand(context, subject, memory, &objects);
             match write::write_wave(context, subject, memory, &target, stop).await? {
-                Wrote::Event(event) => Ok(Some(event)),
+                Wrote::Event(event) => {
+                    if matches!(event, Event::ApplyFailed(_)) {
+                        memory.back_off(now.monotonic, Hold::Set(target.digest.clone()));
+                    }
+                    Ok(Some(event))
+                }
                 Wrote::Wait(wait) => {
                     memory.next_look = Some(now.monotonic + wait);
                     Ok(None)
@@ -255,7 +336,9 @@ async fn do_work(
             }
         }
         Work::Look => look_at_health(context, subject, memory, paused, stop).await,
-        Work::Prune if held_back => look_at_health(context, subject, memory, paused, stop).await,
+        Work::Prune if memory.holds(now.monotonic, &Hold::Prune) => {
+            look_at_health(context, subject, memory, paused, stop).await
+        }
         Work::Prune => {
             let event = prune::prune(context, subject, memory, stop).await?;
             if matches!(
@@ -265,12 +348,32 @@ async fn do_work(
                     ..
                 }
             ) {
-                memory.back_off(now.monotonic);
+                memory.back_off(now.monotonic, Hold::Prune);
             }
             Ok(Some(event))
         }
-        Work::Restore { to, from } => restore::restore(context, subject, memory, &to, &from, stop).await,
-        Work::Remove { to, from } => Ok(Some(restore::remove(context, subject, memory, &to, &from, stop).await?)),
+        Work::Restore { to, from } => {
+            restore::restore(context, subject, memory, &to, &from, stop).await
+        }
+        Work::Remove { to, from } => Ok(Some(
+            restore::remove(context, subject, memory, &to, &from, stop).await?,
+        )),
+    }
+}
+
+fn wanted_is_held(memory: &Memory, now: Now) -> bool {
+    memory.wanted.as_ref().is_some_and(|wanted| {
+        memory.holds(now.monotonic, &Hold::Set(wanted.desired.digest.clone()))
+    })
+}
+
+fn hold_wanted(memory: &mut Memory, now: Now) {
+    if let Some(digest) = memory
+        .wanted
+        .as_ref()
+        .map(|wanted| wanted.desired.digest.clone())
+    {
+        memory.back_off(now.monotonic, Hold::Set(digest));
     }
 }
 
@@ -286,7 +389,7 @@ async fn prepare(
         Prepared::Event(event) => {
             if matches!(event, Event::Refused { .. } | Event::Held { .. }) {
                 // Asked again later: the owner of a field, a right, or a dependency can change without git.
-                memory.back_off(now.monotonic);
+                hold_wanted(memory, now);
             }
             Ok(Some(event))
         }
@@ -305,10 +408,13 @@ async fn look_at_health(
     let Some(objects) = applied(context, subject, memory).await? else {
         return Ok(None);
     };
-    watching::demand(context, subject, memory, &objects).await?;
+    watching::demand(context, subject, memory, &objects);
     let at_rest = match memory.rollout.state {
         State::Idle | State::Soaking { .. } | State::Failed { .. } | State::Held { .. } => true,
-        State::Applying { .. } | State::Watching { .. } | State::Pruning | State::Returning { .. } => false,
+        State::Applying { .. }
+        | State::Watching { .. }
+        | State::Pruning
+        | State::Returning { .. } => false,
     };
     if at_rest
         && !paused
@@ -319,17 +425,23 @@ async fn look_at_health(
     let now = (context.clock)();
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
-    let verdict = health::look(context, subject, memory, &objects).await?;
+    let verdict = health::look(context, subject, memory, &objects)?;
     let means_something = match (&memory.rollout.state, &verdict) {
-        (State::Watching { .. } | State::Soaking { .. }, _)
-        | (
-            State::Returning {
+        (
+            State::Watching { .. }
+            | State::Soaking { .. }
+            | State::Returning {
                 stage: ReturnStage::Watching,
                 ..
             },
             _,
         )
-        | (State::Failed { returned: false, .. }, Verdict::Ready) => true,
+        | (
+            State::Failed {
+                returned: false, ..
+            },
+            Verdict::Ready,
+        ) => true,
         (
             State::Idle
             | State::Held { .. }
@@ -346,7 +458,8 @@ async fn look_at_health(
     }
     let event = Event::Assessed { verdict, elapsed };
     let taken = step(memory.rollout.clone(), event.clone(), &subject.gates, now);
-    let same = std::mem::discriminant(&taken.rollout().state) == std::mem::discriminant(&memory.rollout.state)
+    let same = std::mem::discriminant(&taken.rollout().state)
+        == std::mem::discriminant(&memory.rollout.state)
         && same_stage(&taken.rollout().state, &memory.rollout.state);
     if same {
         // Only time went by: kept, and nothing more to do now.
@@ -354,17 +467,22 @@ async fn look_at_health(
         return Ok(None);
     }
     if matches!(memory.rollout.state, State::Watching { .. }) {
-        let took = memory.notes.began.map_or(0, |began| now.wall.as_millisecond() - began.as_millisecond());
-        context
-            .metrics
-            .observe_stage(StageLabel::Health, Duration::from_millis(u64::try_from(took).unwrap_or_default()));
+        let took = memory.notes.began.map_or(0, |began| {
+            now.wall.as_millisecond() - began.as_millisecond()
+        });
+        context.metrics.observe_stage(
+            StageLabel::Health,
+            Duration::from_millis(u64::try_from(took).unwrap_or_default()),
+        );
     }
     Ok(Some(event))
 }
 
 fn same_stage(one: &State, other: &State) -> bool {
     match (one, other) {
-        (State::Returning { stage: one, .. }, State::Returning { stage: other, .. }) => one == other,
+        (State::Returning { stage: one, .. }, State::Returning { stage: other, .. }) => {
+            one == other
+        }
         _ => true,
     }
 }
@@ -387,12 +505,16 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
     if let Some(at) = memory.next_look {
         earlier(at);
     }
-    if let Some(at) = memory.not_before {
-        earlier(at);
+    if let Some((at, _)) = &memory.hold {
+        earlier(*at);
     }
     match memory.rollout.state {
-        State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => earlier(now.monotonic + UNDER_WAY),
-        State::Soaking { spent, .. } => earlier(now.monotonic + subject.gates.soak.saturating_sub(spent)),
+        State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => {
+            earlier(now.monotonic + UNDER_WAY);
+        }
+        State::Soaking { spent, .. } => {
+            earlier(now.monotonic + subject.gates.soak.saturating_sub(spent));
+        }
         State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
     }
     wake.max(Duration::from_millis(5))

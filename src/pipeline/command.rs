@@ -15,11 +15,23 @@ use crate::{
 const REMEMBERED: usize = 80;
 
 /// Returns the commands that were not dealt with yet, each with its event, if it has one.
-pub(super) fn new_commands(subject: &Subject, memory: &Memory) -> Vec<(String, Command, Option<Event>)> {
+pub(super) fn new_commands(
+    subject: &Subject,
+    memory: &Memory,
+) -> Vec<(String, Command, Option<Event>)> {
     let commands = &subject.spec.commands;
     let mut new = Vec::new();
-    let mut add = |verb: &str, subject: String, by: &str, at: jiff::Timestamp, reason: &str, event: Option<Event>| {
-        let identity = format!("{verb}/{}/{}", Digest::of(subject.as_bytes()).short(), at.as_second());
+    let mut add = |verb: &str,
+                   subject: String,
+                   by: &str,
+                   at: jiff::Timestamp,
+                   reason: &str,
+                   event: Option<Event>| {
+        let identity = format!(
+            "{verb}/{}/{}",
+            Digest::of(subject.as_bytes()).short(),
+            at.as_second()
+        );
         if !memory.handled.contains(&identity) {
             let command = Command {
                 verb: verb.to_owned(),
@@ -32,25 +44,72 @@ pub(super) fn new_commands(subject: &Subject, memory: &Memory) -> Vec<(String, C
         }
     };
     for command in &commands.sync {
-        add("sync", command.id.clone(), &command.by, command.at, &command.reason, None);
+        add(
+            "sync",
+            command.id.clone(),
+            &command.by,
+            command.at,
+            &command.reason,
+            None,
+        );
     }
     for command in &commands.release {
-        let event = command.digest.parse().ok().map(|digest| Event::Released { digest });
-        add("release", command.digest.clone(), &command.by, command.at, &command.reason, event);
+        let event = command
+            .digest
+            .parse()
+            .ok()
+            .map(|digest| Event::Released { digest });
+        add(
+            "release",
+            command.digest.clone(),
+            &command.by,
+            command.at,
+            &command.reason,
+            event,
+        );
     }
     for command in &commands.approve {
-        add("approve", command.plan.clone(), &command.by, command.at, &command.reason, None);
+        add(
+            "approve",
+            command.plan.clone(),
+            &command.by,
+            command.at,
+            &command.reason,
+            None,
+        );
     }
     for command in &commands.cancel {
-        let event = (command.attempt == memory.rollout.attempt && memory.rollout.is_in_flight()).then(|| Event::Cancelled {
-            by: command.by.clone(),
-        });
-        add("cancel", command.attempt.to_string(), &command.by, command.at, &command.reason, event);
+        let event = (command.attempt == memory.rollout.attempt && memory.rollout.is_in_flight())
+            .then(|| Event::Cancelled {
+                by: command.by.clone(),
+            });
+        add(
+            "cancel",
+            command.attempt.to_string(),
+            &command.by,
+            command.at,
+            &command.reason,
+            event,
+        );
     }
     if let Some(pause) = &commands.pause {
         match &pause.ended {
-            None => add("pause", pause.at.to_string(), &pause.by, pause.at, &pause.reason, None),
-            Some(ended) => add("resume", pause.at.to_string(), &ended.by, ended.at, &ended.reason, None),
+            None => add(
+                "pause",
+                pause.at.to_string(),
+                &pause.by,
+                pause.at,
+                &pause.reason,
+                None,
+            ),
+            Some(ended) => add(
+                "resume",
+                pause.at.to_string(),
+                &ended.by,
+                ended.at,
+                &ended.reason,
+                None,
+            ),
         }
     }
     new
@@ -69,6 +128,8 @@ pub(super) fn paused(subject: &Subject, now: Now) -> Option<String> {
     if pause.ended.is_some() || pause.until.is_some_and(|until| until <= now.wall) {
         return None;
     }
-    let until = pause.until.map_or_else(String::new, |until| format!(" until {until}"));
+    let until = pause
+        .until
+        .map_or_else(String::new, |until| format!(" until {until}"));
     Some(format!("paused by {}{until}: {}", pause.by, pause.reason))
 }

@@ -36,7 +36,9 @@ pub(super) async fn credentials(
         return Ok(known.clone());
     }
     let id = ObjectId::new("", "Secret", &subject.key.namespace, &reference.name);
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
     let secret = reader.get("v1", &id).await?.ok_or_else(|| {
         Error::failure(
             Reason::CredentialsInvalid,
@@ -49,20 +51,32 @@ pub(super) async fn credentials(
     Ok(read)
 }
 
+#[expect(clippy::map_err_ignore, reason = "the cause quotes bytes of the value")]
 fn parse(secret: &Value, id: &ObjectId) -> Result<Credentials, Error> {
-    let invalid = |what: String| Error::failure(Reason::CredentialsInvalid, Class::Change, format!("{id}: {what}"));
+    let invalid = |what: String| {
+        Error::failure(
+            Reason::CredentialsInvalid,
+            Class::Change,
+            format!("{id}: {what}"),
+        )
+    };
     let text = |key: &str| -> Result<Option<String>, Error> {
-        let Some(encoded) = secret.get("data").and_then(|data| data.get(key)).and_then(Value::as_str) else {
+        let Some(encoded) = secret
+            .get("data")
+            .and_then(|data| data.get(key))
+            .and_then(Value::as_str)
+        else {
             return Ok(None);
         };
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(encoded)
-            .or_else(|_| Err(invalid(format!("{key} is not base64"))))?;
+            .map_err(|_| invalid(format!("{key} is not base64")))?;
         String::from_utf8(bytes)
-            .or_else(|_| Err(invalid(format!("{key} is not text"))))
+            .map_err(|_| invalid(format!("{key} is not text")))
             .map(Some)
     };
-    let trimmed = |value: Option<String>| value.map(|value| value.trim_end_matches(['\n', '\r']).to_owned());
+    let trimmed =
+        |value: Option<String>| value.map(|value| value.trim_end_matches(['\n', '\r']).to_owned());
     let token = trimmed(text("token")?);
     let credentials = Credentials {
         username: trimmed(text("username")?).or_else(|| token.as_ref().map(|_| "git".to_owned())),
@@ -101,7 +115,9 @@ mod tests {
     fn an_empty_secret_and_broken_values_are_named_and_not_shown() {
         let id = ObjectId::new("", "Secret", "shop", "git");
         assert!(parse(&json!({}), &id).is_err());
-        let error = parse(&json!({"data": {"password": "canary!"}}), &id).unwrap_err().to_string();
+        let error = parse(&json!({"data": {"password": "canary!"}}), &id)
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "Secret/shop/git: password is not base64");
     }
 }

@@ -36,27 +36,45 @@ pub(super) async fn repair(
     if memory.drifted.is_empty() {
         return Ok(None);
     }
-    let (Some(set), Some(target)) = (applied(context, subject, memory).await?, memory.rollout.applied.clone()) else {
+    let (Some(set), Some(target)) = (
+        applied(context, subject, memory).await?,
+        memory.rollout.applied.clone(),
+    ) else {
         memory.drifted.clear();
         return Ok(None);
     };
-    let (doubtful, what) = differing(context, subject, memory, &set).await?;
+    let (doubtful, what) = differing(context, subject, memory, &set);
     if subject.spec.drift == DriftPolicy::Ignore || doubtful.is_empty() {
         memory.drifted.clear();
         memory.drift_message = None;
         return Ok(None);
     }
-    let desired: Vec<Object> = set.iter().filter(|object| doubtful.contains(object.id())).cloned().collect();
+    let desired: Vec<Object> = set
+        .iter()
+        .filter(|object| doubtful.contains(object.id()))
+        .cloned()
+        .collect();
     let plan = plan_repair(context, subject, memory, &desired, &set).await?;
     let unchanged: Vec<&Object> = desired
         .iter()
-        .filter(|object| !plan.changes().any(|change| change.object.id() == object.id()))
-        .filter(|object| !plan.refused().iter().any(|refusal| refusal.id == *object.id()))
+        .filter(|object| {
+            !plan
+                .changes()
+                .any(|change| change.object.id() == object.id())
+        })
+        .filter(|object| {
+            !plan
+                .refused()
+                .iter()
+                .any(|refusal| refusal.id == *object.id())
+        })
         .collect();
     for object in unchanged {
         // The server's own form of a value is no drift: from now on it is what we expect.
-        if let Seen::Present(live) = watching::seen(context, subject, memory, object).await? {
-            memory.expected.insert(object.id().clone(), Arc::new(ours(object.value(), &live)));
+        if let Seen::Present(live) = watching::seen(context, subject, memory, object) {
+            memory
+                .expected
+                .insert(object.id().clone(), Arc::new(ours(object.value(), &live)));
         }
         memory.drifted.remove(object.id());
     }
@@ -70,32 +88,39 @@ pub(super) async fn repair(
         memory.drift_message = Some(text::list(&what, 5));
         return Ok(None);
     }
-    give_back(context, subject, memory, &target, &plan, stop).await.map(Some)
+    give_back(context, subject, memory, &target, &plan, stop)
+        .await
+        .map(Some)
 }
 
 /// Returns the hinted objects that differ from what we gave them, by a look that costs no request.
-async fn differing(
+fn differing(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,
     set: &[Object],
-) -> Result<(BTreeSet<ObjectId>, Vec<String>), Error> {
+) -> (BTreeSet<ObjectId>, Vec<String>) {
     let mut doubtful = BTreeSet::new();
     let mut what = Vec::new();
-    for object in set.iter().filter(|object| memory.drifted.contains(object.id())) {
+    for object in set
+        .iter()
+        .filter(|object| memory.drifted.contains(object.id()))
+    {
         let id = object.id();
         let expected = memory.expected.get(id).cloned();
-        let difference = match watching::seen(context, subject, memory, object).await? {
+        let difference = match watching::seen(context, subject, memory, object) {
             Seen::Unknown => continue,
             Seen::Absent => Some("is gone".to_owned()),
-            Seen::Present(live) => live_differs(expected.as_deref().unwrap_or(object.value()), &live),
+            Seen::Present(live) => {
+                live_differs(expected.as_deref().unwrap_or(object.value()), &live)
+            }
         };
         if let Some(path) = difference {
             what.push(format!("{id} {path}"));
             doubtful.insert(id.clone());
         }
     }
-    Ok((doubtful, what))
+    (doubtful, what)
 }
 
 async fn plan_repair(
@@ -106,7 +131,9 @@ async fn plan_repair(
     set: &[Object],
 ) -> Result<Plan, Error> {
     let sets = written(context, subject, memory).await?;
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
         drift: subject.spec.drift,
@@ -115,7 +142,8 @@ async fn plan_repair(
     let asked = questions(desired, None, &BTreeSet::new());
     let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;
     // What policy leaves to others is what runs: nothing to write for it.
-    live.objects.retain(|_, observed| !matches!(observed, Observed::Yielding { .. }));
+    live.objects
+        .retain(|_, observed| !matches!(observed, Observed::Yielding { .. }));
     let policy = Policy {
         application: subject.key.clone(),
         conflicts: subject.spec.apply.conflicts,
@@ -162,8 +190,12 @@ async fn give_back(
         began: Some(now.wall),
         ..Notes::default()
     };
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
-    let writer = context.cluster.writer(subject.account.clone(), context.fence.clone());
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
     let mut refusals = plan.refused().to_vec();
     let mut what = Vec::new();
     for wave in plan.waves() {
@@ -172,7 +204,11 @@ async fn give_back(
         refusals.extend(outcome.refusals().cloned());
         for change in wave {
             memory.drifted.remove(change.object.id());
-            let fields: Vec<&str> = change.fields.iter().map(|field| field.path.as_str()).collect();
+            let fields: Vec<&str> = change
+                .fields
+                .iter()
+                .map(|field| field.path.as_str())
+                .collect();
             what.push(match fields.as_slice() {
                 [] => change.object.id().to_string(),
                 fields => format!("{} {}", change.object.id(), text::list(fields, 3)),

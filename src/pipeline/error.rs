@@ -86,7 +86,11 @@ impl Error {
         }
         Failure {
             reason: self.reason(),
-            class: if self.is_transient() { Class::Environment } else { Class::Change },
+            class: if self.is_transient() {
+                Class::Environment
+            } else {
+                Class::Change
+            },
             message: model::text::cut(&model::text::chain(self), 1500),
         }
     }

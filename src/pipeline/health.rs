@@ -6,8 +6,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use serde_json::Value;
-
 use super::{Context, Error, Memory, Subject, watching};
 use crate::{
     api::{Class, Reason},
@@ -18,7 +16,7 @@ use crate::{
 };
 
 /// Assesses the applied set.
-pub(super) async fn look(
+pub(super) fn look(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,
@@ -27,7 +25,7 @@ pub(super) async fn look(
     let rules = rules(subject, memory)?;
     let mut seen = Vec::with_capacity(objects.len());
     for object in objects {
-        seen.push(watching::seen(context, subject, memory, object).await?);
+        seen.push(watching::seen(context, subject, memory, object));
     }
     let members: Vec<Member<'_>> = objects
         .iter()
@@ -39,18 +37,18 @@ pub(super) async fn look(
             wanted: object.value(),
         })
         .collect();
-    let namespaces: BTreeSet<&str> = objects.iter().map(|object| object.id().namespace.as_str()).collect();
-    let children = |kind: &str| -> Vec<Arc<Value>> {
-        namespaces
-            .iter()
-            .flat_map(|namespace| match kind {
-                "Pod" => context.watches.pods(namespace),
-                _ => context.watches.replica_sets(namespace),
-            })
-            .collect()
-    };
-    let pods = children("Pod");
-    let replica_sets = children("ReplicaSet");
+    let namespaces: BTreeSet<&str> = objects
+        .iter()
+        .map(|object| object.id().namespace.as_str())
+        .collect();
+    let (mut pods, mut replica_sets) = (Vec::new(), Vec::new());
+    for namespace in namespaces {
+        // A watch that has not listed yet shows no pods: nothing fails for that, and its listing wakes us.
+        if let Some((more_pods, more_sets)) = context.watches.pods_and_replica_sets(namespace) {
+            pods.extend(more_pods);
+            replica_sets.extend(more_sets);
+        }
+    }
     let view = View {
         members: &members,
         pods: &pods,
@@ -93,8 +91,15 @@ fn verdict(assessed: Assessed) -> Verdict {
             class: class.unwrap_or(Class::Change),
         },
         Assessed::Failed {
-            reason, class, message, ..
-        } => Verdict::Failed(Failure { reason, class, message }),
+            reason,
+            class,
+            message,
+            ..
+        } => Verdict::Failed(Failure {
+            reason,
+            class,
+            message,
+        }),
     }
 }
 
@@ -105,9 +110,15 @@ fn rules(subject: &Subject, memory: &mut Memory) -> Result<Arc<Rules>, Error> {
     {
         return Ok(rules.clone());
     }
-    let rules = Arc::new(Rules::new(&subject.spec.health).map_err(|error: health::RuleError| {
-        Error::failure(Reason::InvalidSpec, Class::Change, crate::model::text::chain(&error))
-    })?);
+    let rules = Arc::new(Rules::new(&subject.spec.health).map_err(
+        |error: health::RuleError| {
+            Error::failure(
+                Reason::InvalidSpec,
+                Class::Change,
+                crate::model::text::chain(&error),
+            )
+        },
+    )?);
     memory.rules = Some((subject.generation, rules.clone()));
     Ok(rules)
 }

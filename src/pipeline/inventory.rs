@@ -25,17 +25,28 @@ pub(super) async fn set(
     attempt: u64,
     digest: &Digest,
 ) -> Result<Arc<Rendered>, Error> {
-    if let Some(known) = memory.sets.get(&attempt).filter(|known| known.digest() == digest) {
+    if let Some(known) = memory
+        .sets
+        .get(&attempt)
+        .filter(|known| known.digest() == digest)
+    {
         return Ok(known.clone());
     }
-    let stored = context.keeper.load_set(&subject.uid, attempt, digest).await?;
+    let stored = context
+        .keeper
+        .load_set(&subject.uid, attempt, digest)
+        .await?;
     let restored = Arc::new(render::restore(stored)?);
     memory.sets.insert(attempt, restored.clone());
     Ok(restored)
 }
 
 /// Returns a set as it is sent: with marks, placed by scope, without ignored fields.
-pub(super) async fn placed(context: &Context, subject: &Subject, rendered: &Rendered) -> Result<Placed, Error> {
+pub(super) async fn placed(
+    context: &Context,
+    subject: &Subject,
+    rendered: &Rendered,
+) -> Result<Placed, Error> {
     let catalogue = context.cluster.discovery().catalogue().await?;
     let scopes = |kind: &GroupKind| match catalogue.preferred(kind) {
         Lookup::Served(resource) if resource.namespaced => Some(Scope::Namespaced),
@@ -57,17 +68,21 @@ pub(super) async fn applied(
     subject: &Subject,
     memory: &mut Memory,
 ) -> Result<Option<Placed>, Error> {
-    let Some(SetStatus { digest, attempt, .. }) = memory.rollout.applied.clone() else {
+    let Some(SetStatus {
+        digest, attempt, ..
+    }) = memory.rollout.applied.clone()
+    else {
         return Ok(None);
     };
-    if let Some((known, placed)) = &memory.placed
+    if let Some((known, generation, placed)) = &memory.placed
         && *known == digest
+        && *generation == subject.generation
     {
         return Ok(Some(placed.clone()));
     }
     let rendered = set(context, subject, memory, attempt, &digest).await?;
     let made = placed(context, subject, &rendered).await?;
-    memory.placed = Some((digest, made.clone()));
+    memory.placed = Some((digest, subject.generation, made.clone()));
     Ok(Some(made))
 }
 
@@ -86,7 +101,9 @@ pub(super) async fn written(
                     return Err(Error::failure(
                         crate::api::Reason::InventoryDamaged,
                         crate::api::Class::Environment,
-                        format!("the set of attempt {attempt} is lost; nothing is deleted until a person confirms the inventory"),
+                        format!(
+                            "the set of attempt {attempt} is lost; nothing is deleted until a person confirms the inventory"
+                        ),
                     ));
                 };
                 set(context, subject, memory, attempt, &head.digest).await?

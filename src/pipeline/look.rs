@@ -21,7 +21,12 @@ use crate::{
 const SHARED: Duration = Duration::from_secs(1);
 
 /// Asks git if it is due, and renders what is new. Returns events for the rollout.
-pub(super) async fn look(context: &Context, subject: &Subject, memory: &mut Memory, now: Now) -> Vec<Event> {
+pub(super) async fn look(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    now: Now,
+) -> Vec<Event> {
     if !is_due(subject, memory, now) {
         return Vec::new();
     }
@@ -59,7 +64,7 @@ pub(super) async fn look(context: &Context, subject: &Subject, memory: &mut Memo
             vec![Event::Refused {
                 digest: None,
                 revision: snapshot.revision.clone(),
-                failure: with_what_runs(memory, &snapshot.revision, error.to_failure()),
+                failure: with_what_runs(memory, &snapshot.revision, &error.to_failure()),
             }]
         }
     }
@@ -73,20 +78,22 @@ fn fetch_message(memory: &Memory, error: &Error) -> String {
     text::cut(&format!("{}; {running}", text::chain(error)), 1500)
 }
 
-fn with_what_runs(memory: &Memory, revision: &Revision, failure: Failure) -> Failure {
-    let running = memory
-        .rollout
-        .applied
-        .as_ref()
-        .map_or_else(|| "nothing was applied".to_owned(), |set| format!("still running {}; nothing was changed", set.revision));
+fn with_what_runs(memory: &Memory, revision: &Revision, failure: &Failure) -> Failure {
+    let running = memory.rollout.applied.as_ref().map_or_else(
+        || "nothing was applied".to_owned(),
+        |set| format!("still running {}; nothing was changed", set.revision),
+    );
     Failure {
         message: text::cut(&format!("{revision}: {}; {running}", failure.message), 1800),
-        ..failure
+        reason: failure.reason,
+        class: failure.class,
     }
 }
 
 fn is_due(subject: &Subject, memory: &Memory, now: Now) -> bool {
-    let Some(asked) = memory.asked else { return true };
+    let Some(asked) = memory.asked else {
+        return true;
+    };
     if memory.ask_now {
         return true;
     }
@@ -102,9 +109,17 @@ pub(super) fn next_ask(subject: &Subject, memory: &Memory) -> Duration {
     }
 }
 
-async fn fetch(context: &Context, subject: &Subject, memory: &mut Memory, now: Now) -> Result<Snapshot, Error> {
+async fn fetch(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    now: Now,
+) -> Result<Snapshot, Error> {
     let credentials = credentials(context, subject, memory, now).await?;
-    Ok(context.mirrors.fetch(&subject.source(), &credentials, SHARED, now).await?)
+    Ok(context
+        .mirrors
+        .fetch(&subject.source(), &credentials, SHARED, now)
+        .await?)
 }
 
 /// Takes a snapshot: renders it unless the same tree was rendered with the same spec.
@@ -136,7 +151,10 @@ async fn adopt(
         return Err(Error::failure(
             Reason::RenderEmpty,
             Class::Change,
-            format!("{} renders to no objects; an empty set deletes nothing and is not applied", subject.source().path),
+            format!(
+                "{} renders to no objects; an empty set deletes nothing and is not applied",
+                subject.source().path
+            ),
         ));
     }
     let commit: CommitInfo = snapshot.commit.clone();
@@ -159,7 +177,8 @@ async fn render_snapshot(
     spec: render::RenderSpec,
 ) -> Result<Rendered, Error> {
     let options = context.render.clone();
-    let task = tokio::task::spawn_blocking(move || render::render(snapshot.files(), &spec, &options));
+    let task =
+        tokio::task::spawn_blocking(move || render::render(snapshot.files(), &spec, &options));
     match task.await {
         Ok(rendered) => Ok(rendered?),
         Err(source) => Err(Error::Task {
@@ -180,14 +199,23 @@ async fn went_back(
     let RewindPolicy::Hold = subject.spec.source.rewind else {
         return Ok(None);
     };
-    let Some(applied) = memory.rollout.applied.as_ref().map(|set| set.revision.clone()) else {
+    let Some(applied) = memory
+        .rollout
+        .applied
+        .as_ref()
+        .map(|set| set.revision.clone())
+    else {
         return Ok(None);
     };
     let new = &snapshot.revision;
     if applied.commit == new.commit || applied.reference != new.reference {
         return Ok(None);
     }
-    let credentials = memory.credentials.as_ref().map(|(_, known)| known.clone()).unwrap_or_default();
+    let credentials = memory
+        .credentials
+        .as_ref()
+        .map(|(_, known)| known.clone())
+        .unwrap_or_default();
     let descends = match context
         .mirrors
         .is_ancestor(&subject.source(), &credentials, &applied, new)

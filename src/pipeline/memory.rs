@@ -17,7 +17,7 @@ use crate::{
     api::{ApplicationStatus, HealthCounts, RecordHead},
     health::{Rules, Sightings},
     history::ObjectChange,
-    model::{CommitInfo, Credentials, GroupKind, Object, ObjectId},
+    model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId},
     plan::Plan,
     render::{RenderSpec, Rendered},
     report::{FetchState, Health},
@@ -46,11 +46,26 @@ pub(super) struct Notes {
     pub(super) creates: BTreeSet<ObjectId>,
 }
 
+/// What is tried again later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// This set.
+    Set(Digest),
+    /// The deletion of what left git.
+    Prune,
+    /// Anything: the last reconcile ended in an error.
+    Error,
+}
+
 /// A set as it is sent, by object.
 pub(super) type Placed = Arc<Vec<Object>>;
 
 /// What a process remembers of one Application.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its own name"
+)]
 pub struct Memory {
     pub(super) loaded: bool,
     pub(super) rollout: Rollout,
@@ -59,6 +74,8 @@ pub struct Memory {
     pub(super) resource_version: String,
     pub(super) status_written: Option<Duration>,
     pub(super) record: Option<RecordHead>,
+    /// Records that were found beyond the status at take-up: what they tell is done.
+    pub(super) found: Vec<Value>,
     pub(super) handled: Vec<String>,
 
     pub(super) fetch: Option<FetchState>,
@@ -71,8 +88,8 @@ pub struct Memory {
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
-    /// The applied set as it is sent; by digest, so that it is made anew when that changes.
-    pub(super) placed: Option<(crate::model::Digest, Placed)>,
+    /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
+    pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,
@@ -99,8 +116,8 @@ pub struct Memory {
 
     /// Why nothing can be done at all: no identity, a reserved namespace, a spec that is not valid.
     pub(super) blocked: Option<Failure>,
-    /// Monotonic time before which a refused or failed step is not tried again, and how often it failed.
-    pub(super) not_before: Option<Duration>,
+    /// What is not tried again before a moment of monotonic time, and how often it failed. A new set is never held.
+    pub(super) hold: Option<(Duration, Hold)>,
     pub(super) failures: u32,
 }
 
@@ -131,30 +148,35 @@ impl Memory {
             && matches!(self.health, Some(Health::Ready))
             && matches!(
                 self.rollout.state,
-                crate::rollout::State::Idle | crate::rollout::State::Soaking { .. } | crate::rollout::State::Pruning
+                crate::rollout::State::Idle
+                    | crate::rollout::State::Soaking { .. }
+                    | crate::rollout::State::Pruning
             )
     }
 
-    /// Returns the namespaces of the applied set, in which pods matter to it.
-    pub fn namespaces(&self) -> BTreeSet<String> {
-        self.placed
-            .iter()
-            .flat_map(|(_, placed)| placed.iter())
-            .map(|object| object.id().namespace.clone())
-            .filter(|namespace| !namespace.is_empty())
-            .collect()
+    /// Exponential back-off with a cap: 1 s, 2 s ... 5 min.
+    pub(super) fn back_off(&mut self, now: Duration, hold: Hold) -> Duration {
+        let same = self.hold.as_ref().is_none_or(|(_, known)| *known == hold);
+        self.failures = if same {
+            self.failures.saturating_add(1)
+        } else {
+            1
+        };
+        let delay = Duration::from_secs(1_u64 << self.failures.min(9).saturating_sub(1))
+            .min(Duration::from_secs(300));
+        self.hold = Some((now + delay, hold));
+        delay
     }
 
-    /// Exponential back-off with a cap: 1 s, 2 s ... 5 min. The jitter is the caller's.
-    pub(super) fn back_off(&mut self, now: Duration) -> Duration {
-        self.failures = self.failures.saturating_add(1);
-        let delay = Duration::from_secs(1_u64 << self.failures.min(9).saturating_sub(1)).min(Duration::from_secs(300));
-        self.not_before = Some(now + delay);
-        delay
+    /// Says whether this is not to be tried again yet.
+    pub(super) fn holds(&self, now: Duration, what: &Hold) -> bool {
+        self.hold
+            .as_ref()
+            .is_some_and(|(until, hold)| hold == what && now < *until)
     }
 
     pub(super) fn settle(&mut self) {
         self.failures = 0;
-        self.not_before = None;
+        self.hold = None;
     }
 }

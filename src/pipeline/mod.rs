@@ -11,6 +11,7 @@ mod credentials;
 mod dependency;
 mod drift;
 mod error;
+mod finalize;
 mod health;
 mod inventory;
 mod look;

@@ -42,12 +42,18 @@ pub(super) async fn observe(
     written: &BTreeMap<ObjectId, Vec<Value>>,
     manner: Manner,
 ) -> Result<Live, Error> {
-    let objects = stream::iter(questions)
-        .map(|question| async move {
-            let forms = written.get(question.object.id()).map(Vec::as_slice).unwrap_or_default();
-            let observed = ask(reader, question, set, forms, manner).await?;
-            Ok::<_, Error>((question.object.id().clone(), observed))
+    // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
+    let asked: Vec<_> = questions
+        .iter()
+        .map(|question| {
+            let forms = written
+                .get(question.object.id())
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            ask(reader, question, set, forms, manner)
         })
+        .collect();
+    let objects = stream::iter(asked)
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
@@ -55,6 +61,17 @@ pub(super) async fn observe(
 }
 
 async fn ask(
+    reader: &Reader,
+    question: &Question<'_>,
+    set: &[Object],
+    forms: &[Value],
+    manner: Manner,
+) -> Result<(ObjectId, Observed), Error> {
+    let observed = ask_one(reader, question, set, forms, manner).await?;
+    Ok((question.object.id().clone(), observed))
+}
+
+async fn ask_one(
     reader: &Reader,
     question: &Question<'_>,
     set: &[Object],
@@ -122,22 +139,27 @@ async fn conflicting(
             forced: None,
         });
     }
-    Ok(match reader.dry_run(&without_conflicts(object, &yields), false).await? {
-        Answer::Accepted(answer) => Observed::Yielding {
-            conflicts: yields,
-            answer: DryRun {
-                before: Some(before),
-                ..answer
+    Ok(
+        match reader
+            .dry_run(&without_conflicts(object, &yields), false)
+            .await?
+        {
+            Answer::Accepted(answer) => Observed::Yielding {
+                conflicts: yields,
+                answer: DryRun {
+                    before: Some(before),
+                    ..answer
+                },
             },
+            Answer::Refused(refusal) => Observed::Refused(refusal),
+            Answer::Conflict(conflicts) => Observed::Conflicting {
+                conflicts,
+                before,
+                forced: None,
+            },
+            Answer::Missing(missing) => Observed::Refused(missing.refusal),
         },
-        Answer::Refused(refusal) => Observed::Refused(refusal),
-        Answer::Conflict(conflicts) => Observed::Conflicting {
-            conflicts,
-            before,
-            forced: None,
-        },
-        Answer::Missing(missing) => Observed::Refused(missing.refusal),
-    })
+    )
 }
 
 /// What another object of the same set brings is waited for; all else is a refusal.
@@ -149,11 +171,15 @@ fn missing_of(set: &[Object], object: &Object, missing: Missing) -> Observed {
         match &missing.object {
             MissingObject::Kind(kind) => {
                 let text = |pointer| candidate.value().pointer(pointer).and_then(Value::as_str);
-                candidate.id().is("apiextensions.k8s.io", "CustomResourceDefinition")
+                candidate
+                    .id()
+                    .is("apiextensions.k8s.io", "CustomResourceDefinition")
                     && text("/spec/group") == Some(kind.group.as_str())
                     && text("/spec/names/kind") == Some(kind.kind.as_str())
             }
-            MissingObject::Namespace(_) | MissingObject::Other { .. } => missing.object.is(candidate.id()),
+            MissingObject::Namespace(_) | MissingObject::Other { .. } => {
+                missing.object.is(candidate.id())
+            }
         }
     };
     match set.iter().find(brings) {

@@ -46,9 +46,13 @@ pub(super) async fn perform(
                 ending,
                 details,
             } => {
-                context.metrics.count_sync(&subject.key, action.as_str(), ending.as_str());
+                context
+                    .metrics
+                    .count_sync(&subject.key, action.as_str(), ending.as_str());
                 note_lead_time(context, memory, action, &ending, set.as_ref());
-                let entry = entry(context, subject, memory, action, attempt, set, ending, details);
+                let entry = entry(
+                    context, subject, memory, action, attempt, set, ending, details,
+                );
                 append(context, subject, memory, &entry).await?;
             }
             Effect::Notice { .. } => {}
@@ -57,17 +61,32 @@ pub(super) async fn perform(
     Ok(())
 }
 
-fn note_lead_time(context: &Context, memory: &Memory, action: Action, ending: &Ending, set: Option<&SetStatus>) {
+fn note_lead_time(
+    context: &Context,
+    memory: &Memory,
+    action: Action,
+    ending: &Ending,
+    set: Option<&SetStatus>,
+) {
     if action != Action::Sync || *ending != Ending::Ready {
         return;
     }
-    let Some(wanted) = memory.wanted.as_ref().filter(|wanted| Some(&wanted.desired.digest) == set.map(|set| &set.digest)) else {
+    let Some(wanted) = memory
+        .wanted
+        .as_ref()
+        .filter(|wanted| Some(&wanted.desired.digest) == set.map(|set| &set.digest))
+    else {
         return;
     };
     let now = (context.clock)();
     let seconds = (now.wall.as_millisecond() - wanted.commit.committed.as_millisecond()).max(0);
-    #[expect(clippy::cast_precision_loss, reason = "a lead time in milliseconds is far below 2^52")]
-    context.metrics.observe_commit_to_ready(seconds as f64 / 1000.0);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a lead time in milliseconds is far below 2^52"
+    )]
+    context
+        .metrics
+        .observe_commit_to_ready(seconds as f64 / 1000.0);
 }
 
 /// Publishes a notice: log and Kubernetes event, one wording. A lost event is logged and no failure.
@@ -80,7 +99,11 @@ async fn tell(context: &Context, subject: &Subject, notice: &Notice) {
     let event = ClusterEvent {
         application: subject.key.clone(),
         application_uid: subject.uid.clone(),
-        kind: if notice.warning { EventType::Warning } else { EventType::Normal },
+        kind: if notice.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
         reason: notice.reason.as_str().to_owned(),
         action: "Reconcile".to_owned(),
         note: notice.message.clone(),
@@ -108,7 +131,10 @@ fn entry(
     let commit = memory
         .wanted
         .as_ref()
-        .filter(|wanted| set.as_ref().is_some_and(|set| set.revision == wanted.desired.revision))
+        .filter(|wanted| {
+            set.as_ref()
+                .is_some_and(|set| set.revision == wanted.desired.revision)
+        })
         .map(|wanted| wanted.commit.clone());
     let images = set
         .as_ref()
@@ -149,10 +175,20 @@ fn images<'a>(objects: impl Iterator<Item = &'a Value>) -> Vec<String> {
             "/spec/jobTemplate/spec/template/spec",
             "/spec",
         ] {
-            let Some(pod) = object.pointer(pointer) else { continue };
+            let Some(pod) = object.pointer(pointer) else {
+                continue;
+            };
             for list in ["containers", "initContainers"] {
-                let containers = pod.get(list).and_then(Value::as_array).into_iter().flatten();
-                images.extend(containers.filter_map(|container| container.get("image")?.as_str().map(str::to_owned)));
+                let containers = pod
+                    .get(list)
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten();
+                images.extend(
+                    containers.filter_map(|container| {
+                        container.get("image")?.as_str().map(str::to_owned)
+                    }),
+                );
             }
         }
     }
@@ -192,7 +228,15 @@ pub(super) async fn record_command(
 
 /// Appends to the chain. Where a record stands already, it is ours from an earlier life (then it is done),
 /// or the chain is longer than the status knew (then it is followed).
-async fn append(context: &Context, subject: &Subject, memory: &mut Memory, entry: &Entry) -> Result<(), Error> {
+async fn append(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    entry: &Entry,
+) -> Result<(), Error> {
+    if memory.found.iter().any(|value| is_same(value, entry)) {
+        return Ok(());
+    }
     for _ in 0..FORWARD {
         let made = record(entry, memory.record.as_ref());
         let mut resource = SyncRecord::new(made.name(), made.spec().clone());
@@ -208,11 +252,16 @@ async fn append(context: &Context, subject: &Subject, memory: &mut Memory, entry
                 let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
                 let follows = value.get("previous").and_then(Value::as_str)
                     == memory.record.as_ref().map(|head| head.hash.as_str());
-                if !follows || value.get("sequence").and_then(Value::as_u64) != Some(made.head().sequence) {
+                if !follows
+                    || value.get("sequence").and_then(Value::as_u64) != Some(made.head().sequence)
+                {
                     return Err(Error::failure(
                         crate::api::Reason::ChainForked,
                         crate::api::Class::Environment,
-                        format!("SyncRecord {} is in the way and does not follow our chain; nothing is recorded until it is looked at", made.name()),
+                        format!(
+                            "SyncRecord {} is in the way and does not follow our chain; nothing is recorded until it is looked at",
+                            made.name()
+                        ),
                     ));
                 }
                 memory.record = Some(crate::api::RecordHead {
@@ -236,7 +285,11 @@ async fn append(context: &Context, subject: &Subject, memory: &mut Memory, entry
 fn is_same(value: &Value, entry: &Entry) -> bool {
     match (&entry.command, entry.attempt) {
         (Some(command), _) => {
-            let text = |key: &str| value.pointer(&format!("/command/{key}")).and_then(Value::as_str);
+            let text = |key: &str| {
+                value
+                    .pointer(&format!("/command/{key}"))
+                    .and_then(Value::as_str)
+            };
             text("verb") == Some(command.verb.as_str())
                 && text("subject") == Some(command.subject.as_str())
                 && text("at") == Some(command.at.to_string().as_str())
@@ -260,7 +313,9 @@ pub(super) async fn write_status(
     if next == memory.status {
         return Ok(());
     }
-    let quiet = memory.status_written.is_some_and(|at| now.since(at) < QUIET);
+    let quiet = memory
+        .status_written
+        .is_some_and(|at| now.since(at) < QUIET);
     if !must && quiet && says_the_same(&next, &memory.status) {
         return Ok(());
     }
@@ -313,7 +368,10 @@ async fn put(
 }
 
 fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus {
-    let revision = memory.wanted.as_ref().map(|wanted| wanted.desired.revision.clone());
+    let revision = memory
+        .wanted
+        .as_ref()
+        .map(|wanted| wanted.desired.revision.clone());
     let facts = Facts {
         application: &subject.key,
         generation: subject.generation,

@@ -30,7 +30,11 @@ pub(super) enum Prepared {
 }
 
 /// Prepares the wanted set.
-pub(super) async fn prepare(context: &Context, subject: &Subject, memory: &mut Memory) -> Result<Prepared, Error> {
+pub(super) async fn prepare(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<Prepared, Error> {
     let Some(wanted) = memory.wanted.clone() else {
         return Ok(Prepared::Later);
     };
@@ -94,16 +98,23 @@ async fn plan_wanted(
     let desired = placed(context, subject, &wanted.rendered).await?;
     let before = applied(context, subject, memory).await?;
     let sets = written(context, subject, memory).await?;
-    let applied_attempt = memory.rollout.applied.as_ref().map(|set| set.attempt);
-    // Sets that were written in part since the applied one: what they hold is asked about anew.
-    let mut doubtful: BTreeSet<ObjectId> = sets
-        .iter()
-        .filter(|(attempt, _)| Some(*attempt) > applied_attempt)
-        .flat_map(|(_, set)| set.iter().map(|object| object.id().clone()))
-        .collect();
+    // A set was written in part: whatever the written sets hold is asked about anew.
+    let mut doubtful: BTreeSet<ObjectId> = BTreeSet::new();
+    if memory.rollout.partial {
+        doubtful.extend(
+            sets.iter()
+                .flat_map(|(_, set)| set.iter().map(|object| object.id().clone())),
+        );
+    }
     doubtful.extend(memory.drifted.iter().cloned());
-    let asked = questions(&desired, before.as_ref().map(|set| set.as_slice()), &doubtful);
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
+    let asked = questions(
+        &desired,
+        before.as_ref().map(|set| set.as_slice()),
+        &doubtful,
+    );
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
         drift: subject.spec.drift,
@@ -115,7 +126,12 @@ async fn plan_wanted(
         conflicts: subject.spec.apply.conflicts,
         partial: subject.spec.apply.partial,
     };
-    let plan = plan(desired.to_vec(), before.as_ref().map(|set| set.as_slice()), &live, &policy);
+    let plan = plan(
+        desired.to_vec(),
+        before.as_ref().map(|set| set.as_slice()),
+        &live,
+        &policy,
+    );
     context
         .metrics
         .observe_stage(StageLabel::Observe, (context.clock)().since(started));
@@ -124,39 +140,50 @@ async fn plan_wanted(
 
 /// Returns the failure that a refused plan is, every refusal listed.
 pub(super) fn refusal_failure(memory: &Memory, wanted: &Wanted, plan: &Plan) -> Failure {
-    let running = memory
-        .rollout
-        .applied
-        .as_ref()
-        .map_or_else(|| "nothing was applied".to_owned(), |set| format!("still running {}; nothing was changed", set.revision));
+    let running = memory.rollout.applied.as_ref().map_or_else(
+        || "nothing was applied".to_owned(),
+        |set| format!("still running {}; nothing was changed", set.revision),
+    );
     let failure = refusals_failure(plan.refused());
     Failure {
-        message: format!("{}: {}; {running}", wanted.desired.revision, failure.message),
+        message: format!(
+            "{}: {}; {running}",
+            wanted.desired.revision, failure.message
+        ),
         ..failure
     }
 }
 
 /// Returns one failure for many refusals: the reason of the first, the class of the worst.
 pub(super) fn refusals_failure(refusals: &[Refusal]) -> Failure {
-    let reason = refusals.first().map_or(Reason::DryRunRefused, |first| match first.reason {
-        RefusalReason::Conflict => Reason::Conflict,
-        RefusalReason::OwnedByOther => Reason::OwnedByOther,
-        RefusalReason::Immutable => Reason::Immutable,
-        RefusalReason::Forbidden => Reason::Forbidden,
-        RefusalReason::QuotaExceeded => Reason::QuotaExceeded,
-        RefusalReason::TooLarge => Reason::ObjectTooLarge,
-        RefusalReason::WebhookDown | RefusalReason::Unavailable => Reason::ApiUnavailable,
-        RefusalReason::Invalid
-        | RefusalReason::Denied
-        | RefusalReason::NamespaceMissing
-        | RefusalReason::NamespaceTerminating
-        | RefusalReason::KindUnknown
-        | RefusalReason::Other => Reason::DryRunRefused,
-    });
-    let environment = !refusals.is_empty() && refusals.iter().all(|refusal| refusal.reason.is_environment());
+    let reason = refusals
+        .first()
+        .map_or(Reason::DryRunRefused, |first| match first.reason {
+            RefusalReason::Conflict => Reason::Conflict,
+            RefusalReason::OwnedByOther => Reason::OwnedByOther,
+            RefusalReason::Immutable => Reason::Immutable,
+            RefusalReason::Forbidden => Reason::Forbidden,
+            RefusalReason::QuotaExceeded => Reason::QuotaExceeded,
+            RefusalReason::TooLarge => Reason::ObjectTooLarge,
+            RefusalReason::WebhookDown | RefusalReason::Unavailable => Reason::ApiUnavailable,
+            RefusalReason::Invalid
+            | RefusalReason::Denied
+            | RefusalReason::NamespaceMissing
+            | RefusalReason::NamespaceTerminating
+            | RefusalReason::KindUnknown
+            | RefusalReason::Other => Reason::DryRunRefused,
+        });
+    let environment = !refusals.is_empty()
+        && refusals
+            .iter()
+            .all(|refusal| refusal.reason.is_environment());
     Failure {
         reason,
-        class: if environment { Class::Environment } else { Class::Change },
+        class: if environment {
+            Class::Environment
+        } else {
+            Class::Change
+        },
         message: text::cut(
             &format!(
                 "the API server refuses {}: {}",
@@ -184,7 +211,12 @@ async fn begin(
         .iter()
         .chain(memory.rollout.good.iter().map(|set| &set.attempt))
         .copied()
-        .find(|known| memory.sets.get(known).is_some_and(|set| set.digest() == &wanted.desired.digest));
+        .find(|known| {
+            memory
+                .sets
+                .get(known)
+                .is_some_and(|set| set.digest() == &wanted.desired.digest)
+        });
     let set_attempt = kept.unwrap_or(attempt);
     let head = Head {
         application_uid: subject.uid.clone(),
@@ -201,7 +233,10 @@ async fn begin(
         carried: Vec::new(),
     };
     let stored = wanted.rendered.to_stored();
-    let claim = context.keeper.store_head(&head, kept.is_none().then_some(&stored)).await?;
+    let claim = context
+        .keeper
+        .store_head(&head, kept.is_none().then_some(&stored))
+        .await?;
     if let Some(error) = claimed_by_other(memory, attempt, claim) {
         return Err(error);
     }

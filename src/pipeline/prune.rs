@@ -40,17 +40,29 @@ pub(super) async fn prune(
     let Some(set) = applied(context, subject, memory).await? else {
         return Ok(event(None, PruneOutcome::Nothing));
     };
-    let stays: BTreeSet<&ObjectId> = set.iter().map(|object| object.id()).collect();
+    let stays: BTreeSet<&ObjectId> = set.iter().map(crate::model::Object::id).collect();
     let ids: Vec<ObjectId> = inventory
         .iter()
         .map(|(id, _)| id)
         .filter(|id| !stays.contains(id))
         .cloned()
         .collect();
-    let approved: BTreeSet<String> = subject.spec.commands.approve.iter().map(|approve| approve.plan.clone()).collect();
+    let approved: BTreeSet<String> = subject
+        .spec
+        .commands
+        .approve
+        .iter()
+        .map(|approve| approve.plan.clone())
+        .collect();
     let candidates = candidates(context, subject, &inventory, &ids).await?;
     let limits = PruneLimits::from(&subject.spec.prune);
-    let plan = plan_prune(&subject.key, &inventory, &candidates, Some(limits), &approved);
+    let plan = plan_prune(
+        &subject.key,
+        &inventory,
+        &candidates,
+        Some(limits),
+        &approved,
+    );
     match plan.verdict() {
         Verdict::Nothing => Ok(event(memory.prune_attempt.take(), finished(memory))),
         Verdict::NeedsApproval { why } => Ok(event(
@@ -67,7 +79,13 @@ pub(super) async fn prune(
 
 /// A prune that was begun earlier and has nothing left to delete is done.
 fn finished(memory: &Memory) -> PruneOutcome {
-    match memory.notes.changes.iter().filter(|change| change.action == "delete").count() {
+    match memory
+        .notes
+        .changes
+        .iter()
+        .filter(|change| change.action == "delete")
+        .count()
+    {
         0 => PruneOutcome::Nothing,
         deleted => PruneOutcome::Done {
             objects: u32::try_from(deleted).unwrap_or(u32::MAX),
@@ -87,13 +105,17 @@ async fn carry_out(
     stop: &CancellationToken,
 ) -> Result<Event, Error> {
     let attempt = begin(context, subject, memory, plan).await?;
-    let writer = context.cluster.writer(subject.account.clone(), context.fence.clone());
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
     let outcome = apply::delete(&writer, plan.deletes(), stop).await;
     let mut waiting = Vec::new();
     for (id, outcome) in &outcome.outcomes {
         match outcome {
             Outcome::Deleted => memory.notes.changes.push(deleted(id)),
-            Outcome::Deleting { finalizers } => waiting.push(format!("{id} waits for {}", text::list(finalizers, 3))),
+            Outcome::Deleting { finalizers } => {
+                waiting.push(format!("{id} waits for {}", text::list(finalizers, 3)));
+            }
             Outcome::Refused(refusal) => waiting.push(refusal.to_string()),
             Outcome::Stopped => waiting.push(format!("{id} was not reached")),
             Outcome::Written { .. } | Outcome::Unchanged | Outcome::Deferred { .. } => {}
@@ -115,7 +137,12 @@ fn deleted(id: &ObjectId) -> ObjectChange {
     }
 }
 
-async fn begin(context: &Context, subject: &Subject, memory: &mut Memory, plan: &PrunePlan) -> Result<u64, Error> {
+async fn begin(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    plan: &PrunePlan,
+) -> Result<u64, Error> {
     if let Some(begun) = memory.prune_attempt {
         return Ok(begun);
     }
@@ -157,35 +184,51 @@ pub(super) async fn candidates(
     inventory: &Inventory,
     ids: &[ObjectId],
 ) -> Result<Vec<Candidate>, Error> {
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
-    let reader = &reader;
-    stream::iter(ids)
-        .map(|id| async move {
-            let api_version = inventory.get(id).map_or("v1", |owned| owned.api_version.as_str());
-            let live = match reader.get(api_version, id).await {
-                Ok(live) => live,
-                // Its definition is gone, and the instances with it.
-                Err(crate::cluster::Error::KindUnknown { .. }) => None,
-                Err(error) => return Err(Error::from(error)),
-            };
-            let instances = match &live {
-                Some(live) if id.is("apiextensions.k8s.io", "CustomResourceDefinition") => instances(reader, live).await?,
-                Some(_) | None => 0,
-            };
-            Ok(Candidate {
-                id: id.clone(),
-                live,
-                instances,
-            })
-        })
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    let reads: Vec<_> = ids
+        .iter()
+        .map(|id| candidate(&reader, inventory, id))
+        .collect();
+    stream::iter(reads).buffered(AT_ONCE).try_collect().await
+}
+
+async fn candidate(
+    reader: &Reader,
+    inventory: &Inventory,
+    id: &ObjectId,
+) -> Result<Candidate, Error> {
+    let api_version = inventory
+        .get(id)
+        .map_or("v1", |owned| owned.api_version.as_str());
+    let live = match reader.get(api_version, id).await {
+        Ok(live) => live,
+        // Its definition is gone, and the instances with it.
+        Err(crate::cluster::Error::KindUnknown { .. }) => None,
+        Err(error) => return Err(Error::from(error)),
+    };
+    let instances = match &live {
+        Some(live) if id.is("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            instances(reader, live).await?
+        }
+        Some(_) | None => 0,
+    };
+    Ok(Candidate {
+        id: id.clone(),
+        live,
+        instances,
+    })
 }
 
 /// Counts the instances of a definition; one that the account cannot list counts as having some.
 async fn instances(reader: &Reader, definition: &Value) -> Result<usize, Error> {
-    let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        definition
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let version = definition
         .pointer("/spec/versions")
         .and_then(Value::as_array)
@@ -202,9 +245,14 @@ async fn instances(reader: &Reader, definition: &Value) -> Result<usize, Error> 
         metadata_only: true,
         ..ListQuery::default()
     };
-    match reader.list(&api_version, text("/spec/names/kind"), &query).await {
+    match reader
+        .list(&api_version, text("/spec/names/kind"), &query)
+        .await
+    {
         Ok(all) => Ok(all.len()),
-        Err(crate::cluster::Error::Forbidden { .. } | crate::cluster::Error::KindUnknown { .. }) => Ok(1),
+        Err(
+            crate::cluster::Error::Forbidden { .. } | crate::cluster::Error::KindUnknown { .. },
+        ) => Ok(1),
         Err(error) => Err(error.into()),
     }
 }
@@ -221,22 +269,37 @@ pub(super) async fn remove(
     let candidates = candidates(context, subject, inventory, ids).await?;
     let approved = BTreeSet::new();
     let plan = plan_prune(&subject.key, inventory, &candidates, None, &approved);
-    let mut left: Vec<String> = plan.kept().iter().map(|(id, why)| format!("{id} {why}")).collect();
+    let mut left: Vec<String> = plan
+        .kept()
+        .iter()
+        .map(|(id, why)| format!("{id} {why}"))
+        .collect();
     let protected = |doomed: &&Doomed| {
         let kind = doomed.id.group_kind();
-        kind.is("", "Namespace") || kind.is("", "PersistentVolumeClaim") || kind.is("", "PersistentVolume")
+        kind.is("", "Namespace")
+            || kind.is("", "PersistentVolumeClaim")
+            || kind.is("", "PersistentVolume")
             || kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
     };
     let (keep, go): (Vec<&Doomed>, Vec<&Doomed>) = plan.deletes().iter().partition(protected);
-    left.extend(keep.iter().map(|doomed| format!("{} needs approval", doomed.id)));
+    left.extend(
+        keep.iter()
+            .map(|doomed| format!("{} needs approval", doomed.id)),
+    );
     let go: Vec<Doomed> = go.into_iter().cloned().collect();
-    let writer = context.cluster.writer(subject.account.clone(), context.fence.clone());
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
     let outcome = apply::delete(&writer, &go, stop).await;
     for (id, outcome) in &outcome.outcomes {
         match outcome {
             Outcome::Deleted => memory.notes.changes.push(deleted(id)),
-            Outcome::Deleting { finalizers } => left.push(format!("{id} waits for {}", text::list(finalizers, 3))),
-            Outcome::Refused(refusal) => left.push(refusals_failure(std::slice::from_ref(refusal)).message),
+            Outcome::Deleting { finalizers } => {
+                left.push(format!("{id} waits for {}", text::list(finalizers, 3)));
+            }
+            Outcome::Refused(refusal) => {
+                left.push(refusals_failure(std::slice::from_ref(refusal)).message);
+            }
             Outcome::Stopped => left.push(format!("{id} was not reached")),
             Outcome::Written { .. } | Outcome::Unchanged | Outcome::Deferred { .. } => {}
         }

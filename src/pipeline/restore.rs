@@ -47,7 +47,13 @@ pub(super) async fn restore(
     from: &SetStatus,
     stop: &CancellationToken,
 ) -> Result<Option<Event>, Error> {
-    let own_attempt = matches!(memory.rollout.state, State::Returning { own_attempt: true, .. });
+    let own_attempt = matches!(
+        memory.rollout.state,
+        State::Returning {
+            own_attempt: true,
+            ..
+        }
+    );
     if own_attempt && !memory.return_begun {
         return begin(context, subject, memory, to).await.map(Some);
     }
@@ -61,7 +67,9 @@ pub(super) async fn restore(
         .collect();
     let failed = placed(context, subject, &failed).await?;
     let sets = written(context, subject, memory).await?;
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
         drift: crate::api::DriftPolicy::Repair,
@@ -80,7 +88,9 @@ pub(super) async fn restore(
     if plan.is_refused() {
         return refused(plan.refused());
     }
-    let writer = context.cluster.writer(subject.account.clone(), context.fence.clone());
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
     for wave in plan.waves() {
         let outcome = apply::apply(&reader, &writer, wave, stop).await;
         note(memory, wave, &outcome);
@@ -93,7 +103,9 @@ pub(super) async fn restore(
         }
     }
     memory.sightings = crate::health::Sightings::default();
-    context.metrics.count_return(&subject.key, failure_reason(memory));
+    context
+        .metrics
+        .count_return(&subject.key, failure_reason(memory));
     Ok(Some(Event::Restored))
 }
 
@@ -114,12 +126,23 @@ fn failure_reason(memory: &Memory) -> &'static str {
 fn refused(refusals: &[Refusal]) -> Result<Option<Event>, Error> {
     let failure = refusals_failure(refusals);
     match failure.class {
-        crate::api::Class::Environment => Err(Error::failure(failure.reason, failure.class, failure.message)),
-        crate::api::Class::Change | crate::api::Class::PreExisting => Ok(Some(Event::ReturnFailed(failure))),
+        crate::api::Class::Environment => Err(Error::failure(
+            failure.reason,
+            failure.class,
+            failure.message,
+        )),
+        crate::api::Class::Change | crate::api::Class::PreExisting => {
+            Ok(Some(Event::ReturnFailed(failure)))
+        }
     }
 }
 
-async fn begin(context: &Context, subject: &Subject, memory: &mut Memory, to: &SetStatus) -> Result<Event, Error> {
+async fn begin(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    to: &SetStatus,
+) -> Result<Event, Error> {
     let now = (context.clock)();
     let attempt = memory.rollout.attempt + 1;
     let head = Head {
@@ -165,7 +188,10 @@ pub(super) async fn remove(
         .map(|object| object.id().clone())
         .collect();
     let created = created_by(context, subject, memory, from).await?;
-    let ids: Vec<ObjectId> = created.into_iter().filter(|id| !stays.contains(id)).collect();
+    let ids: Vec<ObjectId> = created
+        .into_iter()
+        .filter(|id| !stays.contains(id))
+        .collect();
     let sets = written(context, subject, memory).await?;
     let left = prune::remove(context, subject, memory, &ids, &inventory(&sets), stop).await?;
     memory.return_begun = false;

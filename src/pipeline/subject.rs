@@ -37,6 +37,23 @@ pub fn application_key(application: &Application) -> ApplicationKey {
     }
 }
 
+/// Fields that are part of the API and that this release cannot act on: refused, never ignored.
+fn not_yet(spec: &ApplicationSpec) -> Option<String> {
+    if !spec.apply.recreate.is_empty() {
+        return Some(
+            "spec.apply.recreate is not supported by this release; remove it, and rename an object whose immutable field changes".to_owned(),
+        );
+    }
+    let pinned = spec
+        .commands
+        .pin
+        .as_ref()
+        .is_some_and(|pin| pin.ended.is_none());
+    pinned.then(|| {
+        "spec.commands.pin is not supported by this release; end it, and revert in git".to_owned()
+    })
+}
+
 impl Subject {
     /// Parses an Application.
     ///
@@ -49,10 +66,15 @@ impl Subject {
             class: Class::Change,
             message,
         };
-        if RESERVED_NAMESPACES.contains(&key.namespace.as_str()) || key.namespace == context.namespace {
+        if RESERVED_NAMESPACES.contains(&key.namespace.as_str())
+            || key.namespace == context.namespace
+        {
             return Err(refuse(
                 Reason::NamespaceReserved,
-                format!("no Application is taken up in namespace {}; move it to a namespace of its team", key.namespace),
+                format!(
+                    "no Application is taken up in namespace {}; move it to a namespace of its team",
+                    key.namespace
+                ),
             ));
         }
         let spec = application.spec.clone();
@@ -71,6 +93,9 @@ impl Subject {
                 ),
             ));
         };
+        if let Some(message) = not_yet(&spec) {
+            return Err(refuse(Reason::InvalidSpec, message));
+        }
         Ok(Self {
             uid: application.metadata.uid.clone().unwrap_or_default(),
             generation: application.metadata.generation.unwrap_or_default(),
@@ -94,7 +119,12 @@ impl Subject {
     pub fn render(&self) -> RenderSpec {
         RenderSpec {
             path: self.spec.source.path.trim_matches('/').to_owned(),
-            default_namespace: self.spec.target.namespace.clone().unwrap_or_else(|| self.key.namespace.clone()),
+            default_namespace: self
+                .spec
+                .target
+                .namespace
+                .clone()
+                .unwrap_or_else(|| self.key.namespace.clone()),
         }
     }
 }

@@ -6,9 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{Context, Error, Memory, Subject, memory::Notes};
 use crate::{
     api::{ApplicationStatus, SetStatus},
+    history::{Link, record_name, verify},
     model::{AttemptKind, Head},
     rollout::{Rollout, State},
 };
@@ -31,9 +34,16 @@ pub(super) async fn take_up(
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
     };
-    let newer = context.keeper.newer_heads(&subject.uid, status.attempt).await?;
+    read_forward(context, subject, memory).await?;
+    let newer = context
+        .keeper
+        .newer_heads(&subject.uid, status.attempt)
+        .await?;
     if !newer.unbegun.is_empty() {
-        context.keeper.discard_unbegun(&subject.uid, &newer.unbegun).await?;
+        context
+            .keeper
+            .discard_unbegun(&subject.uid, &newer.unbegun)
+            .await?;
     }
     for attempt in &newer.heads {
         if let Some(head) = context.keeper.load_head(&subject.uid, *attempt).await? {
@@ -46,6 +56,39 @@ pub(super) async fn take_up(
     }
     memory.loaded = true;
     Ok(())
+}
+
+/// Records beyond the head in status were written by an earlier life that could not write its status any more.
+async fn read_forward(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    memory.found.clear();
+    loop {
+        let sequence = memory.record.as_ref().map_or(1, |head| head.sequence + 1);
+        let name = record_name(&subject.key.name, &subject.uid, sequence);
+        let Some(found) = context
+            .keeper
+            .get_record(&subject.key.namespace, &name)
+            .await?
+        else {
+            return Ok(());
+        };
+        let link = Link {
+            text: found.spec.record.clone(),
+        };
+        // One that does not follow is in the way: the next append says so.
+        let Ok(Some(head)) = verify(std::slice::from_ref(&link), memory.record.as_ref()) else {
+            return Ok(());
+        };
+        let value: Value = serde_json::from_str(&link.text).unwrap_or(Value::Null);
+        if let Some(attempt) = value.get("attempt").and_then(Value::as_u64) {
+            memory.rollout.attempt = memory.rollout.attempt.max(attempt);
+        }
+        memory.found.push(value);
+        memory.record = Some(head);
+    }
 }
 
 /// Goes on with an attempt that the status does not know of.
@@ -63,6 +106,7 @@ fn adopt(memory: &mut Memory, head: &Head) {
                 memory.rollout.written.push(head.set_attempt);
             }
             memory.rollout.prune = None;
+            memory.rollout.partial = true;
             memory.rollout.state = State::Applying {
                 target: SetStatus {
                     revision: head.revision.clone(),
@@ -86,8 +130,16 @@ fn adopt(memory: &mut Memory, head: &Head) {
     }
 }
 
-async fn restore_notes(context: &Context, subject: &Subject, memory: &mut Memory) -> Result<(), Error> {
-    let Some(head) = context.keeper.load_head(&subject.uid, memory.rollout.attempt).await? else {
+async fn restore_notes(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    let Some(head) = context
+        .keeper
+        .load_head(&subject.uid, memory.rollout.attempt)
+        .await?
+    else {
         return Ok(());
     };
     memory.notes.began = Some(head.began);
@@ -101,14 +153,26 @@ async fn restore_notes(context: &Context, subject: &Subject, memory: &mut Memory
 }
 
 /// Deletes stored attempts that nothing names any more: kept are what status names and the last three good.
-pub(super) async fn sweep(context: &Context, subject: &Subject, memory: &mut Memory) -> Result<(), Error> {
+pub(super) async fn sweep(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
     let rollout = &memory.rollout;
     let mut keep: BTreeSet<u64> = rollout.written.iter().copied().collect();
-    keep.extend(rollout.applied.iter().chain(&rollout.good).map(|set| set.attempt));
+    keep.extend(
+        rollout
+            .applied
+            .iter()
+            .chain(&rollout.good)
+            .map(|set| set.attempt),
+    );
     keep.insert(rollout.attempt);
     keep.extend(memory.good_attempts.iter().copied());
     match &rollout.state {
-        State::Applying { target, .. } | State::Watching { target, .. } | State::Soaking { target, .. } => {
+        State::Applying { target, .. }
+        | State::Watching { target, .. }
+        | State::Soaking { target, .. } => {
             keep.insert(target.attempt);
         }
         State::Returning { to, from, .. } => {
@@ -117,7 +181,10 @@ pub(super) async fn sweep(context: &Context, subject: &Subject, memory: &mut Mem
         }
         State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
     }
-    context.keeper.sweep(&subject.uid, &keep, rollout.attempt).await?;
+    context
+        .keeper
+        .sweep(&subject.uid, &keep, rollout.attempt)
+        .await?;
     memory.sets.retain(|attempt, _| keep.contains(attempt));
     Ok(())
 }

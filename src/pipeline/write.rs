@@ -48,7 +48,11 @@ pub(super) async fn write_wave(
     if memory.plan.is_none() {
         match plan_again(context, subject, memory, target).await? {
             Ok(plan) => memory.plan = Some(plan),
-            Err(refusals) => return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(&refusals)))),
+            Err(refusals) => {
+                return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(
+                    &refusals,
+                ))));
+            }
         }
     }
     let State::Applying { wave, .. } = memory.rollout.state else {
@@ -57,7 +61,9 @@ pub(super) async fn write_wave(
     let Some(plan) = memory.plan.clone() else {
         return Ok(Wrote::Wait(Duration::ZERO));
     };
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
     let done: Vec<&Change> = plan.waves().iter().take(wave as usize).flatten().collect();
     if !definitions_served(context, &reader, &done).await? {
         return Ok(Wrote::Wait(ESTABLISHED_AGAIN));
@@ -67,9 +73,13 @@ pub(super) async fn write_wave(
         return Ok(Wrote::Event(Event::Applied));
     };
     let started = (context.clock)().monotonic;
-    let writer = context.cluster.writer(subject.account.clone(), context.fence.clone());
+    let writer = context
+        .cluster
+        .writer(subject.account.clone(), context.fence.clone());
     let outcome = apply::apply(&reader, &writer, changes, stop).await;
-    context.metrics.observe_stage(StageLabel::Apply, (context.clock)().since(started));
+    context
+        .metrics
+        .observe_stage(StageLabel::Apply, (context.clock)().since(started));
     note(memory, changes, &outcome);
     if outcome.is_stopped() {
         return Ok(Wrote::Wait(Duration::ZERO));
@@ -77,7 +87,9 @@ pub(super) async fn write_wave(
     let refusals: Vec<Refusal> = outcome.refusals().cloned().collect();
     if !refusals.is_empty() && !subject.spec.apply.partial {
         memory.plan = None;
-        return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(&refusals))));
+        return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(
+            &refusals,
+        ))));
     }
     if wave as usize + 1 == plan.waves().len() {
         memory.plan = None;
@@ -106,7 +118,9 @@ pub(super) async fn plan_all(
     desired: &[Object],
 ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
     let sets = written(context, subject, memory).await?;
-    let reader = context.cluster.reader(Identity::Account(subject.account.clone()));
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
         drift: subject.spec.drift,
@@ -127,7 +141,11 @@ pub(super) async fn plan_all(
 }
 
 /// Says whether every definition among these changes is established; the kinds are then looked up anew.
-async fn definitions_served(context: &Context, reader: &Reader, done: &[&Change]) -> Result<bool, Error> {
+async fn definitions_served(
+    context: &Context,
+    reader: &Reader,
+    done: &[&Change],
+) -> Result<bool, Error> {
     let mut any = false;
     for change in done {
         let id = change.object.id();
@@ -164,15 +182,25 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
             continue;
         };
         memory.drifted.remove(id);
-        memory.expected.insert(id.clone(), Arc::new(ours(change.object.value(), live)));
+        memory
+            .expected
+            .insert(id.clone(), Arc::new(ours(change.object.value(), live)));
         if let Some(generation) = live.pointer("/metadata/generation").and_then(Value::as_i64) {
             memory.generations.insert(id.clone(), generation);
         }
-        let action = if *created { "create" } else { change.action.as_str() };
+        let action = if *created {
+            "create"
+        } else {
+            change.action.as_str()
+        };
         memory.notes.changes.push(ObjectChange {
             id: id.clone(),
             action: action.to_owned(),
-            fields: change.fields.iter().map(|field| field.path.clone()).collect(),
+            fields: change
+                .fields
+                .iter()
+                .map(|field| field.path.clone())
+                .collect(),
         });
     }
 }
@@ -204,17 +232,31 @@ fn cut(sent: &Value, live: &Value) -> Value {
             if named {
                 return sent
                     .iter()
-                    .filter_map(|item| live.iter().find(|other| name(other) == name(item)).map(|other| cut(item, other)))
+                    .filter_map(|item| {
+                        live.iter()
+                            .find(|other| name(other) == name(item))
+                            .map(|other| cut(item, other))
+                    })
                     .collect();
             }
             if sent.len() == live.len() {
-                return sent.iter().zip(live).map(|(sent, live)| cut(sent, live)).collect();
+                return sent
+                    .iter()
+                    .zip(live)
+                    .map(|(sent, live)| cut(sent, live))
+                    .collect();
             }
             Value::Array(live.clone())
         }
-        (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) | Value::Array(_), live) => {
-            live.clone()
-        }
+        (
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_)
+            | Value::Array(_),
+            live,
+        ) => live.clone(),
     }
 }
 

@@ -137,7 +137,12 @@ impl Plan {
 ///
 /// `desired` are the objects as they would be sent, `applied` those that were sent last. The caller judged
 /// which conflicts are drift, and asked again with force, or without those fields, as policy says.
-pub fn plan(desired: Vec<Object>, applied: Option<&[Object]>, live: &Live, policy: &Policy) -> Plan {
+pub fn plan(
+    desired: Vec<Object>,
+    applied: Option<&[Object]>,
+    live: &Live,
+    policy: &Policy,
+) -> Plan {
     let applied: BTreeMap<&ObjectId, &Object> = applied
         .unwrap_or_default()
         .iter()
@@ -187,7 +192,12 @@ enum Decision {
     Refuse(Refusal),
 }
 
-fn decide(object: &Object, previous: Option<&Object>, observed: Option<&Observed>, policy: &Policy) -> Decision {
+fn decide(
+    object: &Object,
+    previous: Option<&Object>,
+    observed: Option<&Observed>,
+    policy: &Policy,
+) -> Decision {
     match observed {
         None | Some(Observed::Unchanged) => Decision::Nothing,
         Some(Observed::Refused(refusal)) => Decision::Refuse(refusal.clone()),

@@ -124,7 +124,7 @@ fn compare(
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            compare_lists(changes, path, old, new)
+            compare_lists(changes, path, old, new);
         }
         (before, after) if before == after => {}
         (before, after) => changes.push(FieldChange {

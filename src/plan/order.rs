@@ -105,16 +105,18 @@ pub fn waves(objects: Vec<Object>) -> Result<Vec<Vec<Object>>, OrderError> {
         .collect())
 }
 
+#[expect(
+    clippy::map_err_ignore,
+    reason = "the cause says no more than the message"
+)]
 fn wave_number(object: &Object) -> Result<i64, OrderError> {
     let Some(text) = object.annotation(ANNOTATION_SYNC_WAVE) else {
         return Ok(0);
     };
-    text.trim().parse().or_else(|_| {
-        Err(OrderError::WaveNotNumber {
-            id: Box::new(object.id().clone()),
-            annotation: ANNOTATION_SYNC_WAVE,
-            text: crate::model::text::cut(text, 64),
-        })
+    text.trim().parse().map_err(|_| OrderError::WaveNotNumber {
+        id: Box::new(object.id().clone()),
+        annotation: ANNOTATION_SYNC_WAVE,
+        text: crate::model::text::cut(text, 64),
     })
 }
 

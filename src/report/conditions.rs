@@ -38,7 +38,7 @@ pub(super) fn conditions(
     let mut list = Vec::new();
     let mut put = |kind: ConditionType, said: Option<Said>| {
         if let Some(said) = said {
-            list.push(condition(kind, said, facts.generation, previous, now));
+            list.push(condition(kind, &said, facts.generation, previous, now));
         }
     };
     let held = previous
@@ -104,8 +104,20 @@ pub(super) fn blocked_conditions(
 ) -> Vec<Condition> {
     let said = |status| say(status, failure.reason, failure.message.clone());
     vec![
-        condition(ConditionType::Ready, said(ConditionStatus::False), generation, previous, now),
-        condition(ConditionType::Stalled, said(ConditionStatus::True), generation, previous, now),
+        condition(
+            ConditionType::Ready,
+            &said(ConditionStatus::False),
+            generation,
+            previous,
+            now,
+        ),
+        condition(
+            ConditionType::Stalled,
+            &said(ConditionStatus::True),
+            generation,
+            previous,
+            now,
+        ),
     ]
 }
 
@@ -148,13 +160,12 @@ fn ready(facts: &Facts<'_>) -> Said {
             Reason::Applying,
             format!("applying {}", target.revision),
         ),
-        State::Watching { target, spent } => {
+        State::Watching { target, .. } => {
             let waiting = match &facts.health {
                 Health::Progressing { waiting } => format!(": {waiting}"),
                 Health::Failed(failure) => format!(": {}", failure.message),
                 Health::Unknown | Health::Ready => String::new(),
             };
-            let _spent = spent;
             say(
                 Unknown,
                 Reason::Progressing,
@@ -273,7 +284,7 @@ fn healthy(facts: &Facts<'_>) -> Option<Said> {
 
 fn condition(
     kind: ConditionType,
-    said: Said,
+    said: &Said,
     generation: i64,
     previous: &[Condition],
     now: Timestamp,

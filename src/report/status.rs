@@ -86,7 +86,12 @@ pub fn status(facts: &Facts<'_>, previous: &ApplicationStatus, now: Now) -> Appl
 }
 
 /// Returns the status of an Application that cannot be worked on at all; what is known of its sets stays.
-pub fn blocked(failure: &Failure, generation: i64, previous: &ApplicationStatus, now: Now) -> ApplicationStatus {
+pub fn blocked(
+    failure: &Failure,
+    generation: i64,
+    previous: &ApplicationStatus,
+    now: Now,
+) -> ApplicationStatus {
     ApplicationStatus {
         observed_generation: generation,
         conditions: blocked_conditions(failure, generation, &previous.conditions, now.wall),

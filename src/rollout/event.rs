@@ -231,7 +231,8 @@ pub enum Ending {
 
 impl Ending {
     /// Every result, as `as_str` says it.
-    pub const RESULTS: [&'static str; 5] = ["Ready", "Failed", "Refused", "Superseded", "Cancelled"];
+    pub const RESULTS: [&'static str; 5] =
+        ["Ready", "Failed", "Refused", "Superseded", "Cancelled"];
 
     /// Returns the result in `UpperCamelCase`.
     pub fn as_str(&self) -> &'static str {

@@ -17,3 +17,6 @@ pub use rollback::{ReturnChoice, choose_return, retry_delay};
 pub use state::{Desired, ReturnStage, Rollout, State};
 pub use step::{Step, step};
 pub use work::{Work, work};
+
+#[cfg(test)]
+mod tests;

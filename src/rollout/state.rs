@@ -112,6 +112,8 @@ pub struct Rollout {
     pub good: Option<SetStatus>,
     /// Attempts whose sets may have objects alive, oldest first.
     pub written: Vec<u64>,
+    /// Whether a set was begun and neither written whole nor returned from: nothing can be assumed of what is live.
+    pub partial: bool,
     /// Digests that failed.
     pub quarantine: Vec<Quarantine>,
     /// Prune that waits for approval.
@@ -130,6 +132,7 @@ impl Rollout {
             applied: None,
             good: None,
             written: Vec::new(),
+            partial: false,
             quarantine: Vec::new(),
             prune: None,
         }
@@ -240,6 +243,7 @@ impl Rollout {
             applied: status.applied.clone(),
             good: status.last_known_good.clone(),
             written: status.written.clone(),
+            partial: status.partial,
             quarantine: status.quarantine.clone(),
             prune: status.prune.clone(),
         }
@@ -252,6 +256,7 @@ impl Rollout {
         status.applied.clone_from(&self.applied);
         status.last_known_good.clone_from(&self.good);
         status.written.clone_from(&self.written);
+        status.partial = self.partial;
         status.quarantine.clone_from(&self.quarantine);
         status.prune.clone_from(&self.prune);
         status.spent_seconds = 0;

@@ -62,6 +62,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             rollout.attempt = attempt;
             rollout.remember_written(target.attempt);
             rollout.prune = None;
+            rollout.partial = true;
             rollout.state = State::Applying { target, wave: 0 };
             Step::new(rollout, Vec::new())
         }
@@ -76,6 +77,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             rollout.state = match state {
                 State::Applying { target, .. } => {
                     rollout.applied = Some(target.clone());
+                    rollout.partial = false;
                     State::Watching {
                         target,
                         spent: Duration::ZERO,
@@ -110,6 +112,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
                 *stage = ReturnStage::Watching;
                 *spent = Duration::ZERO;
                 rollout.applied = Some(to.clone());
+                rollout.partial = false;
             }
             Step::new(rollout, Vec::new())
         }
@@ -120,9 +123,24 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             attempt,
             what,
             failure,
-        } => repaired(rollout, attempt, what, failure),
+        } => repaired(rollout, attempt, &what, failure),
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
+            let cancelled = match &rollout.state {
+                State::Failed {
+                    target, failure, ..
+                } => target.digest == digest && failure.reason == Reason::Cancelled,
+                State::Idle
+                | State::Held { .. }
+                | State::Applying { .. }
+                | State::Watching { .. }
+                | State::Soaking { .. }
+                | State::Pruning
+                | State::Returning { .. } => false,
+            };
+            if cancelled {
+                rollout.state = State::Idle;
+            }
             Step::new(rollout, Vec::new())
         }
     }
@@ -341,9 +359,11 @@ fn assessed(
         // A set that failed for the environment's sake, or that had nothing to return to, can come up later.
         State::Failed {
             target,
+            failure,
             returned: false,
-            ..
         } if verdict == Verdict::Ready
+            // After a return that failed too it stays held: it would be a second return from one digest.
+            && failure.reason != Reason::ReturnFailed
             && rollout
                 .applied
                 .as_ref()
@@ -489,7 +509,12 @@ fn fail(
     was_ready: bool,
 ) -> Step {
     let choice = choose_return(&rollout, &target, &failure, gates);
-    if failure.class == Class::Change {
+    // The last known good is never quarantined: it is what everything else returns to.
+    let is_good = rollout
+        .good
+        .as_ref()
+        .is_some_and(|good| good.digest == target.digest);
+    if failure.class == Class::Change && !is_good {
         quarantine(&mut rollout, &target, &failure, now);
     }
     match choice {
@@ -728,7 +753,7 @@ fn leave_pruning(state: State) -> State {
     }
 }
 
-fn repaired(mut rollout: Rollout, attempt: u64, what: String, failure: Option<Failure>) -> Step {
+fn repaired(mut rollout: Rollout, attempt: u64, what: &str, failure: Option<Failure>) -> Step {
     rollout.attempt = rollout.attempt.max(attempt);
     let ending = match &failure {
         None => Ending::Ready,
@@ -743,7 +768,7 @@ fn repaired(mut rollout: Rollout, attempt: u64, what: String, failure: Option<Fa
             attempt,
             set: rollout.applied.clone(),
             ending,
-            details: what.clone(),
+            details: what.to_owned(),
         },
         match failure {
             None => notice(false, Reason::DriftRepaired, format!("gave back {what}")),

@@ -5,7 +5,7 @@
 //! Never: the doing of it.
 
 use super::{Desired, ReturnStage, Rollout, State};
-use crate::api::SetStatus;
+use crate::api::{Reason, SetStatus};
 
 /// The next piece of work. The pipeline does it and answers with an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,15 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             Some(wanted) if is_newer(rollout, wanted, target) => Work::Prepare,
             Some(_) | None => Work::Look,
         },
-        State::Pruning => Work::Prune,
+        State::Pruning => match wanted {
+            Some(wanted)
+                if !is_running(rollout, wanted)
+                    && rollout.quarantined(&wanted.digest).is_none() =>
+            {
+                Work::Prepare
+            }
+            Some(_) | None => Work::Prune,
+        },
         State::Returning {
             to, from, stage, ..
         } => match wanted {
@@ -86,14 +94,16 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             Some(_) => at_rest(rollout, wanted),
             None => Work::Look,
         },
-        State::Failed { target, .. } => match wanted {
-            // The failed set itself is wanted: tried once (law 7). Without a quarantine it was released.
+        State::Failed {
+            target, failure, ..
+        } => match wanted {
+            // The failed set itself is wanted: tried once (law 7). Without a quarantine it was released, or it failed
+            // for the environment's sake; what a person ended stays ended until git or a person says otherwise.
             Some(wanted) if wanted.digest == target.digest => {
-                if rollout.quarantined(&target.digest).is_some() || is_running(rollout, wanted) {
-                    Work::Look
-                } else {
-                    Work::Prepare
-                }
+                let again = rollout.quarantined(&target.digest).is_none()
+                    && failure.reason != Reason::Cancelled
+                    && !is_running(rollout, wanted);
+                if again { Work::Prepare } else { Work::Look }
             }
             Some(_) => at_rest(rollout, wanted),
             None => Work::Look,
@@ -125,10 +135,11 @@ fn at_rest(rollout: &Rollout, wanted: Option<&Desired>) -> Work {
 }
 
 fn is_running(rollout: &Rollout, wanted: &Desired) -> bool {
-    rollout
-        .applied
-        .as_ref()
-        .is_some_and(|applied| applied.digest == wanted.digest)
+    !rollout.partial
+        && rollout
+            .applied
+            .as_ref()
+            .is_some_and(|applied| applied.digest == wanted.digest)
 }
 
 /// A digest that failed does not push aside what is under way: it will not be tried.

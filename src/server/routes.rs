@@ -23,7 +23,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Whether the process can do its work: set when the API server answers and the watch has listed.
+/// Whether the process can do its work: set when the API server answers. A replica without the lease is ready too:
+/// else a rolling update would wait for the old one, which waits for the new one.
 #[derive(Clone, Debug, Default)]
 pub struct Ready(Arc<AtomicBool>);
 
@@ -102,7 +103,11 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     if shared.ready.get() {
         "ok\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the API server has not answered yet\n").into_response()
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the API server has not answered yet\n",
+        )
+            .into_response()
     }
 }
 
@@ -110,7 +115,10 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     let mut body = String::new();
     match encode(&mut body, &shared.registry) {
         Ok(()) => (
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
             body,
         )
             .into_response(),

@@ -1,1 +1,16 @@
 //! Tests on a real control plane.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails; it spawns what it talks to and reads the clock"
+)]
+
+mod deploy;
+mod room_lease;
+mod room_read;
+mod room_state;
+mod room_watch;
+mod room_write;
+mod support;

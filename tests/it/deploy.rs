@@ -4,7 +4,7 @@
 //! Leaves: the object and the promise that it breaks.
 //! Never: Helm or an image builder; what only they can tell is not told here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Command};
 
 use serde_json::{Value, json};
 
@@ -19,11 +19,19 @@ fn deployed(path: &str) -> Vec<Value> {
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    objects.iter().filter(|object| object["kind"] == kind).collect()
+    objects
+        .iter()
+        .filter(|object| object["kind"] == kind)
+        .collect()
 }
 
 fn texts(value: &Value) -> Vec<&str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// Returns what the cluster-wide rules of these objects must not hold.
@@ -34,7 +42,10 @@ fn excess(objects: &[Value]) -> Vec<String> {
             let (resources, verbs) = (texts(&rule["resources"]), texts(&rule["verbs"]));
             let groups = texts(&rule["apiGroups"]);
             if resources.contains(&"secrets") || resources.contains(&"*") || groups.contains(&"*") {
-                found.push(format!("{}: reaches Secrets of every namespace", title(role)));
+                found.push(format!(
+                    "{}: reaches Secrets of every namespace",
+                    title(role)
+                ));
             }
             for verb in ["*", "impersonate", "escalate", "bind"] {
                 if verbs.contains(&verb) {
@@ -74,7 +85,10 @@ fn deploy_holds_the_whole_install() {
         "Service plimsoll-system/plimsoll",
         "NetworkPolicy plimsoll-system/plimsoll",
     ] {
-        assert!(titles.iter().any(|title| title == wanted), "deploy/ lacks {wanted}; it holds {titles:#?}");
+        assert!(
+            titles.iter().any(|title| title == wanted),
+            "deploy/ lacks {wanted}; it holds {titles:#?}"
+        );
     }
 }
 
@@ -89,7 +103,9 @@ fn the_controller_has_no_rights_that_could_be_abused_everywhere() {
 
 #[test]
 fn excess_rights_are_found() {
-    let role = |rule: Value| vec![json!({"kind": "ClusterRole", "metadata": {"name": "x"}, "rules": [rule]})];
+    let role = |rule: Value| {
+        vec![json!({"kind": "ClusterRole", "metadata": {"name": "x"}, "rules": [rule]})]
+    };
     for rule in [
         json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}),
         json!({"apiGroups": [""], "resources": ["*"], "verbs": ["watch"]}),
@@ -105,7 +121,11 @@ fn the_variant_says_that_it_equals_cluster_admin() {
     let objects = deployed("deploy/variants/impersonate-anywhere");
     assert_eq!(excess(&objects).len(), 1);
     for object in &objects {
-        assert!(title(object).ends_with("equals-cluster-admin"), "{}", title(object));
+        assert!(
+            title(object).ends_with("equals-cluster-admin"),
+            "{}",
+            title(object)
+        );
     }
     for file in files_below("deploy/variants/impersonate-anywhere") {
         assert!(read(&file).starts_with("# EQUALS CLUSTER-ADMIN"), "{file}");
@@ -113,32 +133,60 @@ fn the_variant_says_that_it_equals_cluster_admin() {
 }
 
 #[test]
-fn a_tenant_gives_leave_in_its_own_namespace_only() {
+fn a_tenant_is_what_the_command_prints() {
     let objects = deployed("deploy/tenant");
-    let titles: Vec<String> = objects.iter().map(title).collect();
-    assert_eq!(
-        titles,
-        [
-            "ServiceAccount tenant/deployer",
-            "RoleBinding tenant/deployer-edit",
-            "Role tenant/plimsoll-impersonate-deployer",
-            "RoleBinding tenant/plimsoll-impersonate-deployer",
-        ]
+    let printed = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+        .args(["tenant", "tenant"])
+        .output()
+        .unwrap();
+    assert!(
+        printed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&printed.stderr)
     );
-    let leave = &objects[2]["rules"][0];
-    assert_eq!(leave["resourceNames"], json!(["deployer"]));
+    let by_title = |objects: Vec<Value>| -> BTreeMap<String, Value> {
+        objects
+            .into_iter()
+            .map(|object| (title(&object), object))
+            .collect()
+    };
+    let printed = documents(&String::from_utf8(printed.stdout).unwrap());
+    assert_eq!(by_title(objects.clone()), by_title(printed));
+    for object in &objects {
+        assert_eq!(
+            object["metadata"]["namespace"],
+            "tenant",
+            "{}",
+            title(object)
+        );
+        assert!(
+            !object["kind"].as_str().unwrap().starts_with("Cluster"),
+            "{}",
+            title(object)
+        );
+    }
 }
 
 #[test]
 fn the_controller_runs_restricted() {
     let objects = deployed("deploy");
     let namespace = &of_kind(&objects, "Namespace")[0]["metadata"]["labels"];
-    assert_eq!(namespace["pod-security.kubernetes.io/enforce"], "restricted");
+    assert_eq!(
+        namespace["pod-security.kubernetes.io/enforce"],
+        "restricted"
+    );
     let deployments = of_kind(&objects, "Deployment");
     let pod = &deployments[0]["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-    assert!(pod["securityContext"]["runAsUser"].as_u64().is_some_and(|user| user > 0));
-    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert!(
+        pod["securityContext"]["runAsUser"]
+            .as_u64()
+            .is_some_and(|user| user > 0)
+    );
+    assert_eq!(
+        pod["securityContext"]["seccompProfile"]["type"],
+        "RuntimeDefault"
+    );
     let containers = pod["containers"].as_array().unwrap();
     assert_eq!(containers.len(), 1);
     for container in containers {
@@ -162,8 +210,15 @@ fn filled(template: &str, values: &Value) -> String {
     let mut out = String::new();
     let mut lines = template.lines();
     while let Some(line) = lines.next() {
-        if let Some(list) = line.trim().strip_prefix("{{- range ").and_then(|rest| rest.strip_suffix(" }}")) {
-            let body: Vec<&str> = lines.by_ref().take_while(|line| line.trim() != "{{- end }}").collect();
+        if let Some(list) = line
+            .trim()
+            .strip_prefix("{{- range ")
+            .and_then(|rest| rest.strip_suffix(" }}"))
+        {
+            let body: Vec<&str> = lines
+                .by_ref()
+                .take_while(|line| line.trim() != "{{- end }}")
+                .collect();
             for item in looked_up(list, values).as_array().unwrap() {
                 for line in &body {
                     out.push_str(&line.replace("{{ toJson . }}", &item.to_string()));
@@ -174,7 +229,9 @@ fn filled(template: &str, values: &Value) -> String {
         }
         let mut rest = line;
         while let Some((before, after)) = rest.split_once("{{ ") {
-            let (form, after) = after.split_once(" }}").unwrap_or_else(|| panic!("unclosed template: {line}"));
+            let (form, after) = after
+                .split_once(" }}")
+                .unwrap_or_else(|| panic!("unclosed template: {line}"));
             out.push_str(before);
             match form.strip_prefix("toJson ") {
                 Some(path) => out.push_str(&looked_up(path, values).to_string()),
@@ -188,7 +245,10 @@ fn filled(template: &str, values: &Value) -> String {
         out.push_str(rest);
         out.push('\n');
     }
-    assert!(!out.contains("{{"), "a form that this test cannot read: {out}");
+    assert!(
+        !out.contains("{{"),
+        "a form that this test cannot read: {out}"
+    );
     out
 }
 
@@ -200,13 +260,17 @@ fn looked_up(path: &str, values: &Value) -> Value {
         .strip_prefix(".Values")
         .unwrap_or_else(|| panic!("a form that this test cannot read: {path}"))
         .replace('.', "/");
-    values.pointer(&pointer).unwrap_or_else(|| panic!("values.yaml lacks {path}")).clone()
+    values
+        .pointer(&pointer)
+        .unwrap_or_else(|| panic!("values.yaml lacks {path}"))
+        .clone()
 }
 
 fn values() -> Value {
     let text = read("charts/plimsoll/values.yaml");
     let wrapped: String = text.lines().flat_map(|line| ["  ", line, "\n"]).collect();
-    let object = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: values}}\nvalues:\n{wrapped}");
+    let object =
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: values}}\nvalues:\n{wrapped}");
     documents(&object)[0]["values"].clone()
 }
 
@@ -223,10 +287,15 @@ fn the_chart_renders_the_objects_of_deploy() {
     let chart = charted(&values());
     let plain: BTreeMap<String, Value> = deployed("deploy")
         .into_iter()
-        .filter(|object| object["kind"] != "Namespace" && object["kind"] != "CustomResourceDefinition")
+        .filter(|object| {
+            object["kind"] != "Namespace" && object["kind"] != "CustomResourceDefinition"
+        })
         .map(|object| (title(&object), object))
         .collect();
-    assert_eq!(chart.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
+    assert_eq!(
+        chart.keys().collect::<Vec<_>>(),
+        plain.keys().collect::<Vec<_>>()
+    );
     for (title, object) in &plain {
         assert_eq!(
             serde_json::to_string_pretty(&chart[title]).unwrap(),
@@ -254,7 +323,10 @@ fn values_reach_the_chart() {
 fn the_schema_of_the_chart_names_every_value() {
     let schema: Value = serde_json::from_str(&read("charts/plimsoll/values.schema.json")).unwrap();
     for name in values().as_object().unwrap().keys() {
-        assert!(schema["properties"][name].is_object(), "values.schema.json lacks {name}");
+        assert!(
+            schema["properties"][name].is_object(),
+            "values.schema.json lacks {name}"
+        );
     }
     assert_eq!(schema["additionalProperties"], false);
 }
@@ -263,11 +335,20 @@ fn the_schema_of_the_chart_names_every_value() {
 fn versions_agree() {
     let version = env!("CARGO_PKG_VERSION");
     let chart = read("charts/plimsoll/Chart.yaml");
-    assert!(chart.contains(&format!("\nversion: {version}\n")), "Chart.yaml: version");
-    assert!(chart.contains(&format!("\nappVersion: {version}\n")), "Chart.yaml: appVersion");
+    assert!(
+        chart.contains(&format!("\nversion: {version}\n")),
+        "Chart.yaml: version"
+    );
+    assert!(
+        chart.contains(&format!("\nappVersion: {version}\n")),
+        "Chart.yaml: appVersion"
+    );
     assert_eq!(values()["image"]["tag"], version, "values.yaml: image.tag");
     let image = format!("image: plimsoll:{version}\n");
-    assert!(read("deploy/deployment.yaml").contains(&image), "deploy/deployment.yaml: {image}");
+    assert!(
+        read("deploy/deployment.yaml").contains(&image),
+        "deploy/deployment.yaml: {image}"
+    );
 }
 
 /// Returns the instructions of a Dockerfile, continued lines joined.
@@ -286,22 +367,43 @@ fn instructions(dockerfile: &str) -> Vec<(String, String)> {
 #[test]
 fn the_image_is_small_and_runs_as_nobody() {
     let instructions = instructions(&read("Dockerfile"));
-    let stages: Vec<usize> = (0..instructions.len()).filter(|at| instructions[*at].0 == "FROM").collect();
+    let stages: Vec<usize> = (0..instructions.len())
+        .filter(|at| instructions[*at].0 == "FROM")
+        .collect();
     assert!(stages.len() >= 2, "the compiler stays out of the image");
     let last = &instructions[*stages.last().unwrap()..];
-    assert!(last[0].1.contains("distroless") || last[0].1 == "scratch", "{}", last[0].1);
+    assert!(
+        last[0].1.contains("distroless") || last[0].1 == "scratch",
+        "{}",
+        last[0].1
+    );
     let one = |name: &str| {
-        let all: Vec<&str> = last.iter().filter(|(n, _)| n == name).map(|(_, rest)| rest.as_str()).collect();
+        let all: Vec<&str> = last
+            .iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, rest)| rest.as_str())
+            .collect();
         assert_eq!(all.len(), 1, "{name}: {all:?}");
         all[0].to_owned()
     };
     let user = one("USER");
     let (uid, gid) = user.split_once(':').unwrap();
-    assert!(uid.parse::<u32>().unwrap() > 0 && gid.parse::<u32>().unwrap() > 0, "USER {user} is numeric and not root");
-    assert!(one("ENTRYPOINT").starts_with('['), "the shell form needs a shell");
-    assert!(!last.iter().any(|(name, _)| name == "RUN"), "a distroless image has nothing to run");
     assert!(
-        last.iter().filter(|(name, _)| name == "COPY").all(|(_, rest)| rest.starts_with("--from=")),
+        uid.parse::<u32>().unwrap() > 0 && gid.parse::<u32>().unwrap() > 0,
+        "USER {user} is numeric and not root"
+    );
+    assert!(
+        one("ENTRYPOINT").starts_with('['),
+        "the shell form needs a shell"
+    );
+    assert!(
+        !last.iter().any(|(name, _)| name == "RUN"),
+        "a distroless image has nothing to run"
+    );
+    assert!(
+        last.iter()
+            .filter(|(name, _)| name == "COPY")
+            .all(|(_, rest)| rest.starts_with("--from=")),
         "only what was built enters the image"
     );
 }

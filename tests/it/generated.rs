@@ -36,7 +36,9 @@ fn definitions_are_up_to_date() {
 /// Returns the reasons that a page lists: the first cell of each table row below the heading.
 fn listed(page: &str, heading: &str) -> Vec<String> {
     let section = page.split_once(heading).map_or("", |(_, rest)| rest);
-    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let section = section
+        .split_once("\n## ")
+        .map_or(section, |(section, _)| section);
     section
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
@@ -47,7 +49,10 @@ fn listed(page: &str, heading: &str) -> Vec<String> {
 #[test]
 fn every_reason_is_explained() {
     let page = read("docs/operations.md");
-    let expected: Vec<String> = Reason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
+    let expected: Vec<String> = Reason::ALL
+        .iter()
+        .map(|reason| reason.as_str().to_owned())
+        .collect();
     assert_eq!(
         listed(&page, "\n## Reasons\n"),
         expected,

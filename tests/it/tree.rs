@@ -26,7 +26,8 @@ pub(crate) fn read(path: &str) -> String {
 /// Returns the files below a directory, by path from the root of the repository, in order.
 pub(crate) fn files_below(directory: &str) -> Vec<String> {
     fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
-        let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("list {}: {error}", directory.display()));
+        let entries = fs::read_dir(directory)
+            .unwrap_or_else(|error| panic!("list {}: {error}", directory.display()));
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -40,7 +41,13 @@ pub(crate) fn files_below(directory: &str) -> Vec<String> {
     walk(&root().join(directory), &mut found);
     let mut paths: Vec<String> = found
         .iter()
-        .map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned())
+        .map(|path| {
+            path.strip_prefix(root())
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     paths.sort();
     paths
@@ -58,7 +65,8 @@ pub(crate) fn rendered(directories: &[&str], path: &str, namespace: &str) -> Ren
         path: path.to_owned(),
         default_namespace: namespace.to_owned(),
     };
-    render(&files, &spec, &kustomize::Options::default()).unwrap_or_else(|error| panic!("{path}: {}", chain(&error)))
+    render(&files, &spec, &kustomize::Options::default())
+        .unwrap_or_else(|error| panic!("{path}: {}", chain(&error)))
 }
 
 /// Returns the documents of a YAML text.
@@ -66,16 +74,33 @@ pub(crate) fn documents(text: &str) -> Vec<Value> {
     let files = MemoryFiles::new().with("/objects.yaml", text);
     let built = kustomize::load_plain(&files, "/", &kustomize::Options::default().limits)
         .unwrap_or_else(|error| panic!("{}\n{text}", chain(&error)));
-    built.resources.into_iter().map(|resource| resource.value).collect()
+    built
+        .resources
+        .into_iter()
+        .map(|resource| resource.value)
+        .collect()
 }
 
 /// Returns `Kind namespace/name` of an object.
 pub(crate) fn title(object: &Value) -> String {
-    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    format!("{} {}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+    let text = |pointer| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    format!(
+        "{} {}/{}",
+        text("/kind"),
+        text("/metadata/namespace"),
+        text("/metadata/name")
+    )
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

@@ -15,7 +15,10 @@ use kustomize::{EntryKind, Files, FilesError, LoadRestrictions, Options, Reorder
 struct Disk;
 
 fn failed(path: &str, source: std::io::Error) -> FilesError {
-    FilesError::Read { path: path.to_owned(), source: Box::new(source) }
+    FilesError::Read {
+        path: path.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 impl Files for Disk {
@@ -26,12 +29,18 @@ impl Files for Disk {
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
             Err(error) => return Err(failed(path, error)),
         };
-        let kind = if real.is_dir() { EntryKind::Directory } else { EntryKind::File };
+        let kind = if real.is_dir() {
+            EntryKind::Directory
+        } else {
+            EntryKind::File
+        };
         Ok(Some((real.to_string_lossy().into_owned(), kind)))
     }
 
     fn read(&self, path: &str) -> Result<Arc<[u8]>, FilesError> {
-        std::fs::read(path).map(Arc::from).map_err(|error| failed(path, error))
+        std::fs::read(path)
+            .map(Arc::from)
+            .map_err(|error| failed(path, error))
     }
 
     fn list(&self, path: &str) -> Result<Vec<String>, FilesError> {
@@ -53,14 +62,25 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut result = Arguments { directory: ".".to_owned(), output: None, options: Options::default() };
+    let mut result = Arguments {
+        directory: ".".to_owned(),
+        output: None,
+        options: Options::default(),
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let (flag, inline) = match word.split_once('=') {
-            Some((flag, value)) if flag.starts_with('-') => (flag.to_owned(), Some(value.to_owned())),
+            Some((flag, value)) if flag.starts_with('-') => {
+                (flag.to_owned(), Some(value.to_owned()))
+            }
             _ => (word, None),
         };
-        let mut value = || inline.clone().or_else(|| words.next()).ok_or_else(|| format!("{flag} needs a value"));
+        let mut value = || {
+            inline
+                .clone()
+                .or_else(|| words.next())
+                .ok_or_else(|| format!("{flag} needs a value"))
+        };
         match flag.as_str() {
             "build" => {}
             "-o" | "--output" => result.output = Some(PathBuf::from(value()?)),
@@ -91,26 +111,29 @@ fn run() -> Result<(), String> {
     let arguments = arguments()?;
     let directory = std::path::absolute(&arguments.directory).map_err(|error| error.to_string())?;
     let directory = std::fs::canonicalize(&directory).unwrap_or(directory);
-    let built = build(&Disk, &directory.to_string_lossy(), &arguments.options).map_err(|error| {
-        let mut text = format!("failed to {error}");
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            text.push_str(": ");
-            text.push_str(&next.to_string());
-            cause = next.source();
-        }
-        if let Some(advice) = error.advice() {
-            text.push_str("\nhint: ");
-            text.push_str(advice);
-        }
-        text
-    })?;
+    let built =
+        build(&Disk, &directory.to_string_lossy(), &arguments.options).map_err(|error| {
+            let mut text = format!("failed to {error}");
+            let mut cause = error.source();
+            while let Some(next) = cause {
+                text.push_str(": ");
+                text.push_str(&next.to_string());
+                cause = next.source();
+            }
+            if let Some(advice) = error.advice() {
+                text.push_str("\nhint: ");
+                text.push_str(advice);
+            }
+            text
+        })?;
     let mut stderr = std::io::stderr();
     for warning in &built.warnings {
         writeln!(stderr, "{}", warning.message).map_err(|error| error.to_string())?;
     }
     match arguments.output {
-        None => std::io::stdout().write_all(built.to_yaml().as_bytes()).map_err(|error| error.to_string()),
+        None => std::io::stdout()
+            .write_all(built.to_yaml().as_bytes())
+            .map_err(|error| error.to_string()),
         Some(path) if path.is_dir() => write_each(&built, &path).map_err(|error| error.to_string()),
         Some(path) => std::fs::write(path, built.to_yaml()).map_err(|error| error.to_string()),
     }

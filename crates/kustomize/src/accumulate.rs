@@ -12,7 +12,9 @@ use crate::config::{self, Configuration, FieldSpec, merge_all, merge_one};
 use crate::error::{Error, ErrorKind};
 use crate::files::{EntryKind, Files};
 use crate::generate::{self, Generated};
-use crate::kustomization::{Field, Kind, Kustomization, Label, Located, Patch, Replacement, ReplacementEntry};
+use crate::kustomization::{
+    Field, Kind, Kustomization, Label, Located, Patch, Replacement, ReplacementEntry,
+};
 use crate::load::{Directory, Loader};
 use crate::merge::Schema;
 use crate::object::Object;
@@ -65,14 +67,23 @@ pub(crate) fn build(files: &dyn Files, path: &str, options: &Options) -> Result<
     let kustomization = loader.kustomization(&directory)?;
     loader.set_schema(&directory, &kustomization, true)?;
     let trail = (!kustomization.build_metadata.is_empty()).then(Trail::default);
-    let target = Target { directory, kustomization, trail, chart_namespace: String::new() };
+    let target = Target {
+        directory,
+        kustomization,
+        trail,
+        chart_namespace: String::new(),
+    };
     let accumulator = loader.accumulate(&target, Accumulator::default())?;
     loader.finish(&target.kustomization, accumulator)
 }
 
 /// Appends to names the hash of the content, where it is wanted.
 pub(crate) fn add_hashes(objects: &mut Objects, schema: &Schema) {
-    for object in objects.all_mut().iter_mut().filter(|object| object.memory.needs_hash) {
+    for object in objects
+        .all_mut()
+        .iter_mut()
+        .filter(|object| object.memory.needs_hash)
+    {
         let name = format!("{}-{}", object.id.name, generate::hash(object));
         object.remember();
         object.set_name(&name);
@@ -82,7 +93,9 @@ pub(crate) fn add_hashes(objects: &mut Objects, schema: &Schema) {
 }
 
 fn kustomization_error(target: &Target<'_>, place: &Located, field: &str, error: Error) -> Error {
-    error.at(&target.kustomization.file, place.line, place.column).field(field)
+    error
+        .at(&target.kustomization.file, place.line, place.column)
+        .field(field)
 }
 
 impl<'a> Loader<'a> {
@@ -94,34 +107,51 @@ impl<'a> Loader<'a> {
         top: bool,
     ) -> Result<(), Error> {
         let failed = |message: &str| {
-            Error::new(ErrorKind::Kustomization, message).at(&kustomization.file, 0, 0).field("openapi")
+            Error::new(ErrorKind::Kustomization, message)
+                .at(&kustomization.file, 0, 0)
+                .field("openapi")
         };
         let version = kustomization.open_api.get("version");
         let document = match kustomization.open_api.get("path") {
             None => None,
-            Some(path) => Some(self.load(directory, path).map_err(|error| error.field("openapi.path"))?),
+            Some(path) => Some(
+                self.load(directory, path)
+                    .map_err(|error| error.field("openapi.path"))?,
+            ),
         };
         if self.schema_is_set && !top {
             return Ok(());
         }
         if let Some((content, file)) = document {
             if version.is_some() {
-                return Err(failed("choose a schema: there are both a version and a path"));
+                return Err(failed(
+                    "choose a schema: there are both a version and a path",
+                ));
             }
             let node = read::settings(&content, &file, &self.limits())?;
             let own = Schema::from_open_api(&node.into_value());
-            self.schema = Arc::new(if top { own } else { own.with(&Schema::built_in()) });
+            self.schema = Arc::new(if top {
+                own
+            } else {
+                own.with(&Schema::built_in())
+            });
             self.schema_is_set = true;
         } else if let Some(version) = version.filter(|version| !version.is_empty()) {
             if version != "v1.21.2" {
-                return Err(failed("choose a schema: only the version v1.21.2 is built in"));
+                return Err(failed(
+                    "choose a schema: only the version v1.21.2 is built in",
+                ));
             }
             self.schema_is_set = true;
         }
         Ok(())
     }
 
-    fn accumulate(&mut self, target: &Target<'a>, mut accumulator: Accumulator) -> Result<Accumulator, Error> {
+    fn accumulate(
+        &mut self,
+        target: &Target<'a>,
+        mut accumulator: Accumulator,
+    ) -> Result<Accumulator, Error> {
         let kustomization = &target.kustomization;
         accumulator = self.resources(target, accumulator, &kustomization.resources, "resources")?;
         let configuration = self.configuration(target)?;
@@ -130,19 +160,26 @@ impl<'a> Loader<'a> {
             let at = |error| kustomization_error(target, path, "crds", error);
             let (content, file) = self.load(&target.directory, &path.text).map_err(at)?;
             let document = read::settings(&content, &file, &self.limits())?.into_value();
-            accumulator.configure(&Arc::new(config::from_crds(&document).map_err(at)?)).map_err(at)?;
+            accumulator
+                .configure(&Arc::new(config::from_crds(&document).map_err(at)?))
+                .map_err(at)?;
         }
         self.generators(target, &mut accumulator)?;
         for path in &kustomization.components {
             let at = |error| kustomization_error(target, path, "components", error);
             let directory = Rc::new(self.enter(&target.directory, &path.text).map_err(at)?);
-            accumulator = self.directory(target, accumulator, directory, &path.text, Kind::Component).map_err(at)?;
+            accumulator = self
+                .directory(target, accumulator, directory, &path.text, Kind::Component)
+                .map_err(at)?;
         }
         self.transformers(target, &mut accumulator)?;
         self.validators(target, &mut accumulator)?;
         let at = |error: Error| error.at(&kustomization.file, 0, 0);
         transform::mark(&mut accumulator.objects, &kustomization.variables).map_err(at)?;
-        accumulator.variables.merge(kustomization.variables.iter().cloned()).map_err(at)?;
+        accumulator
+            .variables
+            .merge(kustomization.variables.iter().cloned())
+            .map_err(at)?;
         Ok(accumulator)
     }
 
@@ -172,8 +209,15 @@ impl<'a> Loader<'a> {
                 accumulator.objects.append_all(objects).map_err(at)?;
             } else {
                 let directory = Rc::new(self.enter(&target.directory, &path.text).map_err(at)?);
-                accumulator =
-                    self.directory(target, accumulator, directory, &path.text, Kind::Kustomization).map_err(at)?;
+                accumulator = self
+                    .directory(
+                        target,
+                        accumulator,
+                        directory,
+                        &path.text,
+                        Kind::Kustomization,
+                    )
+                    .map_err(at)?;
             }
         }
         Ok(accumulator)
@@ -187,7 +231,10 @@ impl<'a> Loader<'a> {
             Ok(Some(EntryKind::File)) => Ok(true),
             Ok(Some(EntryKind::Directory)) => Ok(false),
             Ok(None) if remote::parse_git(path).is_some() => Ok(false),
-            Ok(None) => Err(Error::new(ErrorKind::Load, format!("find {path}: there is nothing"))),
+            Ok(None) => Err(Error::new(
+                ErrorKind::Load,
+                format!("find {path}: there is nothing"),
+            )),
             Err(error) => Err(error),
         }
     }
@@ -213,21 +260,35 @@ impl<'a> Loader<'a> {
         kind: Kind,
     ) -> Result<Accumulator, Error> {
         let mut kustomization = self.kustomization(&directory)?;
-        kustomization.build_metadata.clone_from(&target.kustomization.build_metadata);
+        kustomization
+            .build_metadata
+            .clone_from(&target.kustomization.build_metadata);
         self.set_schema(&directory, &kustomization, false)?;
         if kustomization.kind != kind {
             let (message, hint) = match kind {
-                Kind::Component => ("use it as a component: its kind is Kustomization", "list it under `resources`"),
-                Kind::Kustomization => ("use it as a base: its kind is Component", "list it under `components`"),
+                Kind::Component => (
+                    "use it as a component: its kind is Kustomization",
+                    "list it under `resources`",
+                ),
+                Kind::Kustomization => (
+                    "use it as a base: its kind is Component",
+                    "list it under `components`",
+                ),
             };
-            return Err(Error::new(ErrorKind::Kustomization, message).at(&kustomization.file, 0, 0).hint(hint));
+            return Err(Error::new(ErrorKind::Kustomization, message)
+                .at(&kustomization.file, 0, 0)
+                .hint(hint));
         }
         let namespace = &target.kustomization.namespace;
         let below = Target {
             directory,
             kustomization,
             trail: target.trail.as_ref().map(|trail| trail.append(path)),
-            chart_namespace: if namespace.is_empty() { target.chart_namespace.clone() } else { namespace.clone() },
+            chart_namespace: if namespace.is_empty() {
+                target.chart_namespace.clone()
+            } else {
+                namespace.clone()
+            },
         };
         match kind {
             Kind::Component => {
@@ -243,11 +304,18 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn generators(&mut self, target: &Target<'a>, accumulator: &mut Accumulator) -> Result<(), Error> {
+    fn generators(
+        &mut self,
+        target: &Target<'a>,
+        accumulator: &mut Accumulator,
+    ) -> Result<(), Error> {
         let kustomization = &target.kustomization;
         let file = &kustomization.file;
         let name = file.rsplit('/').next().unwrap_or(file);
-        let lists = [(Generated::ConfigMap, &kustomization.config_maps), (Generated::Secret, &kustomization.secrets)];
+        let lists = [
+            (Generated::ConfigMap, &kustomization.config_maps),
+            (Generated::Secret, &kustomization.secrets),
+        ];
         for (kind, arguments) in lists {
             for arguments in arguments {
                 let mut object = self.generate_one(&target.directory, file, kind, arguments)?;
@@ -282,9 +350,16 @@ impl<'a> Loader<'a> {
     fn chart_request(&self, target: &Target<'a>, chart: &Value) -> ChartRequest {
         let mut chart = chart.clone();
         let own = &target.kustomization.namespace;
-        let namespace = if own.is_empty() { &target.chart_namespace } else { own };
+        let namespace = if own.is_empty() {
+            &target.chart_namespace
+        } else {
+            own
+        };
         if let Value::Object(fields) = &mut chart {
-            let missing = fields.get("namespace").and_then(Value::as_str).is_none_or(str::is_empty);
+            let missing = fields
+                .get("namespace")
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty);
             if missing && !namespace.is_empty() {
                 fields.insert("namespace".to_owned(), Value::String(namespace.clone()));
             }
@@ -297,7 +372,12 @@ impl<'a> Loader<'a> {
     }
 
     /// The configuration objects of a field: inline texts first, then files and directories.
-    fn plugins(&mut self, target: &Target<'a>, entries: &[Located], field: &str) -> Result<Vec<Object>, Error> {
+    fn plugins(
+        &mut self,
+        target: &Target<'a>,
+        entries: &[Located],
+        field: &str,
+    ) -> Result<Vec<Object>, Error> {
         let mut accumulator = Accumulator::default();
         let mut paths = Vec::new();
         let file = &target.kustomization.file;
@@ -323,7 +403,11 @@ impl<'a> Loader<'a> {
         Ok(accumulator.objects.into_list())
     }
 
-    fn transformers(&mut self, target: &Target<'a>, accumulator: &mut Accumulator) -> Result<(), Error> {
+    fn transformers(
+        &mut self,
+        target: &Target<'a>,
+        accumulator: &mut Accumulator,
+    ) -> Result<(), Error> {
         let kustomization = &target.kustomization;
         let file = &kustomization.file;
         let schema = Arc::clone(&self.schema);
@@ -332,7 +416,11 @@ impl<'a> Loader<'a> {
         let at = |error: Error| error.at(file, 0, 0);
         let mut steps = Steps { target, file };
         if !kustomization.patches_strategic_merge.is_empty() {
-            let patches = self.load_merge_patches(&target.directory, file, &kustomization.patches_strategic_merge)?;
+            let patches = self.load_merge_patches(
+                &target.directory,
+                file,
+                &kustomization.patches_strategic_merge,
+            )?;
             if patches.is_empty() {
                 let message = "apply patchesStrategicMerge: there is nothing in the files";
                 return Err(at(Error::new(ErrorKind::Patch, message)));
@@ -346,16 +434,32 @@ impl<'a> Loader<'a> {
             steps.note(objects, "PatchTransformer");
         }
         if !kustomization.namespace.is_empty() {
-            let options = NamespaceOptions { namespace: kustomization.namespace.clone(), ..NamespaceOptions::default() };
-            transform::namespace(objects, &options, &configuration.namespace, &schema).map_err(at)?;
+            let options = NamespaceOptions {
+                namespace: kustomization.namespace.clone(),
+                ..NamespaceOptions::default()
+            };
+            transform::namespace(objects, &options, &configuration.namespace, &schema)
+                .map_err(at)?;
             steps.note(objects, "NamespaceTransformer");
         }
         if !kustomization.name_prefix.is_empty() {
-            transform::prefix(objects, &kustomization.name_prefix, &configuration.name_prefix, &schema).map_err(at)?;
+            transform::prefix(
+                objects,
+                &kustomization.name_prefix,
+                &configuration.name_prefix,
+                &schema,
+            )
+            .map_err(at)?;
             steps.note(objects, "PrefixTransformer");
         }
         if !kustomization.name_suffix.is_empty() {
-            transform::suffix(objects, &kustomization.name_suffix, &configuration.name_suffix, &schema).map_err(at)?;
+            transform::suffix(
+                objects,
+                &kustomization.name_suffix,
+                &configuration.name_suffix,
+                &schema,
+            )
+            .map_err(at)?;
             steps.note(objects, "SuffixTransformer");
         }
         for label in &kustomization.labels {
@@ -364,12 +468,18 @@ impl<'a> Loader<'a> {
             steps.note(objects, "LabelTransformer");
         }
         if !kustomization.labels.is_empty() || !kustomization.common_labels.is_empty() {
-            transform::labels(objects, &kustomization.common_labels, &configuration.common_labels).map_err(at)?;
+            transform::labels(
+                objects,
+                &kustomization.common_labels,
+                &configuration.common_labels,
+            )
+            .map_err(at)?;
             steps.note(objects, "LabelTransformer");
         }
         if !kustomization.common_annotations.is_empty() {
             let specs = &configuration.common_annotations;
-            transform::annotations(objects, &kustomization.common_annotations, specs).map_err(at)?;
+            transform::annotations(objects, &kustomization.common_annotations, specs)
+                .map_err(at)?;
             steps.note(objects, "AnnotationsTransformer");
         }
         for patch in &kustomization.patches_json {
@@ -384,12 +494,18 @@ impl<'a> Loader<'a> {
             transform::replicas(objects, replica, &configuration.replicas).map_err(at)?;
             steps.note(objects, "ReplicaCountTransformer");
         }
-        for image in &kustomization.images {
-            transform::images(objects, image, &configuration.images).map_err(at)?;
+        if !kustomization.images.is_empty() {
+            transform::images(objects, &kustomization.images, &configuration.images).map_err(at)?;
+        }
+        for _ in &kustomization.images {
             steps.note(objects, "ImageTagTransformer");
         }
         if !kustomization.replacements.is_empty() {
-            let list = self.load_replacements(&target.directory, file, kustomization.replacements.clone())?;
+            let list = self.load_replacements(
+                &target.directory,
+                file,
+                kustomization.replacements.clone(),
+            )?;
             transform::replacements(objects, &list, &schema).map_err(at)?;
             steps.note(objects, "ReplacementTransformer");
         }
@@ -405,7 +521,11 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn validators(&mut self, target: &Target<'a>, accumulator: &mut Accumulator) -> Result<(), Error> {
+    fn validators(
+        &mut self,
+        target: &Target<'a>,
+        accumulator: &mut Accumulator,
+    ) -> Result<(), Error> {
         const LABEL: &str = "validated-by";
         if target.kustomization.validators.is_empty() {
             return Ok(());
@@ -414,7 +534,9 @@ impl<'a> Loader<'a> {
             let mut value = object.value.clone();
             if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
                 let emptied = match metadata.get_mut("labels") {
-                    Some(Value::Object(labels)) => labels.remove(LABEL).is_some() && labels.is_empty(),
+                    Some(Value::Object(labels)) => {
+                        labels.remove(LABEL).is_some() && labels.is_empty()
+                    }
                     _ => false,
                 };
                 if emptied {
@@ -424,14 +546,25 @@ impl<'a> Loader<'a> {
             value
         };
         for plugin in self.plugins(target, &target.kustomization.validators, "validators")? {
-            let before: Vec<Value> = accumulator.objects.iter().map(|object| object.value.clone()).collect();
+            let before: Vec<Value> = accumulator
+                .objects
+                .iter()
+                .map(|object| object.value.clone())
+                .collect();
             self.run_transformer(target, &plugin, &mut accumulator.objects)?;
             let unchanged = before.len() == accumulator.objects.len()
-                && accumulator.objects.iter().zip(&before).all(|(object, before)| without_label(object) == *before);
+                && accumulator
+                    .objects
+                    .iter()
+                    .zip(&before)
+                    .all(|(object, before)| without_label(object) == *before);
             if !unchanged {
                 return Err(Error::new(
                     ErrorKind::Transformer,
-                    format!("validate with {}: it changed the objects", plugin.id.gvk.kind),
+                    format!(
+                        "validate with {}: it changed the objects",
+                        plugin.id.gvk.kind
+                    ),
                 )
                 .at(&plugin.origin.file, plugin.origin.line, 0));
             }
@@ -450,9 +583,15 @@ impl<'a> Loader<'a> {
         patch: &Patch,
     ) -> Result<LoadedPatch, Error> {
         let inline = patch.patch.text.trim();
-        let place = if patch.path.text.is_empty() { &patch.patch } else { &patch.path };
+        let place = if patch.path.text.is_empty() {
+            &patch.patch
+        } else {
+            &patch.path
+        };
         let failed = |message: &str| {
-            Error::new(ErrorKind::Patch, message).at(file, place.line, place.column).field("patches")
+            Error::new(ErrorKind::Patch, message)
+                .at(file, place.line, place.column)
+                .field("patches")
         };
         let (text, source) = match (inline.is_empty(), patch.path.text.is_empty()) {
             (true, true) => return Err(failed("read a patch: it has neither a patch nor a path")),
@@ -466,10 +605,14 @@ impl<'a> Loader<'a> {
             }
         };
         let objects = self.objects(&text, &source);
-        let json = std::str::from_utf8(&text).ok().and_then(|text| read::json_patch(text, &self.limits()));
+        let json = std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| read::json_patch(text, &self.limits()));
         let content = match (objects, json) {
             (Ok(objects), Some(json)) if !objects.is_empty() && !json.is_empty() => {
-                return Err(failed("read a patch: it is both a strategic merge patch and a JSON patch"));
+                return Err(failed(
+                    "read a patch: it is both a strategic merge patch and a JSON patch",
+                ));
             }
             (Ok(mut objects), _) => {
                 if patch.path.text.is_empty() {
@@ -481,8 +624,10 @@ impl<'a> Loader<'a> {
             }
             (Err(_), Some(json)) => PatchContent::Json(json),
             (Err(error), None) => {
-                return Err(failed("read a patch: it is neither a strategic merge patch nor a JSON patch")
-                    .caused_by(error));
+                return Err(failed(
+                    "read a patch: it is neither a strategic merge patch nor a JSON patch",
+                )
+                .caused_by(error));
             }
         };
         Ok(LoadedPatch {
@@ -491,7 +636,10 @@ impl<'a> Loader<'a> {
             allow_name_change: patch.allow_name_change,
             allow_kind_change: patch.allow_kind_change,
             file: file.to_owned(),
-            place: Located { text: String::new(), ..place.clone() },
+            place: Located {
+                text: String::new(),
+                ..place.clone()
+            },
         })
     }
 
@@ -505,19 +653,45 @@ impl<'a> Loader<'a> {
         file: &str,
         patch: &Patch,
     ) -> Result<LoadedPatch, Error> {
-        let place = if patch.path.text.is_empty() { &patch.patch } else { &patch.path };
-        let at = |error: Error| error.at(file, place.line, place.column).field("patchesJson6902");
+        let place = if patch.path.text.is_empty() {
+            &patch.patch
+        } else {
+            &patch.path
+        };
+        let at = |error: Error| {
+            error
+                .at(file, place.line, place.column)
+                .field("patchesJson6902")
+        };
         let failed = |message: &str| at(Error::new(ErrorKind::Patch, message));
-        if patch.target.as_ref().is_none_or(|target| target.name.is_empty()) {
+        if patch
+            .target
+            .as_ref()
+            .is_none_or(|target| target.name.is_empty())
+        {
             return Err(failed("read a JSON patch: its target has no name"));
         }
         let text = match (patch.patch.text.is_empty(), patch.path.text.is_empty()) {
-            (true, true) => return Err(failed("read a JSON patch: it has neither operations nor a path")),
-            (false, false) => return Err(failed("read a JSON patch: it has both operations and a path")),
+            (true, true) => {
+                return Err(failed(
+                    "read a JSON patch: it has neither operations nor a path",
+                ));
+            }
+            (false, false) => {
+                return Err(failed(
+                    "read a JSON patch: it has both operations and a path",
+                ));
+            }
             (false, true) => patch.patch.text.clone().into_bytes(),
-            (true, false) => self.load(directory, &patch.path.text).map_err(at)?.0.to_vec(),
+            (true, false) => self
+                .load(directory, &patch.path.text)
+                .map_err(at)?
+                .0
+                .to_vec(),
         };
-        let json = std::str::from_utf8(&text).ok().and_then(|text| read::json_patch(text, &self.limits()));
+        let json = std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| read::json_patch(text, &self.limits()));
         match json {
             Some(json) if !json.is_empty() => Ok(LoadedPatch::json(json, patch, file)),
             _ => Err(failed("read a JSON patch: it is no list of operations")),
@@ -543,7 +717,11 @@ impl<'a> Loader<'a> {
                 patches.extend(inline);
                 continue;
             }
-            let at = |error: Error| error.at(file, entry.line, entry.column).field("patchesStrategicMerge");
+            let at = |error: Error| {
+                error
+                    .at(file, entry.line, entry.column)
+                    .field("patchesStrategicMerge")
+            };
             let (content, real) = self.load(directory, &entry.text).map_err(at)?;
             patches.extend(self.objects(&content, &real)?);
         }
@@ -565,7 +743,8 @@ impl<'a> Loader<'a> {
             match entry {
                 ReplacementEntry::Inline(replacement) => list.push((replacement, file.to_owned())),
                 ReplacementEntry::File(path) => {
-                    let at = |error: Error| error.at(file, path.line, path.column).field("replacements");
+                    let at =
+                        |error: Error| error.at(file, path.line, path.column).field("replacements");
                     let (content, real) = self.load(directory, &path.text).map_err(at)?;
                     let node = read::settings(&content, &real, &self.limits())?;
                     let root = Field::lenient(&node, &real);
@@ -574,7 +753,9 @@ impl<'a> Loader<'a> {
                             list.push((Replacement::read(&item)?, real.clone()));
                         }
                     } else if root.is_null() || root.is_scalar() {
-                        return Err(at(root.error("read replacements: there is neither a list nor a mapping")));
+                        return Err(at(
+                            root.error("read replacements: there is neither a list nor a mapping")
+                        ));
                     } else {
                         list.push((Replacement::read(&root)?, real));
                     }
@@ -585,13 +766,28 @@ impl<'a> Loader<'a> {
     }
 
     /// What happens once, when everything has come together.
-    fn finish(mut self, kustomization: &Kustomization, accumulator: Accumulator) -> Result<Built, Error> {
-        let Accumulator { mut objects, configuration, variables } = accumulator;
+    fn finish(
+        mut self,
+        kustomization: &Kustomization,
+        accumulator: Accumulator,
+    ) -> Result<Built, Error> {
+        let Accumulator {
+            mut objects,
+            configuration,
+            variables,
+        } = accumulator;
         add_hashes(&mut objects, &self.schema);
         reference::fix(&mut objects, &configuration, &self.schema)?;
-        let unused = transform::resolve(&mut objects, &variables, &configuration.variable_references)?;
+        let unused =
+            transform::resolve(&mut objects, &variables, &configuration.variable_references)?;
         if !unused.is_empty() {
-            self.warn("", format!("well-defined vars that were never replaced: {}", unused.join(",")));
+            self.warn(
+                "",
+                format!(
+                    "well-defined vars that were never replaced: {}",
+                    unused.join(",")
+                ),
+            );
         }
         drop_local(&mut objects)?;
         match (&kustomization.sort_options, self.options.reorder) {
@@ -609,20 +805,35 @@ impl<'a> Loader<'a> {
             (None, Some(Reorder::None)) => {}
         }
         if self.options.managed_by_label || kustomization.wants("managedByLabel") {
-            let pairs = [("app.kubernetes.io/managed-by".to_owned(), MANAGED_BY.to_owned())].into();
-            transform::labels(&mut objects, &pairs, &[FieldSpec::new("", "metadata/labels", true)])?;
+            let pairs = [(
+                "app.kubernetes.io/managed-by".to_owned(),
+                MANAGED_BY.to_owned(),
+            )]
+            .into();
+            transform::labels(
+                &mut objects,
+                &pairs,
+                &[FieldSpec::new("", "metadata/labels", true)],
+            )?;
         }
         let origins = kustomization.wants("originAnnotations");
         let transformations = kustomization.wants("transformerAnnotations");
         let mut resources = Vec::with_capacity(objects.len());
         for mut object in objects.into_list() {
-            if let Some(defect) = object.defect.take() {
-                return Err(object.unprintable(defect));
-            }
-            object.finish(|key| (key != ORIGIN || origins) && (key != TRANSFORMATIONS || transformations));
-            resources.push(Resource { value: object.value, origin: object.origin });
+            object.finish(|key| {
+                (key != ORIGIN || origins) && (key != TRANSFORMATIONS || transformations)
+            })?;
+            resources.push(Resource {
+                value: object.value,
+                origin: object.origin,
+            });
         }
-        Ok(Built { resources, warnings: self.warnings, read: self.read, remotes: self.remotes })
+        Ok(Built {
+            resources,
+            warnings: self.warnings,
+            read: self.read,
+            remotes: self.remotes,
+        })
     }
 }
 
@@ -634,7 +845,9 @@ struct Steps<'a, 'b> {
 
 impl Steps<'_, '_> {
     fn note(&mut self, objects: &mut Objects, kind: &str) {
-        let Some(trail) = &self.target.trail else { return };
+        let Some(trail) = &self.target.trail else {
+            return;
+        };
         let name = self.file.rsplit('/').next().unwrap_or(self.file);
         let step = trail.built_in(name, kind);
         for object in objects.all_mut() {
@@ -663,12 +876,22 @@ fn label_specs(label: &Label, configuration: &Configuration) -> Result<Vec<Field
 /// Drops the objects that say they are for local use only.
 fn drop_local(objects: &mut Objects) -> Result<(), Error> {
     const LOCAL: &str = "config.kubernetes.io/local-config";
-    if let Some(nameless) = objects.iter().find(|object| object.id.gvk.kind.is_empty() || object.id.name.is_empty()) {
+    if let Some(nameless) = objects
+        .iter()
+        .find(|object| object.id.gvk.kind.is_empty() || object.id.name.is_empty())
+    {
         if !nameless.id.gvk.kind.ends_with("List") {
-            return Err(Error::new(ErrorKind::Object, format!("print {}: it has lost its kind or name", nameless.id))
-                .at(&nameless.origin.file, nameless.origin.line, 0));
+            return Err(Error::new(
+                ErrorKind::Object,
+                format!("print {}: it has lost its kind or name", nameless.id),
+            )
+            .at(&nameless.origin.file, nameless.origin.line, 0));
         }
     }
-    objects.retain(|object| object.annotation(LOCAL).is_none_or(|value| value == "false"));
+    objects.retain(|object| {
+        object
+            .annotation(LOCAL)
+            .is_none_or(|value| value == "false")
+    });
     Ok(())
 }

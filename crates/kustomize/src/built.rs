@@ -71,14 +71,24 @@ impl Built {
     #[must_use]
     pub fn file_names(&self) -> Vec<String> {
         let schema = Schema::built_in();
-        let ids: Vec<Id> =
-            self.resources.iter().map(|resource| Object::new(resource.value.clone(), Origin::default(), &schema).id).collect();
-        let namespaces: BTreeSet<&str> =
-            ids.iter().filter(|id| !id.cluster_scoped).map(Id::effective_namespace).collect();
+        let ids: Vec<Id> = self
+            .resources
+            .iter()
+            .map(|resource| Object::new(resource.value.clone(), Origin::default(), &schema).id)
+            .collect();
+        let namespaces: BTreeSet<&str> = ids
+            .iter()
+            .filter(|id| !id.cluster_scoped)
+            .map(Id::effective_namespace)
+            .collect();
         ids.iter()
             .map(|id| {
                 let parts = [&id.gvk.group, &id.gvk.version, &id.gvk.kind, &id.name];
-                let parts: Vec<&str> = parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+                let parts: Vec<&str> = parts
+                    .into_iter()
+                    .map(String::as_str)
+                    .filter(|part| !part.is_empty())
+                    .collect();
                 let name = format!("{}.yaml", parts.join("_")).to_lowercase();
                 if id.cluster_scoped || namespaces.len() < 2 {
                     name

@@ -11,7 +11,8 @@ use crate::built::Origin;
 use crate::error::{Error, ErrorKind};
 use crate::generate::{self, Generated};
 use crate::kustomization::{
-    Field, GeneratorArguments, Image, Located, Patch, ReplacementEntry, Replica, Selector, field_specs, node_of,
+    Field, GeneratorArguments, Image, Located, Patch, ReplacementEntry, Replica, Selector,
+    field_specs, node_of,
 };
 use crate::load::{Directory, Loader};
 use crate::object::Object;
@@ -26,9 +27,12 @@ fn failed(object: &Object, message: impl Into<String>) -> Error {
 
 fn refuse(object: &Object) -> Error {
     let kind = &object.id.gvk.kind;
-    Error::new(ErrorKind::Plugin, format!("run the plugin {kind}: only those that are built in are supported"))
-        .at(&object.origin.file, object.origin.line, 0)
-        .hint("render it beforehand and commit the result, or use a transformer of apiVersion: builtin")
+    Error::new(
+        ErrorKind::Plugin,
+        format!("run the plugin {kind}: only those that are built in are supported"),
+    )
+    .at(&object.origin.file, object.origin.line, 0)
+    .hint("render it beforehand and commit the result, or use a transformer of apiVersion: builtin")
 }
 
 fn is_built_in(object: &Object) -> bool {
@@ -42,7 +46,9 @@ struct Settings<'a> {
 
 impl<'a> Settings<'a> {
     fn read(node: &'a Node, file: &'a str, known: &[&str]) -> Result<Self, Error> {
-        Ok(Self { fields: Field::lenient(node, file).mapping(known)? })
+        Ok(Self {
+            fields: Field::lenient(node, file).mapping(known)?,
+        })
     }
 
     fn text(&self, name: &str) -> Result<String, Error> {
@@ -50,7 +56,9 @@ impl<'a> Settings<'a> {
     }
 
     fn specs(&self) -> Result<Vec<crate::config::FieldSpec>, Error> {
-        self.fields.get("fieldSpecs").map_or(Ok(Vec::new()), field_specs)
+        self.fields
+            .get("fieldSpecs")
+            .map_or(Ok(Vec::new()), field_specs)
     }
 
     fn get(&self, name: &str) -> Option<&Field<'a>> {
@@ -63,7 +71,11 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// When it is no generator that is built in, or cannot generate.
-    pub(crate) fn run_generator(&mut self, target: &Target<'a>, object: &Object) -> Result<Vec<Object>, Error> {
+    pub(crate) fn run_generator(
+        &mut self,
+        target: &Target<'a>,
+        object: &Object,
+    ) -> Result<Vec<Object>, Error> {
         if !is_built_in(object) {
             return Err(refuse(object));
         }
@@ -72,9 +84,14 @@ impl<'a> Loader<'a> {
         let node = node_of(&object.value);
         match object.id.gvk.kind.as_str() {
             kind @ ("ConfigMapGenerator" | "SecretGenerator") => {
-                let generated = if kind == "SecretGenerator" { Generated::Secret } else { Generated::ConfigMap };
+                let generated = if kind == "SecretGenerator" {
+                    Generated::Secret
+                } else {
+                    Generated::ConfigMap
+                };
                 let root = Field::lenient(&node, &file);
-                let mut arguments = GeneratorArguments::read(&root, generated == Generated::Secret)?;
+                let mut arguments =
+                    GeneratorArguments::read(&root, generated == Generated::Secret)?;
                 if arguments.name.is_empty() {
                     arguments.name.clone_from(&object.id.name);
                 }
@@ -82,7 +99,9 @@ impl<'a> Loader<'a> {
                     arguments.namespace.clone_from(&object.id.namespace);
                 }
                 arguments.place.line = object.origin.line;
-                Ok(vec![self.generate_one(&directory, &file, generated, &arguments)?])
+                Ok(vec![
+                    self.generate_one(&directory, &file, generated, &arguments)?,
+                ])
             }
             "IAMPolicyGenerator" => iam_policy(object, self),
             "HelmChartInflationGenerator" => {
@@ -93,7 +112,13 @@ impl<'a> Loader<'a> {
                 };
                 self.run_chart(&directory, &file, &request)
             }
-            _ => Err(failed(object, format!("load the generator {}: there is none of this kind", object.id.gvk.kind))),
+            _ => Err(failed(
+                object,
+                format!(
+                    "load the generator {}: there is none of this kind",
+                    object.id.gvk.kind
+                ),
+            )),
         }
     }
 
@@ -110,26 +135,52 @@ impl<'a> Loader<'a> {
     ) -> Result<Object, Error> {
         let mut pairs = Vec::new();
         let place = |source: &Located| {
-            if source.line > 0 { (source.line, source.column) } else { (arguments.place.line, 0) }
+            if source.line > 0 {
+                (source.line, source.column)
+            } else {
+                (arguments.place.line, 0)
+            }
         };
         let field = |name: &str| {
-            let list = if kind == Generated::Secret { "secretGenerator" } else { "configMapGenerator" };
+            let list = if kind == Generated::Secret {
+                "secretGenerator"
+            } else {
+                "configMapGenerator"
+            };
             format!("{list}.{}.{name}", arguments.name)
         };
         for source in &arguments.envs {
-            let at = |error: Error| error.at(file, place(source).0, place(source).1).field(field("envs"));
+            let at = |error: Error| {
+                error
+                    .at(file, place(source).0, place(source).1)
+                    .field(field("envs"))
+            };
             let (content, path) = self.load(directory, &source.text).map_err(at)?;
-            pairs.extend(generate::env_pairs(&content).map_err(|error| error.field(field("envs")).at(&path, 0, 0))?);
+            pairs.extend(
+                generate::env_pairs(&content)
+                    .map_err(|error| error.field(field("envs")).at(&path, 0, 0))?,
+            );
         }
         for source in &arguments.literals {
-            let at = |error: Error| error.at(file, place(source).0, place(source).1).field(field("literals"));
+            let at = |error: Error| {
+                error
+                    .at(file, place(source).0, place(source).1)
+                    .field(field("literals"))
+            };
             pairs.push(generate::literal_pair(&source.text).map_err(at)?);
         }
         for source in &arguments.files {
-            let at = |error: Error| error.at(file, place(source).0, place(source).1).field(field("files"));
+            let at = |error: Error| {
+                error
+                    .at(file, place(source).0, place(source).1)
+                    .field(field("files"))
+            };
             let (key, path) = generate::file_source(&source.text).map_err(at)?;
             let (content, _) = self.load(directory, &path).map_err(at)?;
-            pairs.push(generate::Pair { key, value: content.to_vec() });
+            pairs.push(generate::Pair {
+                key,
+                value: content.to_vec(),
+            });
         }
         generate::generate(kind, arguments, pairs, file, &self.schema)
     }
@@ -144,7 +195,11 @@ impl<'a> Loader<'a> {
         file: &str,
         request: &ChartRequest,
     ) -> Result<Vec<Object>, Error> {
-        let name = request.chart.get("name").and_then(Value::as_str).unwrap_or_default();
+        let name = request
+            .chart
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let Some(charts) = &self.options.charts else {
             return Err(Error::new(ErrorKind::Charts, format!("render the Helm chart {name}: charts are not supported yet"))
                 .at(file, 0, 0)
@@ -176,7 +231,12 @@ impl<'a> Loader<'a> {
             .map_err(|error| error.at(&object.origin.file, object.origin.line, 0))
     }
 
-    fn transform_by(&mut self, target: &Target<'a>, object: &Object, objects: &mut Objects) -> Result<(), Error> {
+    fn transform_by(
+        &mut self,
+        target: &Target<'a>,
+        object: &Object,
+        objects: &mut Objects,
+    ) -> Result<(), Error> {
         let directory = Rc::clone(&target.directory);
         let file = object.origin.file.clone();
         let node = node_of(&object.value);
@@ -185,8 +245,14 @@ impl<'a> Loader<'a> {
         match object.id.gvk.kind.as_str() {
             kind @ ("AnnotationsTransformer" | "LabelTransformer") => {
                 let settings = read(&["annotations", "labels", "fieldSpecs"])?;
-                let field = if kind == "LabelTransformer" { "labels" } else { "annotations" };
-                let pairs = settings.get(field).map_or(Ok(std::collections::BTreeMap::new()), Field::text_map)?;
+                let field = if kind == "LabelTransformer" {
+                    "labels"
+                } else {
+                    "annotations"
+                };
+                let pairs = settings
+                    .get(field)
+                    .map_or(Ok(std::collections::BTreeMap::new()), Field::text_map)?;
                 transform::labels(objects, &pairs, &settings.specs()?)
             }
             "HashTransformer" => {
@@ -195,8 +261,10 @@ impl<'a> Loader<'a> {
             }
             "ImageTagTransformer" => {
                 let settings = read(&["imageTag", "fieldSpecs"])?;
-                let image = settings.get("imageTag").map_or(Ok(Image::default()), Image::read)?;
-                transform::images(objects, &image, &settings.specs()?)
+                let image = settings
+                    .get("imageTag")
+                    .map_or(Ok(Image::default()), Image::read)?;
+                transform::images(objects, &[image], &settings.specs()?)
             }
             "NamespaceTransformer" => {
                 let settings = read(&["fieldSpecs", "unsetOnly", "setRoleBindingSubjects"])?;
@@ -205,8 +273,11 @@ impl<'a> Loader<'a> {
                     namespace: object.id.namespace.clone(),
                     unset_only: settings.get("unsetOnly").map_or(Ok(false), Field::flag)?,
                     subjects: Subjects::parse(&subjects).ok_or_else(|| {
-                        failed(object, format!("configure setRoleBindingSubjects: {subjects}"))
-                            .hint("it is one of defaultOnly, allServiceAccounts and none")
+                        failed(
+                            object,
+                            format!("configure setRoleBindingSubjects: {subjects}"),
+                        )
+                        .hint("it is one of defaultOnly, allServiceAccounts and none")
                     })?,
                 };
                 transform::namespace(objects, &options, &settings.specs()?, &schema)
@@ -214,7 +285,10 @@ impl<'a> Loader<'a> {
             "PrefixTransformer" | "SuffixTransformer" | "PrefixSuffixTransformer" => {
                 let settings = read(&["prefix", "suffix", "fieldSpecs"])?;
                 if settings.get("fieldSpecs").is_none() {
-                    return Err(failed(object, format!("configure {}: it has no fieldSpecs", object.id.gvk.kind)));
+                    return Err(failed(
+                        object,
+                        format!("configure {}: it has no fieldSpecs", object.id.gvk.kind),
+                    ));
                 }
                 let specs = settings.specs()?;
                 if object.id.gvk.kind != "SuffixTransformer" {
@@ -227,13 +301,20 @@ impl<'a> Loader<'a> {
             }
             "ReplicaCountTransformer" => {
                 let settings = read(&["replica", "fieldSpecs"])?;
-                let replica = settings.get("replica").map_or(Ok(Replica::default()), Replica::read)?;
+                let replica = settings
+                    .get("replica")
+                    .map_or(Ok(Replica::default()), Replica::read)?;
                 transform::replicas(objects, &replica, &settings.specs()?)
             }
             "ReplacementTransformer" => {
                 let settings = read(&["replacements"])?;
-                let items = settings.get("replacements").map_or(Ok(Vec::new()), Field::list)?;
-                let entries = items.iter().map(ReplacementEntry::read).collect::<Result<Vec<_>, _>>()?;
+                let items = settings
+                    .get("replacements")
+                    .map_or(Ok(Vec::new()), Field::list)?;
+                let entries = items
+                    .iter()
+                    .map(ReplacementEntry::read)
+                    .collect::<Result<Vec<_>, _>>()?;
                 let list = self.load_replacements(&directory, &file, entries)?;
                 transform::replacements(objects, &list, &schema)
             }
@@ -244,22 +325,33 @@ impl<'a> Loader<'a> {
             }
             "PatchStrategicMergeTransformer" => {
                 let settings = read(&["paths", "patches"])?;
-                let paths = settings.get("paths").map_or(Ok(Vec::new()), Field::located_list)?;
+                let paths = settings
+                    .get("paths")
+                    .map_or(Ok(Vec::new()), Field::located_list)?;
                 let text = settings.text("patches")?;
                 let mut patches = self.load_merge_patches(&directory, &file, &paths)?;
                 if !text.is_empty() {
                     patches.extend(self.objects(text.as_bytes(), &file)?);
                 }
                 if patches.is_empty() {
-                    return Err(failed(object, "configure PatchStrategicMergeTransformer: it has no patches"));
+                    return Err(failed(
+                        object,
+                        "configure PatchStrategicMergeTransformer: it has no patches",
+                    ));
                 }
                 transform::apply_merge_patches(objects, &patches, &schema)
             }
             "PatchJson6902Transformer" => {
                 let settings = read(&["target", "path", "jsonOp"])?;
                 let patch = Patch {
-                    path: Located { text: settings.text("path")?, ..Located::default() },
-                    patch: Located { text: settings.text("jsonOp")?, ..Located::default() },
+                    path: Located {
+                        text: settings.text("path")?,
+                        ..Located::default()
+                    },
+                    patch: Located {
+                        text: settings.text("jsonOp")?,
+                        ..Located::default()
+                    },
                     target: settings.get("target").map(Selector::read).transpose()?,
                     ..Patch::default()
                 };
@@ -272,7 +364,13 @@ impl<'a> Loader<'a> {
                 }
             }
             "ValueAddTransformer" => self.run_value_add(&directory, object, &node, objects),
-            _ => Err(failed(object, format!("load the transformer {}: there is none of this kind", object.id.gvk.kind))),
+            _ => Err(failed(
+                object,
+                format!(
+                    "load the transformer {}: there is none of this kind",
+                    object.id.gvk.kind
+                ),
+            )),
         }
     }
 
@@ -287,21 +385,41 @@ impl<'a> Loader<'a> {
         let settings = Settings::read(node, &file, &["value", "targets", "targetFilePath"])?;
         let mut value = settings.text("value")?.trim().to_owned();
         if value.is_empty() {
-            directory.root.rsplit('/').next().unwrap_or_default().clone_into(&mut value);
+            directory
+                .root
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut value);
         }
-        let mut targets = settings.get("targets").map_or(Ok(Vec::new()), value_targets)?;
+        let mut targets = settings
+            .get("targets")
+            .map_or(Ok(Vec::new()), value_targets)?;
         let path = settings.text("targetFilePath")?;
         if !path.is_empty() {
             let (content, real) = self.load(directory, &path)?;
             let node = crate::read::settings(&content, &real, &self.limits())?;
             let shared = Settings::read(&node, &real, &["targets"])?;
-            targets.extend(shared.get("targets").map_or(Ok(Vec::new()), value_targets)?);
+            targets.extend(
+                shared
+                    .get("targets")
+                    .map_or(Ok(Vec::new()), value_targets)?,
+            );
         }
         if targets.is_empty() {
-            return Err(failed(object, "configure ValueAddTransformer: it has no targets"));
+            return Err(failed(
+                object,
+                "configure ValueAddTransformer: it has no targets",
+            ));
         }
-        if targets.iter().any(|target| target.field_path.is_empty() || target.file_path_position < 0) {
-            return Err(failed(object, "configure ValueAddTransformer: a target has no fieldPath or a negative position"));
+        if targets
+            .iter()
+            .any(|target| target.field_path.is_empty() || target.file_path_position < 0)
+        {
+            return Err(failed(
+                object,
+                "configure ValueAddTransformer: a target has no fieldPath or a negative position",
+            ));
         }
         transform::add_value(objects, &value, &targets, &self.schema)
     }
@@ -315,8 +433,12 @@ fn value_targets(field: &Field<'_>) -> Result<Vec<ValueTarget>, Error> {
             let fields = item.mapping(&["selector", "fieldPath", "filePathPosition"])?;
             Ok(ValueTarget {
                 selector: fields.get("selector").map(Selector::read).transpose()?,
-                field_path: fields.get("fieldPath").map_or(Ok(String::new()), Field::text)?,
-                file_path_position: fields.get("filePathPosition").map_or(Ok(0), Field::integer)?,
+                field_path: fields
+                    .get("fieldPath")
+                    .map_or(Ok(String::new()), Field::text)?,
+                file_path_position: fields
+                    .get("filePathPosition")
+                    .map_or(Ok(0), Field::integer)?,
             })
         })
         .collect()
@@ -324,12 +446,25 @@ fn value_targets(field: &Field<'_>) -> Result<Vec<ValueTarget>, Error> {
 
 /// A service account of Google's cloud, bound to one of Kubernetes.
 fn iam_policy(object: &Object, loader: &Loader<'_>) -> Result<Vec<Object>, Error> {
-    let text = |path: &str| object.value.pointer(path).map(crate::scalar::text).unwrap_or_default();
+    let text = |path: &str| {
+        object
+            .value
+            .pointer(path)
+            .map(crate::scalar::text)
+            .unwrap_or_default()
+    };
     let cloud = text("/cloud");
     if cloud != "gke" {
-        return Err(failed(object, format!("generate an IAM policy: the cloud \"{cloud}\" is not supported")));
+        return Err(failed(
+            object,
+            format!("generate an IAM policy: the cloud \"{cloud}\" is not supported"),
+        ));
     }
-    let account = format!("{}@{}.iam.gserviceaccount.com", text("/serviceAccount/name"), text("/serviceAccount/projectId"));
+    let account = format!(
+        "{}@{}.iam.gserviceaccount.com",
+        text("/serviceAccount/name"),
+        text("/serviceAccount/projectId")
+    );
     let mut value = json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -342,7 +477,11 @@ fn iam_policy(object: &Object, loader: &Loader<'_>) -> Result<Vec<Object>, Error
     if !namespace.is_empty() {
         value["metadata"]["namespace"] = Value::String(namespace);
     }
-    Ok(vec![Object::new(value, Origin::clone(&object.origin), &loader.schema)])
+    Ok(vec![Object::new(
+        value,
+        Origin::clone(&object.origin),
+        &loader.schema,
+    )])
 }
 
 impl LoadedPatch {
@@ -354,7 +493,10 @@ impl LoadedPatch {
             allow_name_change: false,
             allow_kind_change: false,
             file: file.to_owned(),
-            place: Located { text: String::new(), ..patch.patch.clone() },
+            place: Located {
+                text: String::new(),
+                ..patch.patch.clone()
+            },
         }
     }
 }

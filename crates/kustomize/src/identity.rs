@@ -19,7 +19,11 @@ pub(crate) struct Gvk {
 
 impl Gvk {
     pub(crate) fn new(group: &str, version: &str, kind: &str) -> Self {
-        Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+        Self {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+        }
     }
 
     pub(crate) fn parse(api_version: &str, kind: &str) -> Self {
@@ -28,7 +32,11 @@ impl Gvk {
     }
 
     pub(crate) fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// Whether `self` is selected by `selector`, whose empty parts match everything.
@@ -39,20 +47,45 @@ impl Gvk {
     /// As [`Gvk::is_selected`], with another kind than its own.
     pub(crate) fn is_selected_as(&self, kind: &str, selector: &Self) -> bool {
         let fits = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
-        fits(&selector.group, &self.group) && fits(&selector.version, &self.version) && fits(&selector.kind, kind)
+        fits(&selector.group, &self.group)
+            && fits(&selector.version, &self.version)
+            && fits(&selector.kind, kind)
     }
 
     /// The text by which upstream sorts kinds of equal rank.
     pub(crate) fn sort_text(&self) -> String {
-        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-        format!("{}_{}_{}", or(&self.group, "~G"), or(&self.version, "~V"), or(&self.kind, "~K"))
+        let or = |text: &str, other: &str| {
+            if text.is_empty() {
+                other.to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
+        format!(
+            "{}_{}_{}",
+            or(&self.group, "~G"),
+            or(&self.version, "~V"),
+            or(&self.kind, "~K")
+        )
     }
 }
 
 impl fmt::Display for Gvk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-        write!(f, "{}.{}.{}", or(&self.kind, "[noKind]"), or(&self.version, "[noVer]"), or(&self.group, "[noGrp]"))
+        let or = |text: &str, other: &str| {
+            if text.is_empty() {
+                other.to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
+        write!(
+            f,
+            "{}.{}.{}",
+            or(&self.kind, "[noKind]"),
+            or(&self.version, "[noVer]"),
+            or(&self.group, "[noGrp]")
+        )
     }
 }
 
@@ -75,18 +108,28 @@ pub(crate) struct Id {
 impl Id {
     /// The namespace that identities are compared by.
     pub(crate) fn effective_namespace(&self) -> &str {
-        if self.cluster_scoped { NO_NAMESPACE } else { effective(&self.namespace) }
+        if self.cluster_scoped {
+            NO_NAMESPACE
+        } else {
+            effective(&self.namespace)
+        }
     }
 }
 
 /// The namespace under which objects are compared when they are not cluster-scoped.
 pub(crate) fn effective(namespace: &str) -> &str {
-    if namespace.is_empty() { DEFAULT_NAMESPACE } else { namespace }
+    if namespace.is_empty() {
+        DEFAULT_NAMESPACE
+    } else {
+        namespace
+    }
 }
 
 impl PartialEq for Id {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.gvk == other.gvk && self.effective_namespace() == other.effective_namespace()
+        self.name == other.name
+            && self.gvk == other.gvk
+            && self.effective_namespace() == other.effective_namespace()
     }
 }
 
@@ -102,8 +145,16 @@ impl Hash for Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let namespace = if self.namespace.is_empty() { "[noNs]" } else { &self.namespace };
-        let name = if self.name.is_empty() { "[noName]" } else { &self.name };
+        let namespace = if self.namespace.is_empty() {
+            "[noNs]"
+        } else {
+            &self.namespace
+        };
+        let name = if self.name.is_empty() {
+            "[noName]"
+        } else {
+            &self.name
+        };
         write!(f, "{}/{name}.{namespace}", self.gvk)
     }
 }
@@ -123,7 +174,10 @@ mod tests {
 
     #[test]
     fn the_default_namespace_is_the_same_as_none() {
-        let id = |namespace: &str| Id { namespace: namespace.to_owned(), ..Id::default() };
+        let id = |namespace: &str| Id {
+            namespace: namespace.to_owned(),
+            ..Id::default()
+        };
         assert_eq!(id(""), id("default"));
         assert_ne!(id(""), id("other"));
     }

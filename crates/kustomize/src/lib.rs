@@ -16,12 +16,13 @@
 //! ```
 
 mod accumulate;
-mod builtin;
 mod built;
+mod builtin;
 mod config;
 mod error;
 mod files;
 mod generate;
+mod hint;
 mod identity;
 mod kustomization;
 mod load;
@@ -44,7 +45,8 @@ pub use built::{Built, Origin, Resource, Warning};
 pub use error::{Error, ErrorKind, Location};
 pub use files::{EntryKind, Files, FilesError, MemoryFiles};
 pub use options::{
-    ChartRequest, Charts, Limits, LoadRestrictions, Options, Remote, RemotePin, RemoteReference, RemoteTree, Reorder,
+    ChartRequest, Charts, Limits, LoadRestrictions, Options, Remote, RemotePin, RemoteReference,
+    RemoteTree, Reorder,
 };
 pub use plain::{find_kustomization, load_plain};
 

@@ -82,12 +82,16 @@ impl<'a> Loader<'a> {
     }
 
     pub(crate) fn warn(&mut self, file: &str, message: impl Into<String>) {
-        self.warnings.push(Warning { file: file.to_owned(), message: message.into() });
+        self.warnings.push(Warning {
+            file: file.to_owned(),
+            message: message.into(),
+        });
     }
 
     /// The directory where a build begins.
     pub(crate) fn top(&mut self, files: &'a dyn Files, path: &str) -> Result<Directory<'a>, Error> {
-        let absolute = join("/", path).ok_or_else(|| failed(format!("open {path}: it leads out of the tree")))?;
+        let absolute = join("/", path)
+            .ok_or_else(|| failed(format!("open {path}: it leads out of the tree")))?;
         self.read.insert(absolute.clone());
         match files.resolve(&absolute)? {
             Some((root, EntryKind::Directory)) => Ok(Directory {
@@ -98,18 +102,28 @@ impl<'a> Loader<'a> {
                 repository: None,
                 depth: 0,
             }),
-            Some((_, EntryKind::File)) => Err(failed(format!("open {path}: it is a file, not a directory"))),
+            Some((_, EntryKind::File)) => Err(failed(format!(
+                "open {path}: it is a file, not a directory"
+            ))),
             None => Err(failed(format!("open {path}: there is nothing"))),
         }
     }
 
     /// The kind of what stands at a path of a directory.
-    pub(crate) fn kind_of(&mut self, directory: &Directory<'a>, path: &str) -> Result<Option<EntryKind>, Error> {
+    pub(crate) fn kind_of(
+        &mut self,
+        directory: &Directory<'a>,
+        path: &str,
+    ) -> Result<Option<EntryKind>, Error> {
         let Some(absolute) = join(&directory.root, path) else {
             return Err(failed(format!("find {path}: it leads out of the tree")));
         };
         self.note(directory, &absolute);
-        Ok(directory.tree.files().resolve(&absolute)?.map(|(_, kind)| kind))
+        Ok(directory
+            .tree
+            .files()
+            .resolve(&absolute)?
+            .map(|(_, kind)| kind))
     }
 
     fn note(&mut self, directory: &Directory<'a>, path: &str) {
@@ -122,7 +136,11 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// When the file is missing, too large, or may not be read from here.
-    pub(crate) fn load(&mut self, directory: &Directory<'a>, path: &str) -> Result<(Arc<[u8]>, String), Error> {
+    pub(crate) fn load(
+        &mut self,
+        directory: &Directory<'a>,
+        path: &str,
+    ) -> Result<(Arc<[u8]>, String), Error> {
         if remote::is_url(path) {
             return self.load_remote(path);
         }
@@ -135,10 +153,13 @@ impl<'a> Loader<'a> {
         self.note(directory, &absolute);
         let real = match directory.tree.files().resolve(&absolute)? {
             Some((real, EntryKind::File)) => real,
-            Some((_, EntryKind::Directory)) => return Err(failed(format!("read {path}: it is a directory"))),
+            Some((_, EntryKind::Directory)) => {
+                return Err(failed(format!("read {path}: it is a directory")));
+            }
             None => return Err(failed(format!("read {path}: there is no such file"))),
         };
-        if directory.restrictions == LoadRestrictions::RootOnly && !is_below(&real, &directory.root) {
+        if directory.restrictions == LoadRestrictions::RootOnly && !is_below(&real, &directory.root)
+        {
             return Err(failed(format!("read {path}: it is not in or below {}", directory.root))
                 .hint("move the file, make its directory a base, or build with --load-restrictor LoadRestrictionsNone"));
         }
@@ -151,12 +172,18 @@ impl<'a> Loader<'a> {
     fn count(&mut self, path: &str, size: usize) -> Result<(), Error> {
         let limits = &self.options.limits;
         if size > limits.file_bytes {
-            let message = format!("read {path}: {size} bytes, the limit is {}", limits.file_bytes);
+            let message = format!(
+                "read {path}: {size} bytes, the limit is {}",
+                limits.file_bytes
+            );
             return Err(Error::new(ErrorKind::Limit, message));
         }
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > limits.total_bytes {
-            let message = format!("read {path}: with it the build has read more than {} bytes", limits.total_bytes);
+            let message = format!(
+                "read {path}: with it the build has read more than {} bytes",
+                limits.total_bytes
+            );
             return Err(Error::new(ErrorKind::Limit, message));
         }
         Ok(())
@@ -172,7 +199,13 @@ impl<'a> Loader<'a> {
 
     fn pin(&mut self, pin: RemotePin) {
         if pin.moves {
-            self.warn("", format!("{} can lead elsewhere tomorrow; today it is {}", pin.reference, pin.pin));
+            self.warn(
+                "",
+                format!(
+                    "{} can lead elsewhere tomorrow; today it is {}",
+                    pin.reference, pin.pin
+                ),
+            );
         }
         self.remotes.push(pin);
     }
@@ -181,27 +214,39 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// When there is none, it leads to a cycle, or it is remote and that is not allowed.
-    pub(crate) fn enter(&mut self, from: &Rc<Directory<'a>>, path: &str) -> Result<Directory<'a>, Error> {
+    pub(crate) fn enter(
+        &mut self,
+        from: &Rc<Directory<'a>>,
+        path: &str,
+    ) -> Result<Directory<'a>, Error> {
         if path.is_empty() {
             return Err(failed("open a directory: its path is empty"));
         }
         let depth = from.depth + 1;
         if depth > self.options.limits.directories {
-            let message = format!("open {path}: kustomizations nest deeper than {}", self.options.limits.directories);
+            let message = format!(
+                "open {path}: kustomizations nest deeper than {}",
+                self.options.limits.directories
+            );
             return Err(Error::new(ErrorKind::Limit, message));
         }
         if let Some(reference) = remote::parse_git(path) {
             return self.enter_repository(from, path, &reference, depth);
         }
         if remote::is_url(path) {
-            return Err(failed(format!("open {path}: it is neither a file nor a repository")));
+            return Err(failed(format!(
+                "open {path}: it is neither a file nor a repository"
+            )));
         }
         if path.starts_with('/') {
-            return Err(failed(format!("open {path}: it is absolute")).hint("write it relative to the kustomization"));
+            return Err(failed(format!("open {path}: it is absolute"))
+                .hint("write it relative to the kustomization"));
         }
         if is_ambiguous(path) {
-            return Err(failed(format!("open {path}: a part of it holds `..` beside other characters"))
-                .hint("check the indentation of the list"));
+            return Err(failed(format!(
+                "open {path}: a part of it holds `..` beside other characters"
+            ))
+            .hint("check the indentation of the list"));
         }
         let Some(absolute) = join(&from.root, path) else {
             return Err(failed(format!("open {path}: it leads out of the tree")));
@@ -215,11 +260,17 @@ impl<'a> Loader<'a> {
         let mut here = Some(from);
         while let Some(directory) = here {
             if is_below(&directory.root, &root) {
-                return Err(failed(format!("open {path}: {root} contains {}, which is being built", directory.root))
-                    .hint("a kustomization cannot be its own base"));
+                return Err(failed(format!(
+                    "open {path}: {root} contains {}, which is being built",
+                    directory.root
+                ))
+                .hint("a kustomization cannot be its own base"));
             }
             // What contains a repository is another tree.
-            here = directory.parent.as_ref().filter(|_| directory.repository.is_none());
+            here = directory
+                .parent
+                .as_ref()
+                .filter(|_| directory.repository.is_none());
         }
         Ok(Directory {
             tree: from.tree.clone(),
@@ -240,7 +291,11 @@ impl<'a> Loader<'a> {
     ) -> Result<Directory<'a>, Error> {
         let mut here = Some(from);
         while let Some(directory) = here {
-            if directory.repository.as_ref().is_some_and(|repository| repository.starts_with(text)) {
+            if directory
+                .repository
+                .as_ref()
+                .is_some_and(|repository| repository.starts_with(text))
+            {
                 return Err(failed(format!("open {text}: it is being built")));
             }
             here = directory.parent.as_ref();
@@ -252,11 +307,16 @@ impl<'a> Loader<'a> {
             RemoteReference::Git { path, .. } => path.as_str(),
             RemoteReference::Https { .. } => "",
         };
-        let absolute = join("/", inner).ok_or_else(|| failed(format!("open {text}: it leads out of the repository")))?;
+        let absolute = join("/", inner)
+            .ok_or_else(|| failed(format!("open {text}: it leads out of the repository")))?;
         let root = match fetched.files.resolve(&absolute)? {
             Some((root, EntryKind::Directory)) => root,
             Some((_, EntryKind::File)) => return Err(failed(format!("open {text}: it is a file"))),
-            None => return Err(failed(format!("open {text}: the repository has no {absolute}"))),
+            None => {
+                return Err(failed(format!(
+                    "open {text}: the repository has no {absolute}"
+                )));
+            }
         };
         Ok(Directory {
             tree: Tree::Fetched(fetched.files),
@@ -272,13 +332,19 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// When there are several.
-    pub(crate) fn find_kustomization(&mut self, directory: &Directory<'a>) -> Result<Option<String>, Error> {
+    pub(crate) fn find_kustomization(
+        &mut self,
+        directory: &Directory<'a>,
+    ) -> Result<Option<String>, Error> {
         let mut found: Vec<String> = Vec::new();
         for name in NAMES {
-            let Some(path) = join(&directory.root, name) else { continue };
+            let Some(path) = join(&directory.root, name) else {
+                continue;
+            };
             self.note(directory, &path);
             if let Some((real, EntryKind::File)) = directory.tree.files().resolve(&path)?
-                && (directory.restrictions == LoadRestrictions::None || is_below(&real, &directory.root))
+                && (directory.restrictions == LoadRestrictions::None
+                    || is_below(&real, &directory.root))
             {
                 found.push(path);
             }
@@ -288,7 +354,11 @@ impl<'a> Loader<'a> {
             1 => Ok(found.pop()),
             _ => Err(Error::new(
                 ErrorKind::Kustomization,
-                format!("choose a kustomization file in {}: there are {}", directory.root, found.join(" and ")),
+                format!(
+                    "choose a kustomization file in {}: there are {}",
+                    directory.root,
+                    found.join(" and ")
+                ),
             )),
         }
     }
@@ -297,10 +367,19 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// When there is none, several, or it cannot be used.
-    pub(crate) fn kustomization(&mut self, directory: &Directory<'a>) -> Result<Kustomization, Error> {
+    pub(crate) fn kustomization(
+        &mut self,
+        directory: &Directory<'a>,
+    ) -> Result<Kustomization, Error> {
         let file = self.find_kustomization(directory)?.ok_or_else(|| {
-            Error::new(ErrorKind::Kustomization, format!("find a kustomization file in {}: there is none", directory.root))
-                .hint("it must be named kustomization.yaml, kustomization.yml or Kustomization")
+            Error::new(
+                ErrorKind::Kustomization,
+                format!(
+                    "find a kustomization file in {}: there is none",
+                    directory.root
+                ),
+            )
+            .hint("it must be named kustomization.yaml, kustomization.yml or Kustomization")
         })?;
         let name = file.rsplit('/').next().unwrap_or(&file);
         let (content, _) = self.load(directory, name)?;
@@ -317,8 +396,16 @@ fn refused(text: &str) -> Error {
     let host = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let host = host.split(['/', ':', '?']).next().unwrap_or(host);
-    Error::new(ErrorKind::Remote, format!("fetch {}: remote resources are not allowed here", shown(text)))
-        .hint(format!("allow the host with --allow-remote {host}, or copy the files into the repository"))
+    Error::new(
+        ErrorKind::Remote,
+        format!(
+            "fetch {}: remote resources are not allowed here",
+            shown(text)
+        ),
+    )
+    .hint(format!(
+        "allow the host with --allow-remote {host}, or copy the files into the repository"
+    ))
 }
 
 /// A URL without what may be a password.
@@ -335,12 +422,15 @@ fn shown(text: &str) -> String {
 /// Whether a path is a directory or lies below it.
 fn is_below(path: &str, directory: &str) -> bool {
     directory == "/"
-        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || path
+            .strip_prefix(directory)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a part holds `..` beside other characters, as a slip of indentation makes it.
 fn is_ambiguous(path: &str) -> bool {
-    path.split('/').any(|part| part != ".." && part.contains(".."))
+    path.split('/')
+        .any(|part| part != ".." && part.contains(".."))
 }
 
 #[cfg(test)]
@@ -357,6 +447,9 @@ mod tests {
     #[test]
     fn passwords_are_not_shown() {
         assert_eq!(shown("https://user:secret@host/a/b"), "https://host/a/b");
-        assert_eq!(shown("https://host/a@b"), "https://host/a@b".replace("host/a@", ""));
+        assert_eq!(
+            shown("https://host/a@b"),
+            "https://host/a@b".replace("host/a@", "")
+        );
     }
 }

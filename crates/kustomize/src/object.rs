@@ -2,6 +2,7 @@
 //! Enters: a value from a file or a generator.
 //! Leaves: the value, with or without the memory written into its annotations as upstream keeps it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::identity::{Gvk, Id, Previous};
 use crate::merge::Schema;
 use crate::scalar;
+use crate::yaml;
 
 const PREFIX: &str = "internal.config.kubernetes.io/";
 const PREVIOUS_KINDS: &str = "internal.config.kubernetes.io/previousKinds";
@@ -92,9 +94,23 @@ impl Memory {
         let join = |items: Vec<&str>| items.join(",");
         let mut entries = Vec::new();
         if !self.previous.is_empty() {
-            entries.push((PREVIOUS_NAMES, join(self.previous.iter().map(|id| id.name.as_str()).collect())));
-            entries.push((PREVIOUS_NAMESPACES, join(self.previous.iter().map(|id| id.namespace.as_str()).collect())));
-            entries.push((PREVIOUS_KINDS, join(self.previous.iter().map(|id| id.kind.as_str()).collect())));
+            entries.push((
+                PREVIOUS_NAMES,
+                join(self.previous.iter().map(|id| id.name.as_str()).collect()),
+            ));
+            entries.push((
+                PREVIOUS_NAMESPACES,
+                join(
+                    self.previous
+                        .iter()
+                        .map(|id| id.namespace.as_str())
+                        .collect(),
+                ),
+            ));
+            entries.push((
+                PREVIOUS_KINDS,
+                join(self.previous.iter().map(|id| id.kind.as_str()).collect()),
+            ));
         }
         if !self.prefixes.is_empty() {
             entries.push((PREFIXES, self.prefixes.join(",")));
@@ -126,12 +142,21 @@ pub(crate) struct Object {
     pub(crate) origin: Origin,
     /// What upstream accepts while it reads and refuses to print.
     pub(crate) defect: Option<Arc<Error>>,
+    /// The names on the way to nulls that are blank in the file; a merge drops them.
+    pub(crate) blanks: Option<Arc<BTreeSet<Vec<String>>>>,
 }
 
 impl Object {
     pub(crate) fn new(value: Value, origin: Origin, schema: &Schema) -> Self {
-        let mut object =
-            Self { value, id: Id::default(), memory: Memory::default(), variables: Vec::new(), origin, defect: None };
+        let mut object = Self {
+            value,
+            id: Id::default(),
+            memory: Memory::default(),
+            variables: Vec::new(),
+            origin,
+            defect: None,
+            blanks: None,
+        };
         object.absorb();
         object.refresh(schema);
         object
@@ -139,7 +164,11 @@ impl Object {
 
     /// Reads the identity again after the value may have changed it.
     pub(crate) fn refresh(&mut self, schema: &Schema) {
-        let api_version = self.value.get("apiVersion").map(plain_text).unwrap_or_default();
+        let api_version = self
+            .value
+            .get("apiVersion")
+            .map(plain_text)
+            .unwrap_or_default();
         let kind = self.value.get("kind").map(plain_text).unwrap_or_default();
         self.id = Id {
             cluster_scoped: schema.is_cluster_scoped(&api_version, &kind),
@@ -154,7 +183,10 @@ impl Object {
     }
 
     fn metadata_text(&self, field: &str) -> String {
-        self.metadata().and_then(|metadata| metadata.get(field)).map(plain_text).unwrap_or_default()
+        self.metadata()
+            .and_then(|metadata| metadata.get(field))
+            .map(plain_text)
+            .unwrap_or_default()
     }
 
     /// A field of `metadata` that maps texts to texts; other scalars as their text.
@@ -162,12 +194,21 @@ impl Object {
         self.metadata()
             .and_then(|metadata| metadata.get(field))
             .and_then(Value::as_object)
-            .map(|fields| fields.iter().map(|(key, value)| (key.clone(), scalar::text(value))).collect())
+            .map(|fields| {
+                fields
+                    .iter()
+                    .map(|(key, value)| (key.clone(), scalar::text(value)))
+                    .collect()
+            })
             .unwrap_or_default()
     }
 
     pub(crate) fn annotation(&self, key: &str) -> Option<String> {
-        self.metadata()?.get("annotations")?.as_object()?.get(key).map(scalar::text)
+        self.metadata()?
+            .get("annotations")?
+            .as_object()?
+            .get(key)
+            .map(scalar::text)
     }
 
     /// Replaces a field of `metadata` that maps texts to texts; an empty map removes it.
@@ -176,14 +217,19 @@ impl Object {
         if entries.is_empty() {
             metadata.remove(field);
         } else {
-            let map = entries.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+            let map = entries
+                .into_iter()
+                .map(|(key, value)| (key, Value::String(value)))
+                .collect();
             metadata.insert(field.to_owned(), Value::Object(map));
         }
     }
 
     pub(crate) fn set_annotation(&mut self, key: &str, value: String) {
         let metadata = metadata_mut(&mut self.value);
-        let entry = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+        let entry = metadata
+            .entry("annotations")
+            .or_insert_with(|| Value::Object(Map::new()));
         if !entry.is_object() {
             *entry = Value::Object(Map::new());
         }
@@ -226,7 +272,11 @@ impl Object {
     pub(crate) fn original(&self) -> (&str, &str, &str) {
         match self.memory.previous.first() {
             Some(first) => (&first.kind, &first.name, &first.namespace),
-            None => (&self.id.gvk.kind, &self.id.name, self.id.effective_namespace()),
+            None => (
+                &self.id.gvk.kind,
+                &self.id.name,
+                self.id.effective_namespace(),
+            ),
         }
     }
 
@@ -240,7 +290,10 @@ impl Object {
 
     pub(crate) fn previous_id(&self, previous: &Previous) -> Id {
         Id {
-            gvk: Gvk { kind: previous.kind.clone(), ..self.id.gvk.clone() },
+            gvk: Gvk {
+                kind: previous.kind.clone(),
+                ..self.id.gvk.clone()
+            },
             name: previous.name.clone(),
             namespace: previous.namespace.clone(),
             cluster_scoped: false,
@@ -257,14 +310,19 @@ impl Object {
 
     /// Takes the memory out of the annotations.
     pub(crate) fn absorb(&mut self) {
-        let Some(Value::Object(metadata)) = self.value.get_mut("metadata") else { return };
-        let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return };
+        let Some(Value::Object(metadata)) = self.value.get_mut("metadata") else {
+            return;
+        };
+        let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else {
+            return;
+        };
         if !annotations.keys().any(|key| key.starts_with(PREFIX)) {
             return;
         }
         let mut take = |key: &str| annotations.remove(key).map(|value| scalar::text(&value));
         let split = |text: Option<String>| -> Vec<String> {
-            text.map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default()
+            text.map(|text| text.split(',').map(str::to_owned).collect())
+                .unwrap_or_default()
         };
         let names = split(take(PREVIOUS_NAMES));
         let namespaces = split(take(PREVIOUS_NAMESPACES));
@@ -273,7 +331,11 @@ impl Object {
             .into_iter()
             .zip(namespaces)
             .zip(kinds)
-            .map(|((name, namespace), kind)| Previous { name, namespace, kind })
+            .map(|((name, namespace), kind)| Previous {
+                name,
+                namespace,
+                kind,
+            })
             .collect();
         self.memory.prefixes = split(take(PREFIXES));
         self.memory.suffixes = split(take(SUFFIXES));
@@ -286,19 +348,40 @@ impl Object {
     }
 
     /// What is said when the object cannot be printed.
-    pub(crate) fn unprintable(&self, defect: Arc<Error>) -> Error {
-        Error::new(ErrorKind::Object, format!("print {}: it cannot be printed as it was read", self.id))
-            .at(&self.origin.file, self.origin.line, 0)
-            .caused_by(defect)
+    pub(crate) fn unprintable(&self, defect: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::new(
+            ErrorKind::Object,
+            format!("print {}: it cannot be printed as it was read", self.id),
+        )
+        .at(&self.origin.file, self.origin.line, 0)
+        .caused_by(defect)
     }
 
     /// Drops what upstream never prints, and makes every annotation a string.
-    pub(crate) fn finish(&mut self, keep: impl Fn(&str) -> bool) {
-        let Some(Value::Object(metadata)) = self.value.get_mut("metadata") else { return };
+    ///
+    /// # Errors
+    /// When the object cannot be printed as upstream prints it.
+    pub(crate) fn finish(&mut self, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
+        if let Some(defect) = self.defect.take() {
+            return Err(self.unprintable(defect));
+        }
+        if may_be_unprintable(&self.value)
+            && let Err(defect) = yaml::emit(&self.value, &mut String::new())
+        {
+            return Err(self.unprintable(defect));
+        }
+        let id = &self.id;
+        let Some(Value::Object(metadata)) = self.value.get_mut("metadata") else {
+            return Ok(());
+        };
         let empty = match metadata.get_mut("annotations") {
-            None => return,
+            None => return Ok(()),
             Some(Value::Object(annotations)) => {
                 annotations.retain(|key, _| !STRIPPED.contains(&key.as_str()) && keep(key));
+                if let Some(key) = annotations.keys().find(|key| !scalar::is_plain_key(key)) {
+                    let message = format!("print {id}: the key \"{key}\" of an annotation would not be a text");
+                    return Err(Error::new(ErrorKind::Object, message).at(&self.origin.file, self.origin.line, 0));
+                }
                 for value in annotations.values_mut() {
                     if !value.is_string() {
                         *value = Value::String(scalar::text(value));
@@ -311,12 +394,31 @@ impl Object {
         if empty {
             metadata.remove("annotations");
         }
+        Ok(())
+    }
+}
+
+/// Whether a value holds anything that YAML may not be able to hold; cheap, and right to say yes too often.
+fn may_be_unprintable(value: &Value) -> bool {
+    const KEY: usize = 1000;
+    let text = |text: &str| text.bytes().any(|byte| byte >= 0x7f);
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(inner) => text(inner),
+        Value::Array(items) => items.iter().any(may_be_unprintable),
+        Value::Object(fields) => {
+            fields.iter().any(|(key, value)| key.len() > KEY || text(key) || may_be_unprintable(value))
+        }
     }
 }
 
 /// The text of a scalar; empty for null and for what is no scalar.
 fn plain_text(value: &Value) -> String {
-    if value.is_null() { String::new() } else { scalar::text(value) }
+    if value.is_null() {
+        String::new()
+    } else {
+        scalar::text(value)
+    }
 }
 
 fn set_text(fields: &mut Map<String, Value>, field: &str, text: &str) {

@@ -70,8 +70,13 @@ impl Objects {
     ///
     /// # Errors
     /// When two have one identity.
-    pub(crate) fn append_all(&mut self, objects: impl IntoIterator<Item = Object>) -> Result<(), Error> {
-        objects.into_iter().try_for_each(|object| self.append(object))
+    pub(crate) fn append_all(
+        &mut self,
+        objects: impl IntoIterator<Item = Object>,
+    ) -> Result<(), Error> {
+        objects
+            .into_iter()
+            .try_for_each(|object| self.append(object))
     }
 
     /// Adds what a generator made: as a new object, or over one that is there, as its behaviour says.
@@ -82,7 +87,8 @@ impl Objects {
         let behavior = new.memory.behavior.unwrap_or_default();
         let found = self.find_any(&new.id).to_vec();
         let place = (new.origin.file.clone(), new.origin.line);
-        let failed = |message: String| Error::new(ErrorKind::Generator, message).at(&place.0, place.1, 0);
+        let failed =
+            |message: String| Error::new(ErrorKind::Generator, message).at(&place.0, place.1, 0);
         match (found.as_slice(), behavior) {
             ([], Behavior::Merge | Behavior::Replace) => Err(failed(format!(
                 "{} {}: there is no such object",
@@ -150,14 +156,23 @@ impl Objects {
 
     fn refresh(&mut self) {
         if self.stale {
-            self.current = self.list.iter().enumerate().map(|(index, object)| (object.id.clone(), index)).collect();
+            self.current = self
+                .list
+                .iter()
+                .enumerate()
+                .map(|(index, object)| (object.id.clone(), index))
+                .collect();
             self.stale = false;
         }
     }
 }
 
 fn add_to(any: &mut HashMap<Id, Vec<usize>>, object: &Object, index: usize) {
-    let previous = object.memory.previous.iter().map(|previous| object.previous_id(previous));
+    let previous = object
+        .memory
+        .previous
+        .iter()
+        .map(|previous| object.previous_id(previous));
     for id in previous.chain(std::iter::once(object.id.clone())) {
         let places = any.entry(id).or_default();
         if places.last() != Some(&index) {
@@ -168,13 +183,19 @@ fn add_to(any: &mut HashMap<Id, Vec<usize>>, object: &Object, index: usize) {
 
 fn twice(object: &Object, other: &Object) -> Error {
     let first = if other.origin.line > 0 {
-        format!("the other one is in {}, line {}", other.origin.file, other.origin.line)
+        format!(
+            "the other one is in {}, line {}",
+            other.origin.file, other.origin.line
+        )
     } else {
         format!("the other one is in {}", other.origin.file)
     };
-    Error::new(ErrorKind::Identity, format!("add {}: there is an object with this identity", object.id))
-        .at(&object.origin.file, object.origin.line, 0)
-        .hint(first)
+    Error::new(
+        ErrorKind::Identity,
+        format!("add {}: there is an object with this identity", object.id),
+    )
+    .at(&object.origin.file, object.origin.line, 0)
+    .hint(first)
 }
 
 impl Object {
@@ -205,14 +226,20 @@ impl Object {
                 entries.extend(
                     self::entries(&old.value, "stringData")
                         .into_iter()
-                        .map(|(key, value)| (key, crate::generate::encode_base64(value.as_bytes()))),
+                        .map(|(key, value)| {
+                            (key, crate::generate::encode_base64(value.as_bytes()))
+                        }),
                 );
             }
             entries.extend(self::entries(&self.value, field));
-            let serde_json::Value::Object(fields) = &mut self.value else { return };
+            let serde_json::Value::Object(fields) = &mut self.value else {
+                return;
+            };
             fields.remove(field);
             if !entries.is_empty() {
-                let map = entries.into_iter().map(|(key, value)| (key, serde_json::Value::String(value)));
+                let map = entries
+                    .into_iter()
+                    .map(|(key, value)| (key, serde_json::Value::String(value)));
                 fields.insert(field.to_owned(), serde_json::Value::Object(map.collect()));
             }
         }
@@ -221,7 +248,11 @@ impl Object {
 
 fn entries(value: &serde_json::Value, field: &str) -> std::collections::BTreeMap<String, String> {
     let fields = value.get(field).and_then(serde_json::Value::as_object);
-    fields.into_iter().flatten().map(|(key, value)| (key.clone(), scalar::text(value))).collect()
+    fields
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), scalar::text(value)))
+        .collect()
 }
 
 #[cfg(test)]

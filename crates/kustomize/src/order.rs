@@ -32,7 +32,10 @@ const FIRST: [&str; 22] = [
     "CronJob",
     "PodDisruptionBudget",
 ];
-const LAST: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
+const LAST: [&str; 2] = [
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+];
 
 /// Ranks of kinds: negative for those that come first, positive for those that come last.
 fn ranks<'a>(first: &[&'a str], last: &[&'a str]) -> HashMap<&'a str, i64> {
@@ -63,7 +66,8 @@ pub(crate) fn kind_key(gvk: &Gvk) -> (i64, String) {
 /// # Errors
 /// When the options contradict themselves, or two objects have one identity.
 pub(crate) fn sort(objects: &mut Objects, options: &SortOptions) -> Result<(), Error> {
-    let failed = |message: &str| Err(Error::new(ErrorKind::Kustomization, message).field("sortOptions"));
+    let failed =
+        |message: &str| Err(Error::new(ErrorKind::Kustomization, message).field("sortOptions"));
     match (options.order.as_str(), &options.legacy) {
         ("fifo", None) => return Ok(()),
         ("fifo", Some(_)) => return failed("sort: legacySortOptions need the order legacy"),
@@ -80,12 +84,17 @@ pub(crate) fn sort(objects: &mut Objects, options: &SortOptions) -> Result<(), E
 
 /// The order that upstream applies when nothing else is said.
 pub(crate) fn legacy() -> SortOptions {
-    SortOptions { order: "legacy".to_owned(), legacy: None }
+    SortOptions {
+        order: "legacy".to_owned(),
+        legacy: None,
+    }
 }
 
 fn sort_by(objects: &mut Objects, first: &[&str], last: &[&str]) {
     let ranks = ranks(first, last);
-    objects.all_mut().sort_by_cached_key(|object| key(object, &ranks));
+    objects
+        .all_mut()
+        .sort_by_cached_key(|object| key(object, &ranks));
     objects.identities_changed();
 }
 
@@ -94,8 +103,19 @@ fn key(object: &Object, ranks: &HashMap<&str, i64>) -> (i64, u8, String, String)
     let id = &object.id;
     let rank = ranks.get(id.gvk.kind.as_str()).copied().unwrap_or(0);
     let foreign = u8::from(id.gvk.kind == "Namespace" && !id.gvk.group.is_empty());
-    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-    let identity = format!("{}|{}|{}", id.gvk, or(&id.namespace, "~X"), or(&id.name, "~N"));
+    let or = |text: &str, other: &str| {
+        if text.is_empty() {
+            other.to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let identity = format!(
+        "{}|{}|{}",
+        id.gvk,
+        or(&id.namespace, "~X"),
+        or(&id.name, "~N")
+    );
     (rank, foreign, id.gvk.sort_text(), identity)
 }
 
@@ -113,23 +133,45 @@ mod tests {
             ("example.com/v1", "Thing", "t"),
             ("v1", "Service", "b"),
             ("v1", "Service", "a"),
-            ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "w"),
+            (
+                "admissionregistration.k8s.io/v1",
+                "ValidatingWebhookConfiguration",
+                "w",
+            ),
             ("v1", "Namespace", "n"),
             ("v1", "Pod", "p"),
         ] {
-            let value = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
-            objects.append(Object::new(value, Origin::default(), &schema)).unwrap();
+            let value =
+                json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
+            objects
+                .append(Object::new(value, Origin::default(), &schema))
+                .unwrap();
         }
         sort(&mut objects, order).unwrap();
-        let names: Vec<&str> = objects.iter().map(|object| object.id.name.as_str()).collect();
+        let names: Vec<&str> = objects
+            .iter()
+            .map(|object| object.id.name.as_str())
+            .collect();
         assert_eq!(names, expected);
     }
 
     #[test]
     fn orders() {
         check(&legacy(), &["n", "a", "b", "t", "p", "w"]);
-        check(&SortOptions { order: "fifo".to_owned(), legacy: None }, &["t", "b", "a", "w", "n", "p"]);
+        check(
+            &SortOptions {
+                order: "fifo".to_owned(),
+                legacy: None,
+            },
+            &["t", "b", "a", "w", "n", "p"],
+        );
         let own = Some((vec!["Pod".to_owned()], vec!["Service".to_owned()]));
-        check(&SortOptions { order: "legacy".to_owned(), legacy: own }, &["p", "w", "t", "n", "a", "b"]);
+        check(
+            &SortOptions {
+                order: "legacy".to_owned(),
+                legacy: own,
+            },
+            &["p", "w", "t", "n", "a", "b"],
+        );
     }
 }

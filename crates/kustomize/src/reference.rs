@@ -35,7 +35,11 @@ struct FieldPath {
 ///
 /// # Errors
 /// When a reference could mean several objects.
-pub(crate) fn fix(objects: &mut Objects, configuration: &Configuration, schema: &Schema) -> Result<(), Error> {
+pub(crate) fn fix(
+    objects: &mut Objects,
+    configuration: &Configuration,
+    schema: &Schema,
+) -> Result<(), Error> {
     let candidates: Vec<Candidate> = objects.iter().map(candidate).collect();
     let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, candidate) in candidates.iter().enumerate() {
@@ -49,18 +53,29 @@ pub(crate) fn fix(objects: &mut Objects, configuration: &Configuration, schema: 
     if by_name.is_empty() {
         return Ok(());
     }
-    let names = Names { by_name, candidates: &candidates };
+    let names = Names {
+        by_name,
+        candidates: &candidates,
+    };
     let mut fields_by_kind: HashMap<(Gvk, String), Vec<FieldPath>> = HashMap::new();
     for (index, object) in objects.all_mut().iter_mut().enumerate() {
         let original = object.original().0.to_owned();
         let fields = fields_by_kind
             .entry((object.id.gvk.clone(), original.clone()))
-            .or_insert_with(|| fields_of(&object.id.gvk, &original, &configuration.name_references));
+            .or_insert_with(|| {
+                fields_of(&object.id.gvk, &original, &configuration.name_references)
+            });
         if fields.is_empty() {
             continue;
         }
-        mend(object, index, fields, &names, &configuration.name_references)
-            .map_err(|error| error.at(&object.origin.file, object.origin.line, 0))?;
+        mend(
+            object,
+            index,
+            fields,
+            &names,
+            &configuration.name_references,
+        )
+        .map_err(|error| error.at(&object.origin.file, object.origin.line, 0))?;
         object.refresh(schema);
     }
     objects.identities_changed();
@@ -69,11 +84,19 @@ pub(crate) fn fix(objects: &mut Objects, configuration: &Configuration, schema: 
 
 fn candidate(object: &Object) -> Candidate {
     let (_, _, namespace) = object.original();
-    let original_namespace =
-        if object.memory.previous.is_empty() { object.id.effective_namespace() } else { effective(namespace) };
+    let original_namespace = if object.memory.previous.is_empty() {
+        object.id.effective_namespace()
+    } else {
+        effective(namespace)
+    };
     Candidate {
         id: object.id.clone(),
-        previous: object.memory.previous.iter().map(|id| (id.kind.clone(), id.name.clone())).collect(),
+        previous: object
+            .memory
+            .previous
+            .iter()
+            .map(|id| (id.kind.clone(), id.name.clone()))
+            .collect(),
         original_namespace: original_namespace.to_owned(),
         prefixes: object.memory.prefixes.clone(),
         suffixes: object.memory.suffixes.clone(),
@@ -85,7 +108,11 @@ fn fields_of(gvk: &Gvk, original_kind: &str, references: &[NameReference]) -> Ve
     for (target, reference) in references.iter().enumerate() {
         for spec in &reference.referrers {
             if gvk.is_selected_as(original_kind, &spec.gvk) {
-                fields.push(FieldPath { path: split_path(&spec.path, '/'), text: spec.path.clone(), target });
+                fields.push(FieldPath {
+                    path: split_path(&spec.path, '/'),
+                    text: spec.path.clone(),
+                    target,
+                });
             }
         }
     }
@@ -130,10 +157,19 @@ fn mend(
             target: &references[field.target].target,
             is_role: field.text.ends_with("roleRef/name"),
         };
-        walk(&mut object.value, &field.path, Create::Nothing, &mut |value| search.set(value)).map_err(|error| {
-            Error::new(ErrorKind::Reference, format!("mend the references of {}", own.id))
-                .field(field.text.clone())
-                .caused_by(error)
+        walk(
+            &mut object.value,
+            &field.path,
+            Create::Nothing,
+            &mut |value| search.set(value),
+        )
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Reference,
+                format!("mend the references of {}", own.id),
+            )
+            .field(field.text.clone())
+            .caused_by(error)
         })?;
     }
     Ok(())
@@ -164,7 +200,11 @@ fn subject_namespaces(object: &Object) -> Result<Vec<String>, Error> {
 
 fn role(value: &Value) -> Option<Gvk> {
     let role = value.get("roleRef")?;
-    Some(Gvk::new(&scalar::text(role.get("apiGroup")?), "", &scalar::text(role.get("kind")?)))
+    Some(Gvk::new(
+        &scalar::text(role.get("apiGroup")?),
+        "",
+        &scalar::text(role.get("kind")?),
+    ))
 }
 
 struct Search<'a> {
@@ -205,9 +245,14 @@ impl Search<'_> {
 
     /// A reference by name and namespace.
     fn set_mapping(&self, value: &mut Value) -> Result<(), Error> {
-        let Value::Object(fields) = value else { return Ok(()) };
+        let Value::Object(fields) = value else {
+            return Ok(());
+        };
         let name = fields.get("name").ok_or_else(|| {
-            Error::new(ErrorKind::Reference, "read a reference: the mapping has no field `name`")
+            Error::new(
+                ErrorKind::Reference,
+                "read a reference: the mapping has no field `name`",
+            )
         })?;
         let old = scalar::text(name);
         let same = |left: &Candidate, right: &Candidate| {
@@ -218,14 +263,22 @@ impl Search<'_> {
             None => self.find(&old, |_| true, same)?,
             Some(namespace) => {
                 let original = |candidate: &Candidate| {
-                    candidate.original_namespace == *namespace && candidate.original_namespace != NO_NAMESPACE
+                    candidate.original_namespace == *namespace
+                        && candidate.original_namespace != NO_NAMESPACE
                 };
                 let current = |candidate: &Candidate| {
                     candidate.id.effective_namespace() == namespace && !candidate.id.cluster_scoped
                 };
-                let any_original =
-                    self.names.candidates.iter().any(|candidate| self.reaches(candidate) && original(candidate));
-                if any_original { self.find(&old, original, same)? } else { self.find(&old, current, same)? }
+                let any_original = self
+                    .names
+                    .candidates
+                    .iter()
+                    .any(|candidate| self.reaches(candidate) && original(candidate));
+                if any_original {
+                    self.find(&old, original, same)?
+                } else {
+                    self.find(&old, current, same)?
+                }
             }
         };
         let Some(found) = found else { return Ok(()) };
@@ -236,7 +289,10 @@ impl Search<'_> {
             *name = scalar::untyped(name, found.id.name.clone());
         }
         if !found.id.namespace.is_empty() {
-            fields.insert("namespace".to_owned(), Value::String(found.id.namespace.clone()));
+            fields.insert(
+                "namespace".to_owned(),
+                Value::String(found.id.namespace.clone()),
+            );
         }
         Ok(())
     }
@@ -251,7 +307,10 @@ impl Search<'_> {
     }
 
     fn had_kind(candidate: &Candidate, selector: &Gvk) -> bool {
-        candidate.previous.iter().any(|(kind, _)| candidate.id.gvk.is_selected_as(kind, selector))
+        candidate
+            .previous
+            .iter()
+            .any(|(kind, _)| candidate.id.gvk.is_selected_as(kind, selector))
     }
 
     /// The one object that a name means; the rules are in the specification, part 3.6.
@@ -261,7 +320,9 @@ impl Search<'_> {
         also: impl Fn(&Candidate) -> bool,
         same: impl Fn(&Candidate, &Candidate) -> bool,
     ) -> Result<Option<&Candidate>, Error> {
-        let Some(places) = self.names.by_name.get(name) else { return Ok(None) };
+        let Some(places) = self.names.by_name.get(name) else {
+            return Ok(None);
+        };
         let referrer = &self.referrer.id;
         let mut found: Vec<&Candidate> = places
             .iter()
@@ -288,12 +349,20 @@ impl Search<'_> {
         }
         match found.as_slice() {
             [] => Ok(None),
-            [first, others @ ..] if others.iter().all(|other| same(first, other)) => Ok(Some(first)),
+            [first, others @ ..] if others.iter().all(|other| same(first, other)) => {
+                Ok(Some(first))
+            }
             several => {
-                let ids: Vec<String> = several.iter().map(|candidate| candidate.id.to_string()).collect();
+                let ids: Vec<String> = several
+                    .iter()
+                    .map(|candidate| candidate.id.to_string())
+                    .collect();
                 Err(Error::new(
                     ErrorKind::Reference,
-                    format!("find what {name} means: it could be any of {}", ids.join(", ")),
+                    format!(
+                        "find what {name} means: it could be any of {}",
+                        ids.join(", ")
+                    ),
                 ))
             }
         }
@@ -303,14 +372,23 @@ impl Search<'_> {
         let fits = |own: &[String], other: &[String]| {
             (allow_empty && (own.is_empty() || other.is_empty())) || same_ending(own, other)
         };
-        fits(self.referrer.prefixes, &candidate.prefixes) && fits(self.referrer.suffixes, &candidate.suffixes)
+        fits(self.referrer.prefixes, &candidate.prefixes)
+            && fits(self.referrer.suffixes, &candidate.suffixes)
     }
 }
 
 /// Whether the shorter list is the end of the longer one; an empty one only of an empty one.
 fn same_ending(left: &[String], right: &[String]) -> bool {
-    let (short, long) = if left.len() <= right.len() { (left, right) } else { (right, left) };
-    if short.is_empty() { long.is_empty() } else { long.ends_with(short) }
+    let (short, long) = if left.len() <= right.len() {
+        (left, right)
+    } else {
+        (right, left)
+    };
+    if short.is_empty() {
+        long.is_empty()
+    } else {
+        long.ends_with(short)
+    }
 }
 
 #[cfg(test)]
@@ -319,7 +397,12 @@ mod tests {
 
     #[test]
     fn endings() {
-        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let list = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
         for (left, right, expected) in [
             (list(&["a", "b"]), list(&["b"]), true),
             (list(&["a", "b"]), list(&["a"]), false),

@@ -19,10 +19,16 @@ pub(crate) fn is_url(text: &str) -> bool {
 
 /// Whether a URL looks like that of one file rather than of a repository.
 pub(crate) fn is_file_url(text: &str) -> bool {
-    let path = text.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let path = text
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let rest = path.split_once("://").map_or("", |(_, rest)| rest);
     is_url(text)
-        && [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending))
+        && [".yaml", ".yml", ".json"]
+            .iter()
+            .any(|ending| path.ends_with(ending))
         && !rest.contains("//")
         && !rest.contains(".git/")
         && !rest.contains("_git/")
@@ -79,16 +85,23 @@ pub(crate) fn parse_git(text: &str) -> Option<RemoteReference> {
 
 fn strip_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+    head.eq_ignore_ascii_case(prefix)
+        .then(|| &text[prefix.len()..])
 }
 
 /// Splits off `user@`.
 fn split_user(text: &str) -> (&str, &str) {
-    let Some(at) = text.find('@') else { return ("", text) };
+    let Some(at) = text.find('@') else {
+        return ("", text);
+    };
     let name = &text[..at];
     let fits = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if fits { text.split_at(at + 1) } else { ("", text) }
+    if fits {
+        text.split_at(at + 1)
+    } else {
+        ("", text)
+    }
 }
 
 fn separator(text: &str, scp: bool) -> Option<usize> {
@@ -138,7 +151,11 @@ struct Query {
 
 impl Query {
     fn parse(text: &str) -> Self {
-        let mut query = Self { reference: None, timeout: TIMEOUT, submodules: true };
+        let mut query = Self {
+            reference: None,
+            timeout: TIMEOUT,
+            submodules: true,
+        };
         let mut version = None;
         for pair in text.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -165,7 +182,9 @@ fn percent_decode(text: &str) -> String {
     let mut result = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        let hex = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten();
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 result.push(byte);
@@ -194,7 +213,9 @@ fn duration(text: &str) -> Option<Duration> {
         "h" => 3600.0,
         _ => return None,
     };
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok().filter(|duration| !duration.is_zero())
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero())
 }
 
 #[cfg(test)]
@@ -203,21 +224,46 @@ mod tests {
 
     fn check(text: &str, expected: Option<(&str, &str, Option<&str>)>) {
         let found = match parse_git(text) {
-            Some(RemoteReference::Git { repository, path, reference, .. }) => Some((repository, path, reference)),
+            Some(RemoteReference::Git {
+                repository,
+                path,
+                reference,
+                ..
+            }) => Some((repository, path, reference)),
             _ => None,
         };
         let expected = expected.map(|(repository, path, reference)| {
-            (repository.to_owned(), path.to_owned(), reference.map(str::to_owned))
+            (
+                repository.to_owned(),
+                path.to_owned(),
+                reference.map(str::to_owned),
+            )
         });
         assert_eq!(found, expected, "{text}");
     }
 
     #[test]
     fn git_urls() {
-        check("github.com/org/repo/path?ref=v1", Some(("https://github.com/org/repo", "path", Some("v1"))));
-        check("https://example.org/org/repo//a/b", Some(("https://example.org/org/repo", "a/b", None)));
-        check("git@example.org:org/repo.git/a?version=x", Some(("git@example.org:org/repo.git", "/a".trim_start_matches('/'), Some("x"))));
-        check("git::https://example.org/a/b/_git/c/d", Some(("https://example.org/a/b/_git/c", "d", None)));
+        check(
+            "github.com/org/repo/path?ref=v1",
+            Some(("https://github.com/org/repo", "path", Some("v1"))),
+        );
+        check(
+            "https://example.org/org/repo//a/b",
+            Some(("https://example.org/org/repo", "a/b", None)),
+        );
+        check(
+            "git@example.org:org/repo.git/a?version=x",
+            Some((
+                "git@example.org:org/repo.git",
+                "/a".trim_start_matches('/'),
+                Some("x"),
+            )),
+        );
+        check(
+            "git::https://example.org/a/b/_git/c/d",
+            Some(("https://example.org/a/b/_git/c", "d", None)),
+        );
         check("file:///srv/repo", Some(("file:///srv/repo", "", None)));
         check("../base", None);
         check("base/dir", None);

@@ -17,7 +17,9 @@ pub(crate) fn text(value: &Value) -> String {
 
 fn number_text(number: &Number) -> String {
     match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => format!("{float:.1}"),
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => {
+            format!("{float:.1}")
+        }
         _ => number.to_string(),
     }
 }
@@ -56,7 +58,10 @@ fn number(text: &str) -> Option<Number> {
     if let Some(integer) = integer(&plain) {
         return Some(integer);
     }
-    is_float(&plain).then(|| plain.parse::<f64>().ok()).flatten().and_then(Number::from_f64)
+    is_float(&plain)
+        .then(|| plain.parse::<f64>().ok())
+        .flatten()
+        .and_then(Number::from_f64)
 }
 
 fn integer(plain: &str) -> Option<Number> {
@@ -95,7 +100,15 @@ fn is_float(plain: &str) -> bool {
         Some((before, after)) => numeric(before) && (after.is_empty() || numeric(after)),
         None => numeric(mantissa),
     };
-    whole && exponent.is_none_or(|exponent| numeric(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+    whole
+        && exponent
+            .is_none_or(|exponent| numeric(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+}
+
+/// Whether a key that is written without quotes reads as a text again. Upstream writes the keys that it adds without quotes,
+/// and fails to print an object with a key that is no text.
+pub(crate) fn is_plain_key(key: &str) -> bool {
+    matches!(resolve(key), Value::String(_)) && key != "<<"
 }
 
 /// Writes a text over a scalar whose type stays: a number stays a number if the text is one.
@@ -103,9 +116,13 @@ fn is_float(plain: &str) -> bool {
 pub(crate) fn retyped(old: &Value, text: &str) -> Option<Value> {
     let new = resolve(text);
     match (old, &new) {
-        (Value::String(_) | Value::Array(_) | Value::Object(_), _) => Some(Value::String(text.to_owned())),
+        (Value::String(_) | Value::Array(_) | Value::Object(_), _) => {
+            Some(Value::String(text.to_owned()))
+        }
         (Value::Bool(_), Value::Bool(_)) | (Value::Null, Value::Null) => Some(new),
-        (Value::Number(old), Value::Number(number)) if old.is_f64() || !number.is_f64() => Some(new),
+        (Value::Number(old), Value::Number(number)) if old.is_f64() || !number.is_f64() => {
+            Some(new)
+        }
         (Value::Number(_) | Value::Bool(_) | Value::Null, _) => None,
     }
 }

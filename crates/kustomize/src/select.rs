@@ -22,12 +22,21 @@ impl Pattern {
         if text.is_empty() {
             return Ok(Self::Any);
         }
-        if text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | ':')) {
+        if text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | ':'))
+        {
             return Ok(Self::Exactly(text.to_owned()));
         }
-        Regex::new(&format!("^(?:{text})$")).map(Self::Expression).map_err(|source| {
-            Error::new(ErrorKind::Patch, format!("read the selector `{text}` as a regular expression")).caused_by(source)
-        })
+        Regex::new(&format!("^(?:{text})$"))
+            .map(Self::Expression)
+            .map_err(|source| {
+                Error::new(
+                    ErrorKind::Patch,
+                    format!("read the selector `{text}` as a regular expression"),
+                )
+                .caused_by(source)
+            })
     }
 
     fn matches(&self, text: &str) -> bool {
@@ -82,18 +91,24 @@ impl Matcher {
     }
 
     fn matches_gvk(&self, gvk: &Gvk, kind: &str) -> bool {
-        self.group.matches(&gvk.group) && self.version.matches(&gvk.version) && self.kind.matches(kind)
+        self.group.matches(&gvk.group)
+            && self.version.matches(&gvk.version)
+            && self.kind.matches(kind)
     }
 
     pub(crate) fn matches_content(&self, object: &Object) -> bool {
         (self.labels.is_empty() || self.labels.match_all(&object.metadata_map("labels")))
-            && (self.annotations.is_empty() || self.annotations.match_all(&object.metadata_map("annotations")))
+            && (self.annotations.is_empty()
+                || self
+                    .annotations
+                    .match_all(&object.metadata_map("annotations")))
     }
 
     /// As patches select: original or current name and namespace, the kind now.
     pub(crate) fn matches(&self, object: &Object) -> bool {
         let (_, name, namespace) = object.original();
-        (self.namespace.matches(namespace) || self.namespace.matches(object.id.effective_namespace()))
+        (self.namespace.matches(namespace)
+            || self.namespace.matches(object.id.effective_namespace()))
             && (self.name.matches(name) || self.name.matches(&object.id.name))
             && self.matches_gvk(&object.id.gvk, &object.id.gvk.kind)
             && self.matches_content(object)
@@ -119,7 +134,12 @@ impl Matcher {
 /// When the selector is malformed.
 pub(crate) fn select(objects: &Objects, selector: &Selector) -> Result<Vec<usize>, Error> {
     let matcher = Matcher::new(selector)?;
-    Ok(objects.iter().enumerate().filter(|(_, object)| matcher.matches(object)).map(|(index, _)| index).collect())
+    Ok(objects
+        .iter()
+        .enumerate()
+        .filter(|(_, object)| matcher.matches(object))
+        .map(|(index, _)| index)
+        .collect())
 }
 
 /// A Kubernetes label selector.
@@ -140,8 +160,9 @@ impl Requirements {
     }
 
     fn parse(text: &str) -> Result<Self, Error> {
-        let malformed =
-            || Error::new(ErrorKind::Patch, format!("read the selector `{text}`")).hint("write it as `key=value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key` or `!key`");
+        let malformed = || {
+            Error::new(ErrorKind::Patch, format!("read the selector `{text}`")).hint("write it as `key=value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key` or `!key`")
+        };
         let mut requirements = Vec::new();
         for part in split_outside_brackets(text) {
             let part = part.trim();
@@ -157,11 +178,20 @@ impl Requirements {
     }
 
     fn match_all(&self, entries: &[(String, String)]) -> bool {
-        let get = |key: &str| entries.iter().find(|(other, _)| other == key).map(|(_, value)| value.as_str());
+        let get = |key: &str| {
+            entries
+                .iter()
+                .find(|(other, _)| other == key)
+                .map(|(_, value)| value.as_str())
+        };
         let number = |key: &str| get(key).and_then(|value| value.parse::<i64>().ok());
         self.0.iter().all(|requirement| match requirement {
-            Requirement::In(key, values) => get(key).is_some_and(|value| values.iter().any(|other| other == value)),
-            Requirement::NotIn(key, values) => get(key).is_none_or(|value| values.iter().all(|other| other != value)),
+            Requirement::In(key, values) => {
+                get(key).is_some_and(|value| values.iter().any(|other| other == value))
+            }
+            Requirement::NotIn(key, values) => {
+                get(key).is_none_or(|value| values.iter().all(|other| other != value))
+            }
             Requirement::Exists(key) => get(key).is_some(),
             Requirement::Missing(key) => get(key).is_none(),
             Requirement::Greater(key, bound) => number(key).is_some_and(|value| value > *bound),
@@ -194,8 +224,14 @@ fn requirement(part: &str) -> Option<Requirement> {
     }
     if let Some(open) = part.find('(') {
         let values = part[open + 1..].strip_suffix(')')?;
-        let values: Vec<String> = values.split(',').map(|value| value.trim().to_owned()).collect();
-        values.iter().all(|value| label_value(value)).then_some(())?;
+        let values: Vec<String> = values
+            .split(',')
+            .map(|value| value.trim().to_owned())
+            .collect();
+        values
+            .iter()
+            .all(|value| label_value(value))
+            .then_some(())?;
         let mut words = part[..open].split_whitespace();
         let (key, operator) = (words.next()?, words.next()?);
         let key = label_key(key).filter(|_| words.next().is_none())?;
@@ -210,13 +246,21 @@ fn requirement(part: &str) -> Option<Requirement> {
             let (key, value) = (label_key(key.trim())?, value.trim());
             label_value(value).then_some(())?;
             let values = vec![value.to_owned()];
-            return Some(if negated { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
+            return Some(if negated {
+                Requirement::NotIn(key, values)
+            } else {
+                Requirement::In(key, values)
+            });
         }
     }
     for (operator, greater) in [(">", true), ("<", false)] {
         if let Some((key, value)) = part.split_once(operator) {
             let (key, bound) = (label_key(key.trim())?, value.trim().parse().ok()?);
-            return Some(if greater { Requirement::Greater(key, bound) } else { Requirement::Less(key, bound) });
+            return Some(if greater {
+                Requirement::Greater(key, bound)
+            } else {
+                Requirement::Less(key, bound)
+            });
         }
     }
     label_key(part).map(Requirement::Exists)
@@ -224,11 +268,15 @@ fn requirement(part: &str) -> Option<Requirement> {
 
 /// A label key: an optional DNS prefix, and a name of at most 63 characters.
 fn label_key(key: &str) -> Option<String> {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let (prefix, name) = key
+        .split_once('/')
+        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let prefix_fits = prefix.is_none_or(|prefix| {
         !prefix.is_empty()
             && prefix.len() <= 253
-            && prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
+            && prefix.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+            })
     });
     (prefix_fits && !name.is_empty() && label_value(name)).then(|| key.to_owned())
 }
@@ -239,7 +287,9 @@ fn label_value(value: &str) -> bool {
     bytes.len() <= 63
         && edge(bytes.first())
         && edge(bytes.last())
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 #[cfg(test)]
@@ -248,7 +298,10 @@ mod tests {
 
     #[test]
     fn label_selectors() {
-        let entries = [("app".to_owned(), "web".to_owned()), ("n".to_owned(), "5".to_owned())];
+        let entries = [
+            ("app".to_owned(), "web".to_owned()),
+            ("n".to_owned(), "5".to_owned()),
+        ];
         for (text, expected) in [
             ("app=web", Some(true)),
             ("app == web,n", Some(true)),
@@ -264,17 +317,26 @@ mod tests {
             ("a b", None),
             ("=x", None),
         ] {
-            let result = Requirements::parse(text).ok().map(|requirements| requirements.match_all(&entries));
+            let result = Requirements::parse(text)
+                .ok()
+                .map(|requirements| requirements.match_all(&entries));
             assert_eq!(result, expected, "{text}");
         }
     }
 
     #[test]
     fn patterns_are_anchored() {
-        for (pattern, text, expected) in
-            [("a|b", "ab", false), ("a.*", "abc", true), ("web", "web-1", false), ("", "x", true)]
-        {
-            assert_eq!(Pattern::new(pattern).unwrap().matches(text), expected, "{pattern} {text}");
+        for (pattern, text, expected) in [
+            ("a|b", "ab", false),
+            ("a.*", "abc", true),
+            ("web", "web-1", false),
+            ("", "x", true),
+        ] {
+            assert_eq!(
+                Pattern::new(pattern).unwrap().matches(text),
+                expected,
+                "{pattern} {text}"
+            );
         }
         assert!(Pattern::new("(").is_err());
     }

@@ -1,8 +1,8 @@
 //! Where an object came from and what changed it, as annotations: `buildMetadata`.
 
 use crate::object::Object;
-use crate::remote;
 use crate::options::RemoteReference;
+use crate::remote;
 
 pub(crate) const ORIGIN: &str = "config.kubernetes.io/origin";
 pub(crate) const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
@@ -22,7 +22,13 @@ impl Trail {
     pub(crate) fn append(&self, path: &str) -> Self {
         let mut next = self.clone();
         let mut path = path.to_owned();
-        if let Some(RemoteReference::Git { repository, path: inner, reference, .. }) = remote::parse_git(&path) {
+        if let Some(RemoteReference::Git {
+            repository,
+            path: inner,
+            reference,
+            ..
+        }) = remote::parse_git(&path)
+        {
             next.repository = repository;
             next.reference = reference.unwrap_or_default();
             next.path = String::new();
@@ -37,7 +43,12 @@ impl Trail {
         Self {
             path: String::new(),
             configured_in: join(&self.path, file),
-            configured_by: Some(["builtin".to_owned(), kind.to_owned(), String::new(), String::new()]),
+            configured_by: Some([
+                "builtin".to_owned(),
+                kind.to_owned(),
+                String::new(),
+                String::new(),
+            ]),
             ..self.clone()
         }
     }
@@ -46,7 +57,10 @@ impl Trail {
     pub(crate) fn configured_by(object: &Object) -> Option<Self> {
         let text = object.annotation(ORIGIN)?;
         let read = |field: &str| {
-            text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": ")).unwrap_or_default().to_owned()
+            text.lines()
+                .find_map(|line| line.strip_prefix(field)?.strip_prefix(": "))
+                .unwrap_or_default()
+                .to_owned()
         };
         let id = &object.id;
         Some(Self {
@@ -54,7 +68,12 @@ impl Trail {
             repository: read("repo"),
             reference: read("ref"),
             configured_in: read("path"),
-            configured_by: Some([id.gvk.api_version(), id.gvk.kind.clone(), id.name.clone(), id.namespace.clone()]),
+            configured_by: Some([
+                id.gvk.api_version(),
+                id.gvk.kind.clone(),
+                id.name.clone(),
+                id.namespace.clone(),
+            ]),
         })
     }
 
@@ -65,7 +84,9 @@ impl Trail {
                 out.push_str(indent);
                 out.push_str(field);
                 out.push_str(": ");
-                out.push_str(&crate::generate::go_yaml(&serde_json::Value::String(value.to_owned())));
+                out.push_str(&crate::generate::go_yaml(&serde_json::Value::String(
+                    value.to_owned(),
+                )));
                 out.push('\n');
             }
         };
@@ -75,7 +96,12 @@ impl Trail {
         line("", "configuredIn", &self.configured_in);
         if let Some([api_version, kind, name, namespace]) = &self.configured_by {
             let mut inner = String::new();
-            for (field, value) in [("apiVersion", api_version), ("kind", kind), ("name", name), ("namespace", namespace)] {
+            for (field, value) in [
+                ("apiVersion", api_version),
+                ("kind", kind),
+                ("name", name),
+                ("namespace", namespace),
+            ] {
                 if !value.is_empty() {
                     inner.push_str("  ");
                     inner.push_str(field);
@@ -87,7 +113,11 @@ impl Trail {
             out.push_str("configuredBy:\n");
             out.push_str(&inner);
         }
-        if out.is_empty() { "{}\n".to_owned() } else { out }
+        if out.is_empty() {
+            "{}\n".to_owned()
+        } else {
+            out
+        }
     }
 
     /// Notes that something was done to an object; one without an origin was made by it.
@@ -130,6 +160,9 @@ mod tests {
     fn paths_go_up_and_down() {
         assert_eq!(join("a/b", "../c.yaml"), "a/c.yaml");
         assert_eq!(join("", "../c"), "../c");
-        assert_eq!(Trail::default().append("../base").append("x.yaml").path, "../base/x.yaml");
+        assert_eq!(
+            Trail::default().append("../base").append("x.yaml").path,
+            "../base/x.yaml"
+        );
     }
 }

@@ -31,6 +31,9 @@ func kwok(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	if err := serveVolumes(ctx, config.TypedClient); err != nil {
+		return err
+	}
 	controller, err := controllers.NewController(config)
 	if err != nil {
 		return fmt.Errorf("configure kwok: %w", err)

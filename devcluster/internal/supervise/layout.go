@@ -32,6 +32,7 @@ func (l layout) pidFile() string        { return l.path("pid") }
 func (l layout) lockFile() string       { return l.path("lock") }
 func (l layout) etcdData() string       { return l.path("etcd") }
 func (l layout) etcdSocket() string     { return l.path(etcdSocketName) }
+func (l layout) etcdPeerSocket() string { return l.path("peer." + etcdSocketName) }
 func (l layout) certificates() string   { return l.path("certificates") }
 func (l layout) logs() string           { return l.path("logs") }
 func (l layout) log(name string) string { return filepath.Join(l.logs(), name+".log") }

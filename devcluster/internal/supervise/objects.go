@@ -45,17 +45,24 @@ func podRange(number int) string {
 // maxNodes is how many ranges of podRange there are.
 const maxNodes = 4096
 
-// storageClassObject is the default class: volumes are made by hand, claims wait for their first pod.
-func storageClassObject() map[string]any {
-	return map[string]any{
-		"apiVersion": "storage.k8s.io/v1",
-		"kind":       "StorageClass",
-		"metadata": map[string]any{
-			"name":        "standard",
-			"annotations": map[string]any{"storageclass.kubernetes.io/is-default-class": "true"},
-		},
-		"provisioner":       "kubernetes.io/no-provisioner",
-		"reclaimPolicy":     "Delete",
-		"volumeBindingMode": "WaitForFirstConsumer",
+// storageClassObjects are the default class, whose volumes are simulated, and one whose volumes are made by hand.
+// In both a claim waits for its first pod.
+func storageClassObjects() []map[string]any {
+	class := func(name, provisioner, isDefault string) map[string]any {
+		return map[string]any{
+			"apiVersion": "storage.k8s.io/v1",
+			"kind":       "StorageClass",
+			"metadata": map[string]any{
+				"name":        name,
+				"annotations": map[string]any{"storageclass.kubernetes.io/is-default-class": isDefault},
+			},
+			"provisioner":       provisioner,
+			"reclaimPolicy":     "Delete",
+			"volumeBindingMode": "WaitForFirstConsumer",
+		}
+	}
+	return []map[string]any{
+		class("standard", "simulated.devcluster.plimsoll.dev", "true"),
+		class("manual", "kubernetes.io/no-provisioner", "false"),
 	}
 }

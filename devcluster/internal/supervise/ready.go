@@ -13,7 +13,7 @@ import (
 // readyPoll is how often something is asked for that is about to appear.
 const readyPoll = 20 * time.Millisecond
 
-// becomeReady waits for the API server, creates the nodes and the default storage class, and returns when the
+// becomeReady waits for the API server, creates the nodes and the storage classes, and returns when the
 // cluster can take its first pod.
 func becomeReady(ctx context.Context, client *rest.Client, nodes int, progress func(string)) error {
 	if err := until(ctx, "the API server", func() error { return client.Get(ctx, "/version", nil) }); err != nil {
@@ -25,8 +25,10 @@ func becomeReady(ctx context.Context, client *rest.Client, nodes int, progress f
 			return err
 		}
 	}
-	if err := ensure(ctx, client, "/apis/storage.k8s.io/v1/storageclasses", storageClassObject()); err != nil {
-		return err
+	for _, class := range storageClassObjects() {
+		if err := ensure(ctx, client, "/apis/storage.k8s.io/v1/storageclasses", class); err != nil {
+			return err
+		}
 	}
 	if err := until(ctx, "/readyz", func() error { return client.Do(ctx, http.MethodGet, "/readyz", "", nil, nil) }); err != nil {
 		return err

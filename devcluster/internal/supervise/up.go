@@ -124,7 +124,10 @@ func serve(l layout, o options) error {
 	if err := writeAccess(l, server, users); err != nil {
 		return err
 	}
-	if err := removeSocket(l); err != nil {
+	if err := removeRemains(l, o.keep); err != nil {
+		return err
+	}
+	if err := removeOldAudit(l); err != nil {
 		return err
 	}
 
@@ -250,17 +253,31 @@ func endAll(l layout, processes []*process, keep bool) {
 			p.end(syscall.SIGKILL, etcdPatience)
 		}
 	}
-	// What cannot be removed is removed or reused by the next start.
-	_ = removeSocket(l)
-	if !keep {
-		_ = os.RemoveAll(l.etcdData())
-	}
+	// What cannot be removed now is removed by the next start.
+	_ = removeRemains(l, keep)
 }
 
-// removeSocket removes what an earlier etcd left, so that nothing waits on a socket that nobody serves.
-func removeSocket(l layout) error {
-	if err := os.Remove(l.etcdSocket()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the old socket: %w", err)
+// removeRemains removes what a cluster leaves: sockets that nobody serves and, without --keep, the data.
+func removeRemains(l layout, keep bool) error {
+	remains := []string{l.etcdSocket(), l.etcdPeerSocket()}
+	if !keep {
+		remains = append(remains, l.etcdData())
+	}
+	for _, path := range remains {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove what an earlier cluster left: %w", err)
+		}
+	}
+	return nil
+}
+
+// removeOldAudit removes the audit log of data that is no longer there.
+func removeOldAudit(l layout) error {
+	if _, err := os.Stat(l.etcdData()); err == nil {
+		return nil
+	}
+	if err := os.RemoveAll(l.auditLog()); err != nil {
+		return fmt.Errorf("remove the old audit log: %w", err)
 	}
 	return nil
 }

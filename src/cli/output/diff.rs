@@ -19,7 +19,10 @@ pub(in crate::cli) fn plan(plan: &Plan) -> String {
         out.push_str(&format!("! {refusal}\n"));
     }
     let changed = plan.changes().count();
-    let created = plan.changes().filter(|change| change.action == Action::Create).count();
+    let created = plan
+        .changes()
+        .filter(|change| change.action == Action::Create)
+        .count();
     out.push_str(&format!(
         "{} to create, {} to change, {} refused, {} unchanged\n",
         created,
@@ -40,10 +43,16 @@ fn block(change: &Change) -> String {
         .location
         .as_ref()
         .map_or_else(String::new, |location| format!("  ({location})"));
-    let mut out = format!("{sign} {} {}{place}\n", change.action.as_str(), change.object.id());
+    let mut out = format!(
+        "{sign} {} {}{place}\n",
+        change.action.as_str(),
+        change.object.id()
+    );
     for field in &change.fields {
         match (&field.from, &field.to) {
-            (Some(from), Some(to)) => out.push_str(&format!("    {}: {from} -> {to}\n", field.path)),
+            (Some(from), Some(to)) => {
+                out.push_str(&format!("    {}: {from} -> {to}\n", field.path));
+            }
             (None, Some(to)) => out.push_str(&format!("    {}: {to} (new)\n", field.path)),
             (Some(from), None) => out.push_str(&format!("    {}: {from} (removed)\n", field.path)),
             (None, None) => {}

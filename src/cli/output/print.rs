@@ -34,7 +34,8 @@ pub(in crate::cli) fn json(value: &impl Serialize) -> Result<(), Failure> {
 }
 
 pub(in crate::cli) fn yaml(value: &impl Serialize) -> Result<(), Failure> {
-    let out = serde_yaml::to_string(value).map_err(|error| Failure::new(Exit::Bug, format!("write YAML: {error}")))?;
+    let out = serde_yaml::to_string(value)
+        .map_err(|error| Failure::new(Exit::Bug, format!("write YAML: {error}")))?;
     text(&out)
 }
 

@@ -8,7 +8,7 @@
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Branch {
     pub(in crate::cli) line: String,
-    pub(in crate::cli) below: Vec<Branch>,
+    pub(in crate::cli) below: Vec<Self>,
 }
 
 /// Returns the tree as text.
@@ -21,7 +21,11 @@ pub(in crate::cli) fn tree(root: &Branch) -> String {
 fn grow(branches: &[Branch], guide: &str, out: &mut String) {
     for (index, branch) in branches.iter().enumerate() {
         let last = index + 1 == branches.len();
-        let (knot, more) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (knot, more) = if last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
         out.push_str(guide);
         out.push_str(knot);
         out.push_str(&branch.line);

@@ -10,7 +10,7 @@ use super::super::{
     aggregate::Health,
     case::Case,
     expr::{Answer, Expression},
-    fields,
+    fields::{self, Condition},
     rules::{Part, Rule},
 };
 
@@ -82,12 +82,12 @@ pub(super) fn by_conditions(case: &mut Case<'_>) -> Health {
         fields::condition(live, kind).filter(|condition| !condition.is_older_than(generation))
     };
     for kind in ["Stalled", "Failed"] {
-        if let Some(failed) = current(kind).filter(|failed| failed.is_true()) {
+        if let Some(failed) = current(kind).filter(Condition::is_true) {
             let words = format!("{kind}: {}", failed.words());
             return case.told(Class::Change, &words);
         }
     }
-    if let Some(busy) = current("Reconciling").filter(|busy| busy.is_true()) {
+    if let Some(busy) = current("Reconciling").filter(Condition::is_true) {
         return case.waits(&format!("Reconciling: {}", busy.words()));
     }
     for kind in ["Ready", "Available", "Healthy", "Succeeded", "Complete"] {

@@ -1,6 +1,6 @@
-//! DaemonSets.
+//! `DaemonSets`.
 //!
-//! Enters: a DaemonSet, its pods, events about it.
+//! Enters: a `DaemonSet`, its pods, events about it.
 //! Leaves: Ready when every node that should has an available pod of the new revision.
 //! Never: a node that should not run it.
 
@@ -20,7 +20,7 @@ use super::{
 
 /// Label of each pod with the number of the template that made it.
 const TEMPLATE_LABEL: &str = "pod-template-generation";
-/// Annotation of the DaemonSet with the number of its newest template.
+/// Annotation of the `DaemonSet` with the number of its newest template.
 const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) fn daemon_set(case: &mut Case<'_>) -> Health {

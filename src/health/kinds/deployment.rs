@@ -11,7 +11,7 @@ use crate::api::{Class, Reason};
 use super::super::{
     aggregate::Health,
     case::{Case, of},
-    fields,
+    fields::{self, Condition},
     pods::{self, Finding, Restarts},
 };
 
@@ -33,11 +33,15 @@ pub(super) fn deployment(case: &mut Case<'_>) -> Health {
     if let Some(finding) = finding.clone().filter(Finding::is_decided) {
         return finding.health(case);
     }
-    if let Some(progress) =
-        fields::condition(live, "Progressing").filter(|progress| progress.is_false())
-    {
+    if let Some(progress) = fields::condition(live, "Progressing").filter(Condition::is_false) {
         // Whose fault it is that time ran out, the pods know better than the Deployment.
         if progress.reason == "ProgressDeadlineExceeded" {
+            if finding.is_none()
+                && updated > 0
+                && newest(case).is_none_or(|set| !has_pods(case, set))
+            {
+                return case.waits("it ran out of time, and its new pods are not read yet");
+            }
             let class = finding.as_ref().map_or(Class::Change, Finding::class);
             let words = match finding.map(|finding| finding.health(case)) {
                 Some(Health::Progressing { message, .. }) => message,
@@ -153,6 +157,10 @@ fn newest<'a>(case: &Case<'a>) -> Option<&'a Value> {
     sets.iter()
         .find(|set| fields::annotation(set, REVISION) == Some(number))
         .copied()
+}
+
+fn has_pods(case: &Case<'_>, set: &Value) -> bool {
+    fields::uid(set).is_some_and(|uid| !case.index.pods_of(uid).is_empty())
 }
 
 /// Returns what orders replica sets by age.

@@ -6,7 +6,11 @@
 
 use crate::api::Class;
 
-use super::super::{aggregate::Health, case::Case, fields};
+use super::super::{
+    aggregate::Health,
+    case::Case,
+    fields::{self, Condition},
+};
 
 /// Annotations by which cert-manager is asked for a certificate authority.
 const INJECTED: &[&str] = &[
@@ -17,7 +21,7 @@ const INJECTED: &[&str] = &[
 
 pub(super) fn definition(case: &mut Case<'_>) -> Health {
     let live = case.live;
-    if let Some(names) = fields::condition(live, "NamesAccepted").filter(|names| names.is_false()) {
+    if let Some(names) = fields::condition(live, "NamesAccepted").filter(Condition::is_false) {
         let words = format!("its names are taken: {}", names.words());
         return case.told(Class::Change, &words);
     }

@@ -14,7 +14,7 @@ use super::{
         aggregate::Health,
         assess::Member,
         case::{Case, Look, of},
-        fields,
+        fields::{self, Condition},
         pods::{self, Finding, Restarts},
         rules::Rules,
         sightings::{Memory, Row},
@@ -24,7 +24,7 @@ use super::{
 
 pub(super) fn job(case: &mut Case<'_>) -> Health {
     let live = case.live;
-    let holds = |kind| fields::condition(live, kind).filter(|condition| condition.is_true());
+    let holds = |kind| fields::condition(live, kind).filter(Condition::is_true);
     if holds("Complete").is_some() {
         case.memory.completed = true;
         return Health::Ready;

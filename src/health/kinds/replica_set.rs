@@ -1,4 +1,4 @@
-//! ReplicaSets and ReplicationControllers that git names itself.
+//! `ReplicaSets` and `ReplicationControllers` that git names itself.
 //!
 //! Enters: the object and its pods.
 //! Leaves: Ready when all replicas are available.

@@ -6,14 +6,18 @@
 
 use crate::api::Class;
 
-use super::super::{aggregate::Health, case::Case, fields};
+use super::super::{
+    aggregate::Health,
+    case::Case,
+    fields::{self, Condition},
+};
 
 pub(super) fn autoscaler(case: &mut Case<'_>) -> Health {
     let live = case.live;
-    if let Some(able) = fields::condition(live, "AbleToScale").filter(|able| able.is_false()) {
+    if let Some(able) = fields::condition(live, "AbleToScale").filter(Condition::is_false) {
         return case.waits_for(Class::Change, &format!("it cannot scale: {}", able.words()));
     }
-    match fields::condition(live, "ScalingActive").filter(|active| active.is_false()) {
+    match fields::condition(live, "ScalingActive").filter(Condition::is_false) {
         None => Health::Ready,
         // Somebody set the target to zero.
         Some(active) if active.reason == "ScalingDisabled" => Health::Ready,

@@ -1,6 +1,6 @@
-//! StatefulSets.
+//! `StatefulSets`.
 //!
-//! Enters: a StatefulSet, its pods, events about it.
+//! Enters: a `StatefulSet`, its pods, events about it.
 //! Leaves: Ready when every pod that the partition lets roll is of the update revision and all are ready.
 //! Never: Ready because nobody rolls: under `OnDelete` with older pods it is not assessed, and says so.
 
@@ -19,7 +19,7 @@ use super::super::{
 /// Label with the revision of a pod.
 pub(super) const REVISION_HASH: &str = "controller-revision-hash";
 /// Events of a workload older than this are of another rollout.
-const FRESH: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_mins(10);
 
 pub(super) fn stateful_set(case: &mut Case<'_>) -> Health {
     if case.is_unobserved() {

@@ -1,4 +1,4 @@
-//! PersistentVolumeClaims and PersistentVolumes.
+//! `PersistentVolumeClaims` and `PersistentVolumes`.
 //!
 //! Enters: the object, and whether a pod of the view mounts it.
 //! Leaves: Ready when bound. A claim that no pod mounts is not waited for: most storage binds with its first consumer.

@@ -7,6 +7,7 @@
 use super::super::classify::{Cause, Pull, create, mount, pull, start};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 fn messages_about_images() {
     let image = "registry.example.org/shop/web:v2";
     let cases = [

@@ -19,8 +19,13 @@ pub(crate) fn from_crds(document: &Value) -> Result<Configuration, Error> {
     let empty = Map::new();
     let types = document.as_object().unwrap_or(&empty);
     for name in types.keys() {
-        let Some(properties) = properties(types, name) else { continue };
-        if ["kind", "apiVersion", "metadata"].iter().all(|field| properties.contains_key(*field)) {
+        let Some(properties) = properties(types, name) else {
+            continue;
+        };
+        if ["kind", "apiVersion", "metadata"]
+            .iter()
+            .all(|field| properties.contains_key(*field))
+        {
             let kind = name.rsplit('.').next().unwrap_or(name);
             follow(&mut configuration, types, name, kind, &mut Vec::new())?;
         }
@@ -30,7 +35,9 @@ pub(crate) fn from_crds(document: &Value) -> Result<Configuration, Error> {
 
 fn properties<'a>(types: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
     let definition = types.get(name)?;
-    let schema = definition.get("Schema").or_else(|| definition.get("schema"))?;
+    let schema = definition
+        .get("Schema")
+        .or_else(|| definition.get("schema"))?;
     schema.get("properties")?.as_object()
 }
 
@@ -41,7 +48,9 @@ fn follow(
     kind: &str,
     path: &mut Vec<String>,
 ) -> Result<(), Error> {
-    let Some(properties) = properties(types, name).filter(|_| path.len() < DEPTH) else { return Ok(()) };
+    let Some(properties) = properties(types, name).filter(|_| path.len() < DEPTH) else {
+        return Ok(());
+    };
     for (field, property) in properties {
         let extension = |key: &str| property.get(key).and_then(Value::as_str);
         path.push(field.clone());
@@ -55,16 +64,20 @@ fn follow(
         if extension("x-kubernetes-identity").is_some() {
             merge_one(&mut configuration.name_prefix, spec(path))?;
         }
-        if let (Some(version), Some(target)) =
-            (extension("x-kubernetes-object-ref-api-version"), extension("x-kubernetes-object-ref-kind"))
-        {
+        if let (Some(version), Some(target)) = (
+            extension("x-kubernetes-object-ref-api-version"),
+            extension("x-kubernetes-object-ref-kind"),
+        ) {
             let key = extension("x-kubernetes-object-ref-name-key").unwrap_or("name");
             let mut referrer = spec(path);
             referrer.path = format!("{}/{key}", referrer.path);
             let target = Gvk::new("", version, target);
             add_reference(
                 &mut configuration.name_references,
-                NameReference { target, referrers: vec![referrer] },
+                NameReference {
+                    target,
+                    referrers: vec![referrer],
+                },
             )?;
         }
         if let Some(reference) = extension("$ref") {
@@ -92,6 +105,9 @@ mod tests {
         .unwrap();
         let reference = &configuration.name_references[0];
         assert_eq!(reference.target, Gvk::new("", "v1", "Secret"));
-        assert_eq!(reference.referrers, [FieldSpec::new("Bee", "spec/secretRef/name", false)]);
+        assert_eq!(
+            reference.referrers,
+            [FieldSpec::new("Bee", "spec/secretRef/name", false)]
+        );
     }
 }

@@ -16,20 +16,33 @@ static DEFAULTS: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
             name.trim_end_matches(']').clone_into(&mut section);
             if let Some(target) = section.strip_prefix("nameReference ") {
                 let target = gvk(target, '|');
-                configuration.name_references.push(NameReference { target, referrers: Vec::new() });
+                configuration.name_references.push(NameReference {
+                    target,
+                    referrers: Vec::new(),
+                });
             }
             continue;
         }
-        let Some((kinds, paths)) = line.split_once(" : ") else { continue };
+        let Some((kinds, paths)) = line.split_once(" : ") else {
+            continue;
+        };
         let create = kinds.ends_with(" +");
         for kind in kinds.trim_end_matches(" +").split(' ') {
             for path in paths.split(' ') {
-                let spec = FieldSpec { gvk: gvk(kind, '/'), path: path.to_owned(), create };
+                let spec = FieldSpec {
+                    gvk: gvk(kind, '/'),
+                    path: path.to_owned(),
+                    create,
+                };
                 match configuration.list_mut(&section) {
                     Some(list) => list.push(spec),
-                    None => configuration.name_references.last_mut().into_iter().for_each(|reference| {
-                        reference.referrers.push(spec.clone());
-                    }),
+                    None => configuration
+                        .name_references
+                        .last_mut()
+                        .into_iter()
+                        .for_each(|reference| {
+                            reference.referrers.push(spec.clone());
+                        }),
                 }
             }
         }
@@ -59,7 +72,11 @@ mod tests {
     fn the_table_has_all_entries() {
         let defaults = Configuration::defaults();
         assert_eq!(defaults.name_references.len(), 16);
-        let referrers: usize = defaults.name_references.iter().map(|reference| reference.referrers.len()).sum();
+        let referrers: usize = defaults
+            .name_references
+            .iter()
+            .map(|reference| reference.referrers.len())
+            .sum();
         assert_eq!(referrers, 166, "one of upstream's 167 stands twice");
         assert_eq!(defaults.variable_references.len(), 72);
         assert_eq!(defaults.images.len(), 7);

@@ -15,7 +15,11 @@ pub(crate) struct FieldSpec {
 
 impl FieldSpec {
     pub(crate) fn new(kind: &str, path: &str, create: bool) -> Self {
-        Self { gvk: Gvk::new("", "", kind), path: path.to_owned(), create }
+        Self {
+            gvk: Gvk::new("", "", kind),
+            path: path.to_owned(),
+            create,
+        }
     }
 }
 
@@ -84,14 +88,19 @@ pub(crate) fn walk(
     create: Create,
     set: &mut dyn FnMut(&mut Value) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let Some((first, rest)) = path.split_first() else { return set(value) };
+    let Some((first, rest)) = path.split_first() else {
+        return set(value);
+    };
     match value {
         Value::Null => Ok(()),
-        Value::Array(items) => items.iter_mut().try_for_each(|item| walk(item, path, create, set)),
+        Value::Array(items) => items
+            .iter_mut()
+            .try_for_each(|item| walk(item, path, create, set)),
         Value::Object(fields) => walk_field(fields, first, rest, create, set),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err(Error::new(ErrorKind::Transformer, format!("follow {first}: there is a scalar, not a mapping or list")))
-        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(Error::new(
+            ErrorKind::Transformer,
+            format!("follow {first}: there is a scalar, not a mapping or list"),
+        )),
     }
 }
 
@@ -104,7 +113,10 @@ fn walk_field(
 ) -> Result<(), Error> {
     let name = first.strip_suffix("[]").unwrap_or(first);
     if name.is_empty() {
-        return Err(Error::new(ErrorKind::Transformer, "follow a path with an empty field name"));
+        return Err(Error::new(
+            ErrorKind::Transformer,
+            "follow a path with an empty field name",
+        ));
     }
     let is_list = name.len() != first.len();
     let new = match create {
@@ -140,8 +152,14 @@ mod tests {
     fn paths_split() {
         assert_eq!(split_path("a/b\\/c/d", '/'), ["a", "b/c", "d"]);
         assert_eq!(split_path("/a/b", '/'), ["a", "b"]);
-        assert_eq!(split_path_clever("a.[name=b.c].d", '.'), ["a", "[name=b.c]", "d"]);
-        assert_eq!(split_path_clever("metadata.annotations.[a.b/c]", '.'), ["metadata", "annotations", "a.b/c"]);
+        assert_eq!(
+            split_path_clever("a.[name=b.c].d", '.'),
+            ["a", "[name=b.c]", "d"]
+        );
+        assert_eq!(
+            split_path_clever("metadata.annotations.[a.b/c]", '.'),
+            ["metadata", "annotations", "a.b/c"]
+        );
         assert_eq!(split_path_clever("a.b\\.c", '.'), ["a", "b.c"]);
     }
 
@@ -156,10 +174,25 @@ mod tests {
 
     #[test]
     fn walking_goes_through_lists_and_creates_only_when_told() {
-        check(json!({"a": [{"b": 1}, {"c": 2}]}), "a/b", Create::Nothing, json!({"a": [{"b": "x"}, {"c": 2}]}));
+        check(
+            json!({"a": [{"b": 1}, {"c": 2}]}),
+            "a/b",
+            Create::Nothing,
+            json!({"a": [{"b": "x"}, {"c": 2}]}),
+        );
         check(json!({}), "a/b", Create::Nothing, json!({}));
         check(json!({}), "a/b", Create::Scalar, json!({"a": {"b": "x"}}));
-        check(json!({"a": null}), "a[]/b", Create::Scalar, json!({"a": []}));
-        check(json!({"a": null}), "a/b", Create::Nothing, json!({"a": null}));
+        check(
+            json!({"a": null}),
+            "a[]/b",
+            Create::Scalar,
+            json!({"a": []}),
+        );
+        check(
+            json!({"a": null}),
+            "a/b",
+            Create::Nothing,
+            json!({"a": null}),
+        );
     }
 }

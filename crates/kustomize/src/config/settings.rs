@@ -71,7 +71,8 @@ impl Configuration {
                 list.sort_by_cached_key(|spec| crate::order::kind_key(&spec.gvk));
             }
         }
-        self.name_references.sort_by_cached_key(|reference| crate::order::kind_key(&reference.target));
+        self.name_references
+            .sort_by_cached_key(|reference| crate::order::kind_key(&reference.target));
     }
 
     /// Reads one file of `configurations:`.
@@ -89,10 +90,22 @@ impl Configuration {
         if let Some(field) = fields.get("nameReference") {
             for item in field.list()? {
                 let inner = item.mapping(&["group", "version", "kind", "fieldSpecs"])?;
-                let text = |name: &str| inner.get(name).map_or(Ok(String::new()), |field| field.text());
-                let target = Gvk { group: text("group")?, version: text("version")?, kind: text("kind")? };
-                let referrers = inner.get("fieldSpecs").map_or(Ok(Vec::new()), |specs| field_specs(specs))?;
-                configuration.name_references.push(NameReference { target, referrers });
+                let text = |name: &str| {
+                    inner
+                        .get(name)
+                        .map_or(Ok(String::new()), |field| field.text())
+                };
+                let target = Gvk {
+                    group: text("group")?,
+                    version: text("version")?,
+                    kind: text("kind")?,
+                };
+                let referrers = inner
+                    .get("fieldSpecs")
+                    .map_or(Ok(Vec::new()), |specs| field_specs(specs))?;
+                configuration
+                    .name_references
+                    .push(NameReference { target, referrers });
             }
         }
         configuration.sort();
@@ -128,10 +141,17 @@ impl Configuration {
 }
 
 /// Adds the fields that refer to a kind.
-pub(super) fn add_reference(references: &mut Vec<NameReference>, new: NameReference) -> Result<(), Error> {
+pub(super) fn add_reference(
+    references: &mut Vec<NameReference>,
+    new: NameReference,
+) -> Result<(), Error> {
     let mut found = false;
-    for reference in references.iter_mut().filter(|reference| reference.target == new.target) {
-        merge_all(&mut reference.referrers, &new.referrers).map_err(|error| error.field("nameReference"))?;
+    for reference in references
+        .iter_mut()
+        .filter(|reference| reference.target == new.target)
+    {
+        merge_all(&mut reference.referrers, &new.referrers)
+            .map_err(|error| error.field("nameReference"))?;
         found = true;
     }
     if !found {
@@ -145,7 +165,9 @@ pub(super) fn add_reference(references: &mut Vec<NameReference>, new: NameRefere
 /// # Errors
 /// When one that is there disagrees about creating the field.
 pub(crate) fn merge_all(list: &mut Vec<FieldSpec>, incoming: &[FieldSpec]) -> Result<(), Error> {
-    incoming.iter().try_for_each(|spec| merge_one(list, spec.clone()))
+    incoming
+        .iter()
+        .try_for_each(|spec| merge_one(list, spec.clone()))
 }
 
 /// Adds a spec unless it is there.
@@ -153,13 +175,19 @@ pub(crate) fn merge_all(list: &mut Vec<FieldSpec>, incoming: &[FieldSpec]) -> Re
 /// # Errors
 /// When one that is there disagrees about creating the field.
 pub(crate) fn merge_one(list: &mut Vec<FieldSpec>, new: FieldSpec) -> Result<(), Error> {
-    match list.iter().find(|spec| spec.path == new.path && spec.gvk.is_selected(&new.gvk)) {
+    match list
+        .iter()
+        .find(|spec| spec.path == new.path && spec.gvk.is_selected(&new.gvk))
+    {
         None => list.push(new),
         Some(old) if old.create == new.create => {}
         Some(_) => {
             return Err(Error::new(
                 ErrorKind::Transformer,
-                format!("merge the field specs for {}: one creates the field, another does not", new.path),
+                format!(
+                    "merge the field specs for {}: one creates the field, another does not",
+                    new.path
+                ),
             ));
         }
     }
@@ -180,7 +208,13 @@ mod tests {
     #[test]
     fn disagreement_about_create_is_an_error() {
         let mut list = vec![FieldSpec::new("Deployment", "spec/replicas", true)];
-        assert!(merge_one(&mut list, FieldSpec::new("Deployment", "spec/replicas", false)).is_err());
+        assert!(
+            merge_one(
+                &mut list,
+                FieldSpec::new("Deployment", "spec/replicas", false)
+            )
+            .is_err()
+        );
         merge_one(&mut list, FieldSpec::new("", "spec/replicas", true)).unwrap();
         assert_eq!(list.len(), 1);
     }

@@ -41,7 +41,10 @@ fn insert_mapping(content: &mut Map<String, Value>, name: &str, value: &Value) {
 /// The first ten hexadecimal digits, without those that could make words.
 fn short(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(10);
+    let digits = digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .take(10);
     digits
         .map(|digit| match digit {
             0 => 'g',
@@ -64,8 +67,14 @@ mod tests {
     #[test]
     fn known_hashes() {
         for (value, expected) in [
-            (json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}, "data": {}}), "6ct58987ht"),
-            (json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}, "data": {"one": ""}}), "9g67k2htb6"),
+            (
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}, "data": {}}),
+                "6ct58987ht",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}, "data": {"one": ""}}),
+                "9g67k2htb6",
+            ),
         ] {
             let object = Object::new(value.clone(), Origin::default(), &Schema::built_in());
             assert_eq!(hash(&object), expected, "{value}");

@@ -32,7 +32,10 @@ fn write_value(value: &Value, out: &mut String, indent: Option<usize>) {
             write_entries(entries, ('[', ']'), out, indent);
         }
         Value::Object(fields) => {
-            let mut entries: Vec<_> = fields.iter().map(|(key, value)| (Some(key), value)).collect();
+            let mut entries: Vec<_> = fields
+                .iter()
+                .map(|(key, value)| (Some(key), value))
+                .collect();
             entries.sort_by_key(|(key, _)| *key);
             write_entries(entries, ('{', '}'), out, indent);
         }
@@ -81,7 +84,9 @@ fn write_number(number: &serde_json::Number, out: &mut String) {
     if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let text = format!("{float:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, digits) = exponent.strip_prefix('-').map_or(("+", exponent), |digits| ("-", digits));
+        let (sign, digits) = exponent
+            .strip_prefix('-')
+            .map_or(("+", exponent), |digits| ("-", digits));
         out.push_str(&format!("{mantissa}e{sign}{digits:0>2}"));
     } else {
         out.push_str(&float.to_string());
@@ -116,7 +121,13 @@ mod tests {
     #[test]
     fn as_go_writes_it() {
         let value = json!({"b": ["<&>", 1.0, 1e21], "a": {}});
-        assert_eq!(go_json(&value, false), r#"{"a":{},"b":["\u003c\u0026\u003e",1,1e+21]}"#);
-        assert_eq!(go_json(&json!({"a": [1]}), true), "{\n  \"a\": [\n    1\n  ]\n}");
+        assert_eq!(
+            go_json(&value, false),
+            r#"{"a":{},"b":["\u003c\u0026\u003e",1,1e+21]}"#
+        );
+        assert_eq!(
+            go_json(&json!({"a": [1]}), true),
+            "{\n  \"a\": [\n    1\n  ]\n}"
+        );
     }
 }

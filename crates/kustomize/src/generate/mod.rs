@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kustomization::GeneratorArguments;
 use crate::merge::Schema;
 use crate::object::{Behavior, Object};
+use crate::scalar;
 
 /// What is generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +48,31 @@ pub(crate) fn generate(
     schema: &Schema,
 ) -> Result<Object, Error> {
     let failed = |message: String| {
-        Error::new(ErrorKind::Generator, message).at(file, arguments.place.line, arguments.place.column)
+        Error::new(ErrorKind::Generator, message).at(
+            file,
+            arguments.place.line,
+            arguments.place.column,
+        )
     };
     if arguments.name.is_empty() {
-        return Err(failed(format!("generate a {}: it has no name", kind.as_str())));
+        return Err(failed(format!(
+            "generate a {}: it has no name",
+            kind.as_str()
+        )));
     }
     let mut data = Map::new();
     let mut binary = Map::new();
     for pair in pairs {
+        if !scalar::is_plain_key(&pair.key) {
+            return Err(failed(format!("generate {} {}: the key \"{}\" would not be a text", kind.as_str(), arguments.name, pair.key)));
+        }
         if data.contains_key(&pair.key) || binary.contains_key(&pair.key) {
-            return Err(failed(format!("generate {} {}: the key {} stands twice", kind.as_str(), arguments.name, pair.key)));
+            return Err(failed(format!(
+                "generate {} {}: the key {} stands twice",
+                kind.as_str(),
+                arguments.name,
+                pair.key
+            )));
         }
         match (kind, std::str::from_utf8(&pair.value)) {
             (Generated::ConfigMap, Ok(text)) => {
@@ -70,20 +86,32 @@ pub(crate) fn generate(
             }
         }
     }
-    let mut value = json!({"apiVersion": "v1", "kind": kind.as_str(), "metadata": {"name": arguments.name}});
+    let mut value =
+        json!({"apiVersion": "v1", "kind": kind.as_str(), "metadata": {"name": arguments.name}});
     let texts = |map: &std::collections::BTreeMap<String, String>| {
-        Value::Object(map.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect())
+        Value::Object(
+            map.iter()
+                .map(|(key, value)| (key.clone(), Value::String(value.clone())))
+                .collect(),
+        )
     };
     if !arguments.namespace.is_empty() {
         value["metadata"]["namespace"] = Value::String(arguments.namespace.clone());
     }
-    for (field, map) in [("labels", &arguments.options.labels), ("annotations", &arguments.options.annotations)] {
+    for (field, map) in [
+        ("labels", &arguments.options.labels),
+        ("annotations", &arguments.options.annotations),
+    ] {
         if !map.is_empty() {
             value["metadata"][field] = texts(map);
         }
     }
     if kind == Generated::Secret {
-        let r#type = if arguments.r#type.is_empty() { "Opaque" } else { &arguments.r#type };
+        let r#type = if arguments.r#type.is_empty() {
+            "Opaque"
+        } else {
+            &arguments.r#type
+        };
         value["type"] = Value::String(r#type.to_owned());
         value["data"] = Value::Object(data);
     } else if !data.is_empty() {
@@ -95,7 +123,10 @@ pub(crate) fn generate(
     if arguments.options.immutable {
         value["immutable"] = Value::Bool(true);
     }
-    let origin = Origin { file: file.to_owned(), line: arguments.place.line };
+    let origin = Origin {
+        file: file.to_owned(),
+        line: arguments.place.line,
+    };
     let mut object = Object::new(value, origin, schema);
     object.memory.needs_hash = !arguments.options.disable_name_suffix_hash;
     object.memory.behavior = Some(Behavior::parse(&arguments.behavior));

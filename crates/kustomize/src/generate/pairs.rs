@@ -21,9 +21,10 @@ fn failed(message: String) -> Error {
 /// When there is no `=`, or nothing before it.
 pub(crate) fn literal_pair(source: &str) -> Result<Pair, Error> {
     match source.split_once('=') {
-        Some((key, value)) if !key.is_empty() => {
-            Ok(Pair { key: key.to_owned(), value: unquoted(value).as_bytes().to_vec() })
-        }
+        Some((key, value)) if !key.is_empty() => Ok(Pair {
+            key: key.to_owned(),
+            value: unquoted(value).as_bytes().to_vec(),
+        }),
         _ => {
             let mut shown: String = source.chars().take_while(|c| *c != '=').take(40).collect();
             if shown.len() < source.len() {
@@ -38,7 +39,9 @@ pub(crate) fn literal_pair(source: &str) -> Result<Pair, Error> {
 fn unquoted(text: &str) -> &str {
     for quote in ['"', '\''] {
         if text.len() > 1
-            && let Some(inner) = text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote))
+            && let Some(inner) = text
+                .strip_prefix(quote)
+                .and_then(|text| text.strip_suffix(quote))
         {
             return inner;
         }
@@ -62,9 +65,15 @@ pub(crate) fn file_source(source: &str) -> Result<(String, String), Error> {
             };
             Ok((name.to_owned(), source.to_owned()))
         }
-        (1, Some((key, path))) if !key.is_empty() && !path.is_empty() => Ok((key.to_owned(), path.to_owned())),
-        (1, _) => Err(failed(format!("read the file source \"{source}\": a side of `=` is empty"))),
-        _ => Err(failed(format!("read the file source \"{source}\": it has more than one `=`"))),
+        (1, Some((key, path))) if !key.is_empty() && !path.is_empty() => {
+            Ok((key.to_owned(), path.to_owned()))
+        }
+        (1, _) => Err(failed(format!(
+            "read the file source \"{source}\": a side of `=` is empty"
+        ))),
+        _ => Err(failed(format!(
+            "read the file source \"{source}\": it has more than one `=`"
+        ))),
     }
 }
 
@@ -83,16 +92,24 @@ pub(crate) fn env_pairs(content: &[u8]) -> Result<Vec<Pair>, Error> {
         if line.len() >= LINE {
             break;
         }
-        let text = std::str::from_utf8(line)
-            .map_err(|source| failed(format!("read line {} of an env file", number + 1)).caused_by(source))?;
-        let text = if number == 0 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        let text = std::str::from_utf8(line).map_err(|source| {
+            failed(format!("read line {} of an env file", number + 1)).caused_by(source)
+        })?;
+        let text = if number == 0 {
+            text.strip_prefix('\u{feff}').unwrap_or(text)
+        } else {
+            text
+        };
         let text = text.trim_start();
         if text.is_empty() || text.starts_with('#') {
             continue;
         }
         let (key, value) = text.split_once('=').unwrap_or((text, ""));
         if !key.is_empty() {
-            pairs.push(Pair { key: key.to_owned(), value: value.as_bytes().to_vec() });
+            pairs.push(Pair {
+                key: key.to_owned(),
+                value: value.as_bytes().to_vec(),
+            });
         }
     }
     Ok(pairs)
@@ -103,7 +120,10 @@ mod tests {
     use super::*;
 
     fn pair(key: &str, value: &str) -> Pair {
-        Pair { key: key.to_owned(), value: value.as_bytes().to_vec() }
+        Pair {
+            key: key.to_owned(),
+            value: value.as_bytes().to_vec(),
+        }
     }
 
     #[test]

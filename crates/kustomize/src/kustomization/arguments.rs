@@ -26,7 +26,9 @@ fn each<'a, T>(
     name: &str,
     read: impl Fn(&Field<'a>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
-    fields.get(name).map_or(Ok(Vec::new()), |field| field.list()?.iter().map(read).collect())
+    fields.get(name).map_or(Ok(Vec::new()), |field| {
+        field.list()?.iter().map(read).collect()
+    })
 }
 
 /// Reads a list of field specs.
@@ -49,7 +51,11 @@ pub(crate) fn field_specs(field: &Field<'_>) -> Result<Vec<FieldSpec>, Error> {
 }
 
 fn gvk(fields: &Fields<'_>) -> Result<Gvk, Error> {
-    Ok(Gvk { group: text(fields, "group")?, version: text(fields, "version")?, kind: text(fields, "kind")? })
+    Ok(Gvk {
+        group: text(fields, "group")?,
+        version: text(fields, "version")?,
+        kind: text(fields, "kind")?,
+    })
 }
 
 /// Which objects something is for; the texts are regular expressions where upstream takes them as such.
@@ -177,7 +183,9 @@ impl Label {
             "fields",
         ])?;
         Ok(Self {
-            pairs: fields.get("pairs").map_or(Ok(BTreeMap::new()), Field::text_map)?,
+            pairs: fields
+                .get("pairs")
+                .map_or(Ok(BTreeMap::new()), Field::text_map)?,
             include_selectors: flag(&fields, "includeSelectors")?,
             include_templates: flag(&fields, "includeTemplates")?,
             include_volume_claim_templates: flag(&fields, "includeVolumeClaimTemplates")?,
@@ -197,8 +205,17 @@ pub(crate) struct GeneratorOptions {
 
 impl GeneratorOptions {
     pub(crate) fn read(field: &Field<'_>) -> Result<Self, Error> {
-        let fields = field.mapping(&["labels", "annotations", "disableNameSuffixHash", "immutable"])?;
-        let map = |name: &str| fields.get(name).map_or(Ok(BTreeMap::new()), Field::text_map);
+        let fields = field.mapping(&[
+            "labels",
+            "annotations",
+            "disableNameSuffixHash",
+            "immutable",
+        ])?;
+        let map = |name: &str| {
+            fields
+                .get(name)
+                .map_or(Ok(BTreeMap::new()), Field::text_map)
+        };
         Ok(Self {
             labels: map("labels")?,
             annotations: map("annotations")?,
@@ -209,7 +226,10 @@ impl GeneratorOptions {
 
     /// Fills in what the options of the whole kustomization say.
     pub(crate) fn fill(&mut self, global: &Self) {
-        for (own, others) in [(&mut self.labels, &global.labels), (&mut self.annotations, &global.annotations)] {
+        for (own, others) in [
+            (&mut self.labels, &global.labels),
+            (&mut self.annotations, &global.annotations),
+        ] {
             for (key, value) in others {
                 own.entry(key.clone()).or_insert_with(|| value.clone());
             }
@@ -236,8 +256,16 @@ pub(crate) struct GeneratorArguments {
 
 impl GeneratorArguments {
     pub(crate) fn read(field: &Field<'_>, secret: bool) -> Result<Self, Error> {
-        let mut known =
-            vec!["name", "namespace", "behavior", "literals", "files", "envs", "env", "options"];
+        let mut known = vec![
+            "name",
+            "namespace",
+            "behavior",
+            "literals",
+            "files",
+            "envs",
+            "env",
+            "options",
+        ];
         if secret {
             known.push("type");
         }
@@ -254,7 +282,9 @@ impl GeneratorArguments {
             files: located_list(&fields, "files")?,
             envs,
             r#type: text(&fields, "type")?,
-            options: fields.get("options").map_or(Ok(GeneratorOptions::default()), GeneratorOptions::read)?,
+            options: fields
+                .get("options")
+                .map_or(Ok(GeneratorOptions::default()), GeneratorOptions::read)?,
             place: field.located_place(),
         })
     }
@@ -319,13 +349,21 @@ pub(crate) enum ReplacementEntry {
 impl ReplacementEntry {
     pub(crate) fn read(field: &Field<'_>) -> Result<Self, Error> {
         let fields = field.mapping(&["source", "sourceValue", "targets", "path"])?;
-        let path = fields.get("path").map_or(Ok(Located::default()), Field::located)?;
+        let path = fields
+            .get("path")
+            .map_or(Ok(Located::default()), Field::located)?;
         let replacement = Replacement::from_fields(field, &fields)?;
         if path.text.is_empty() {
             return Ok(Self::Inline(replacement));
         }
-        if replacement.source.is_some() || replacement.targets.is_some_and(|targets| !targets.is_empty()) {
-            return Err(field.error("read a replacement: it has both a path and a source or targets"));
+        if replacement.source.is_some()
+            || replacement
+                .targets
+                .is_some_and(|targets| !targets.is_empty())
+        {
+            return Err(
+                field.error("read a replacement: it has both a path and a source or targets")
+            );
         }
         Ok(Self::File(path))
     }
@@ -333,18 +371,31 @@ impl ReplacementEntry {
 
 impl Replacement {
     pub(crate) fn read(field: &Field<'_>) -> Result<Self, Error> {
-        Self::from_fields(field, &field.mapping(&["source", "sourceValue", "targets"])?)
+        Self::from_fields(
+            field,
+            &field.mapping(&["source", "sourceValue", "targets"])?,
+        )
     }
 
     fn from_fields(field: &Field<'_>, fields: &Fields<'_>) -> Result<Self, Error> {
         let source = fields.get("source").map(|source| {
-            let fields = source.mapping(&["group", "version", "kind", "name", "namespace", "fieldPath", "options"])?;
+            let fields = source.mapping(&[
+                "group",
+                "version",
+                "kind",
+                "name",
+                "namespace",
+                "fieldPath",
+                "options",
+            ])?;
             Ok::<_, Error>(Source {
                 gvk: gvk(&fields)?,
                 name: text(&fields, "name")?,
                 namespace: text(&fields, "namespace")?,
                 field_path: text(&fields, "fieldPath")?,
-                options: fields.get("options").map_or(Ok(FieldOptions::default()), FieldOptions::read)?,
+                options: fields
+                    .get("options")
+                    .map_or(Ok(FieldOptions::default()), FieldOptions::read)?,
             })
         });
         let targets = fields.get("targets").map(|targets| {
@@ -356,8 +407,12 @@ impl Replacement {
                     Ok(TargetSelector {
                         select: fields.get("select").map(Selector::read).transpose()?,
                         reject: each(&fields, "reject", Selector::read)?,
-                        field_paths: fields.get("fieldPaths").map_or(Ok(Vec::new()), Field::text_list)?,
-                        options: fields.get("options").map_or(Ok(FieldOptions::default()), FieldOptions::read)?,
+                        field_paths: fields
+                            .get("fieldPaths")
+                            .map_or(Ok(Vec::new()), Field::text_list)?,
+                        options: fields
+                            .get("options")
+                            .map_or(Ok(FieldOptions::default()), FieldOptions::read)?,
                     })
                 })
                 .collect::<Result<Vec<_>, Error>>()
@@ -385,9 +440,14 @@ impl Variable {
     pub(crate) fn read(field: &Field<'_>) -> Result<Self, Error> {
         let fields = field.mapping(&["name", "objref", "fieldref"])?;
         let reference = match fields.get("objref") {
-            Some(reference) => {
-                reference.mapping(&["apiVersion", "group", "version", "kind", "name", "namespace"])?
-            }
+            Some(reference) => reference.mapping(&[
+                "apiVersion",
+                "group",
+                "version",
+                "kind",
+                "name",
+                "namespace",
+            ])?,
             None => Fields::new(),
         };
         let selector = match fields.get("fieldref") {
@@ -411,7 +471,11 @@ impl Variable {
             gvk,
             object_name: text(&reference, "name")?,
             namespace: text(&reference, "namespace")?,
-            field_path: if path.is_empty() { "metadata.name".to_owned() } else { path },
+            field_path: if path.is_empty() {
+                "metadata.name".to_owned()
+            } else {
+                path
+            },
         })
     }
 }
@@ -432,6 +496,9 @@ impl SortOptions {
             let list = |name: &str| fields.get(name).map_or(Ok(Vec::new()), Field::text_list);
             Ok::<_, Error>((list("orderFirst")?, list("orderLast")?))
         });
-        Ok(Self { order: text(&fields, "order")?, legacy: legacy.transpose()? })
+        Ok(Self {
+            order: text(&fields, "order")?,
+            legacy: legacy.transpose()?,
+        })
     }
 }

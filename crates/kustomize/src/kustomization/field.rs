@@ -39,19 +39,39 @@ pub(crate) struct Field<'a> {
 
 impl<'a> Field<'a> {
     pub(crate) fn strict(node: &'a Node, file: &'a str) -> Self {
-        Self { node, path: String::new(), file, mode: Mode::Strict }
+        Self {
+            node,
+            path: String::new(),
+            file,
+            mode: Mode::Strict,
+        }
     }
 
     pub(crate) fn known(node: &'a Node, file: &'a str) -> Self {
-        Self { node, path: String::new(), file, mode: Mode::Known }
+        Self {
+            node,
+            path: String::new(),
+            file,
+            mode: Mode::Known,
+        }
     }
 
     pub(crate) fn lenient(node: &'a Node, file: &'a str) -> Self {
-        Self { node, path: String::new(), file, mode: Mode::Lenient }
+        Self {
+            node,
+            path: String::new(),
+            file,
+            mode: Mode::Lenient,
+        }
     }
 
     fn child(&self, node: &'a Node, path: String) -> Self {
-        Self { node, path, file: self.file, mode: self.mode }
+        Self {
+            node,
+            path,
+            file: self.file,
+            mode: self.mode,
+        }
     }
 
     pub(crate) fn is_null(&self) -> bool {
@@ -78,8 +98,16 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn error(&self, message: impl Into<String>) -> Error {
-        let error = Error::new(ErrorKind::Kustomization, message).at(self.file, self.node.line, self.node.column);
-        if self.path.is_empty() { error } else { error.field(self.path.clone()) }
+        let error = Error::new(ErrorKind::Kustomization, message).at(
+            self.file,
+            self.node.line,
+            self.node.column,
+        );
+        if self.path.is_empty() {
+            error
+        } else {
+            error.field(self.path.clone())
+        }
     }
 
     fn wrong(&self, wanted: &str) -> Error {
@@ -92,7 +120,11 @@ impl<'a> Field<'a> {
             NodeKind::Mapping(_) => "a mapping",
         };
         let error = self.error(format!("read {wanted}: there is {found}"));
-        if wanted == "a text" { error.hint("put it in quotes") } else { error }
+        if wanted == "a text" {
+            error.hint("put it in quotes")
+        } else {
+            error
+        }
     }
 
     /// The fields of a mapping by the names in `known`; null fields are left out.
@@ -103,7 +135,10 @@ impl<'a> Field<'a> {
         let fields = match &self.node.kind {
             NodeKind::Null => return Ok(BTreeMap::new()),
             NodeKind::Mapping(fields) => fields,
-            NodeKind::Bool(_) | NodeKind::Number(_) | NodeKind::String(_) | NodeKind::Sequence(_) => {
+            NodeKind::Bool(_)
+            | NodeKind::Number(_)
+            | NodeKind::String(_)
+            | NodeKind::Sequence(_) => {
                 return Err(self.wrong("a mapping"));
             }
         };
@@ -111,7 +146,11 @@ impl<'a> Field<'a> {
         let mut errors = Vec::new();
         for (key, value) in fields {
             let name = key_text(key);
-            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
+            let path = if self.path.is_empty() {
+                name.clone()
+            } else {
+                format!("{}.{name}", self.path)
+            };
             match known.iter().find(|known| known.eq_ignore_ascii_case(&name)) {
                 Some(_) if matches!(value.kind, NodeKind::Null) => {}
                 Some(known) => {
@@ -119,7 +158,9 @@ impl<'a> Field<'a> {
                 }
                 None if self.mode == Mode::Lenient => {}
                 None => {
-                    let error = self.child(key, path).error(format!("read the unknown field \"{name}\""));
+                    let error = self
+                        .child(key, path)
+                        .error(format!("read the unknown field \"{name}\""));
                     errors.push(match nearest(&name, known) {
                         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
                         None => error,
@@ -127,7 +168,11 @@ impl<'a> Field<'a> {
                 }
             }
         }
-        if errors.is_empty() { Ok(found) } else { Err(Error::several(errors)) }
+        if errors.is_empty() {
+            Ok(found)
+        } else {
+            Err(Error::several(errors))
+        }
     }
 
     /// The elements of a list; none for null.
@@ -139,9 +184,10 @@ impl<'a> Field<'a> {
                 .enumerate()
                 .map(|(index, item)| self.child(item, format!("{}[{index}]", self.path)))
                 .collect()),
-            NodeKind::Bool(_) | NodeKind::Number(_) | NodeKind::String(_) | NodeKind::Mapping(_) => {
-                Err(self.wrong("a list"))
-            }
+            NodeKind::Bool(_)
+            | NodeKind::Number(_)
+            | NodeKind::String(_)
+            | NodeKind::Mapping(_) => Err(self.wrong("a list")),
         }
     }
 
@@ -149,30 +195,42 @@ impl<'a> Field<'a> {
         match &self.node.kind {
             NodeKind::String(text) => Ok(text.clone()),
             NodeKind::Null => Ok(String::new()),
-            NodeKind::Number(number) if self.mode != Mode::Strict => Ok(scalar::text(&Value::Number(number.clone()))),
-            NodeKind::Bool(flag) if self.mode != Mode::Strict => Ok(flag.to_string()),
-            NodeKind::Bool(_) | NodeKind::Number(_) | NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
-                Err(self.wrong("a text"))
+            NodeKind::Number(number) if self.mode != Mode::Strict => {
+                Ok(scalar::text(&Value::Number(number.clone())))
             }
+            NodeKind::Bool(flag) if self.mode != Mode::Strict => Ok(flag.to_string()),
+            NodeKind::Bool(_)
+            | NodeKind::Number(_)
+            | NodeKind::Sequence(_)
+            | NodeKind::Mapping(_) => Err(self.wrong("a text")),
         }
     }
 
     pub(crate) fn located(&self) -> Result<Located, Error> {
-        Ok(Located { text: self.text()?, line: self.node.line, column: self.node.column })
+        Ok(Located {
+            text: self.text()?,
+            line: self.node.line,
+            column: self.node.column,
+        })
     }
 
     /// Only where it stands.
     pub(crate) fn located_place(&self) -> Located {
-        Located { text: String::new(), line: self.node.line, column: self.node.column }
+        Located {
+            text: String::new(),
+            line: self.node.line,
+            column: self.node.column,
+        }
     }
 
     pub(crate) fn flag(&self) -> Result<bool, Error> {
         match &self.node.kind {
             NodeKind::Bool(flag) => Ok(*flag),
             NodeKind::Null => Ok(false),
-            NodeKind::Number(_) | NodeKind::String(_) | NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
-                Err(self.wrong("a boolean"))
-            }
+            NodeKind::Number(_)
+            | NodeKind::String(_)
+            | NodeKind::Sequence(_)
+            | NodeKind::Mapping(_) => Err(self.wrong("a boolean")),
         }
     }
 
@@ -180,9 +238,10 @@ impl<'a> Field<'a> {
         match &self.node.kind {
             NodeKind::Null => Ok(0),
             NodeKind::Number(number) => whole(number).ok_or_else(|| self.wrong("an integer")),
-            NodeKind::Bool(_) | NodeKind::String(_) | NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
-                Err(self.wrong("an integer"))
-            }
+            NodeKind::Bool(_)
+            | NodeKind::String(_)
+            | NodeKind::Sequence(_)
+            | NodeKind::Mapping(_) => Err(self.wrong("an integer")),
         }
     }
 
@@ -205,9 +264,10 @@ impl<'a> Field<'a> {
                     Ok((name, text))
                 })
                 .collect(),
-            NodeKind::Bool(_) | NodeKind::Number(_) | NodeKind::String(_) | NodeKind::Sequence(_) => {
-                Err(self.wrong("a mapping"))
-            }
+            NodeKind::Bool(_)
+            | NodeKind::Number(_)
+            | NodeKind::String(_)
+            | NodeKind::Sequence(_) => Err(self.wrong("a mapping")),
         }
     }
 
@@ -220,7 +280,10 @@ impl<'a> Field<'a> {
 fn whole(number: &Number) -> Option<i64> {
     number.as_i64().or_else(|| {
         let float = number.as_f64()?;
-        #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be whole and in range"
+        )]
         (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)
     })
 }
@@ -242,9 +305,12 @@ fn value_of(node: &Node) -> Value {
         NodeKind::Number(number) => Value::Number(number.clone()),
         NodeKind::String(text) => Value::String(text.clone()),
         NodeKind::Sequence(items) => Value::Array(items.iter().map(value_of).collect()),
-        NodeKind::Mapping(fields) => {
-            Value::Object(fields.iter().map(|(key, value)| (key_text(key), value_of(value))).collect())
-        }
+        NodeKind::Mapping(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(key, value)| (key_text(key), value_of(value)))
+                .collect(),
+        ),
     }
 }
 
@@ -257,10 +323,17 @@ pub(crate) fn node_of(value: &Value) -> Node {
         Value::String(text) => NodeKind::String(text.clone()),
         Value::Array(items) => NodeKind::Sequence(items.iter().map(node_of).collect()),
         Value::Object(fields) => NodeKind::Mapping(
-            fields.iter().map(|(key, value)| (node_of(&Value::String(key.clone())), node_of(value))).collect(),
+            fields
+                .iter()
+                .map(|(key, value)| (node_of(&Value::String(key.clone())), node_of(value)))
+                .collect(),
         ),
     };
-    Node { line: 0, column: 0, kind }
+    Node {
+        line: 0,
+        column: 0,
+        kind,
+    }
 }
 
 /// The known name that a mistyped one most likely means.
@@ -269,7 +342,12 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     const CHANGES: usize = 2;
     known
         .iter()
-        .map(|known| (distance(&name.to_ascii_lowercase(), &known.to_ascii_lowercase()), *known))
+        .map(|known| {
+            (
+                distance(&name.to_ascii_lowercase(), &known.to_ascii_lowercase()),
+                *known,
+            )
+        })
         .filter(|(distance, _)| *distance <= CHANGES)
         .min()
         .map(|(_, known)| known)
@@ -303,7 +381,9 @@ mod tests {
         assert_eq!(error.all().len(), 2);
         assert_eq!(error.all()[0].advice(), Some("did you mean \"namespace\"?"));
         let node = node_of(&json!({"Resources": ["a"]}));
-        let fields = Field::strict(&node, "/k.yaml").mapping(&["resources"]).unwrap();
+        let fields = Field::strict(&node, "/k.yaml")
+            .mapping(&["resources"])
+            .unwrap();
         assert_eq!(fields["resources"].text_list().unwrap(), ["a"]);
     }
 

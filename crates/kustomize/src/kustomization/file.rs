@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::arguments::{
-    GeneratorArguments, GeneratorOptions, Image, Label, Patch, ReplacementEntry, Replica, SortOptions, Variable,
+    GeneratorArguments, GeneratorOptions, Image, Label, Patch, ReplacementEntry, Replica,
+    SortOptions, Variable,
 };
 use super::field::{Field, Located};
 use crate::error::{Error, ErrorKind};
@@ -107,15 +108,29 @@ impl Kustomization {
         let root = Field::strict(node, file);
         let fields = root.mapping(&FIELDS)?;
         let warnings = warnings(&fields);
-        if !fields.iter().any(|(name, field)| says_something(name, field)) {
-            return Err(Error::new(ErrorKind::Kustomization, "read the kustomization: it is empty").at(file, 0, 0));
+        if !fields
+            .iter()
+            .any(|(name, field)| says_something(name, field))
+        {
+            return Err(Error::new(
+                ErrorKind::Kustomization,
+                "read the kustomization: it is empty",
+            )
+            .at(file, 0, 0));
         }
         let kind = kind(&root, &fields)?;
         let mut errors = Vec::new();
-        let mut reader = Reader { fields: &fields, errors: &mut errors };
+        let mut reader = Reader {
+            fields: &fields,
+            errors: &mut errors,
+        };
         let global = reader.read("generatorOptions", GeneratorOptions::read);
-        let mut config_maps = reader.each("configMapGenerator", |field| GeneratorArguments::read(field, false));
-        let mut secrets = reader.each("secretGenerator", |field| GeneratorArguments::read(field, true));
+        let mut config_maps = reader.each("configMapGenerator", |field| {
+            GeneratorArguments::read(field, false)
+        });
+        let mut secrets = reader.each("secretGenerator", |field| {
+            GeneratorArguments::read(field, true)
+        });
         for arguments in config_maps.iter_mut().chain(&mut secrets) {
             arguments.options.fill(&global);
         }
@@ -160,7 +175,11 @@ impl Kustomization {
             warnings,
         };
         reader.read("metadata", check_metadata);
-        if errors.is_empty() { Ok(kustomization) } else { Err(Error::several(errors)) }
+        if errors.is_empty() {
+            Ok(kustomization)
+        } else {
+            Err(Error::several(errors))
+        }
     }
 
     pub(crate) fn wants(&self, metadata: &str) -> bool {
@@ -176,7 +195,9 @@ struct Reader<'a, 'b> {
 
 impl<'b> Reader<'_, 'b> {
     fn read<T: Default>(&mut self, name: &str, read: impl Fn(&Field<'b>) -> Result<T, Error>) -> T {
-        let Some(field) = self.fields.get(name) else { return T::default() };
+        let Some(field) = self.fields.get(name) else {
+            return T::default();
+        };
         read(field).unwrap_or_else(|error| {
             self.errors.push(error);
             T::default()
@@ -203,13 +224,17 @@ fn kind(root: &Field<'_>, fields: &BTreeMap<String, Field<'_>>) -> Result<Kind, 
         "Component" => (Kind::Component, "kustomize.config.k8s.io/v1alpha1"),
         other => {
             let field = fields.get("kind").unwrap_or(root);
-            return Err(field.error(format!("read the kind \"{other}\": it should be Kustomization or Component")));
+            return Err(field.error(format!(
+                "read the kind \"{other}\": it should be Kustomization or Component"
+            )));
         }
     };
     let api_version = text("apiVersion")?;
     if !api_version.is_empty() && api_version != wanted {
         let field = fields.get("apiVersion").unwrap_or(root);
-        return Err(field.error(format!("read the apiVersion \"{api_version}\": it should be {wanted}")));
+        return Err(field.error(format!(
+            "read the apiVersion \"{api_version}\": it should be {wanted}"
+        )));
     }
     Ok(kind)
 }
@@ -234,7 +259,9 @@ fn warnings(fields: &BTreeMap<String, Field<'_>>) -> Vec<String> {
     ]
     .iter()
     .filter(|(old, _, _)| fields.contains_key(*old))
-    .map(|(old, new, mark)| format!("# Warning: '{old}' is deprecated. Please use '{new}' instead. {mark}{FIX}"))
+    .map(|(old, new, mark)| {
+        format!("# Warning: '{old}' is deprecated. Please use '{new}' instead. {mark}{FIX}")
+    })
     .collect()
 }
 
@@ -285,7 +312,12 @@ mod tests {
 
     #[test]
     fn empty_files_are_errors() {
-        for value in [json!(null), json!({}), json!({"kind": "Component"}), json!({"bases": [], "namePrefix": ""})] {
+        for value in [
+            json!(null),
+            json!({}),
+            json!({"kind": "Component"}),
+            json!({"bases": [], "namePrefix": ""}),
+        ] {
             assert!(read(value.clone()).is_err(), "{value}");
         }
         assert!(read(json!({"resources": []})).is_ok());
@@ -300,7 +332,8 @@ mod tests {
 
     #[test]
     fn all_errors_are_reported_at_once() {
-        let error = read(json!({"namePrefix": 1, "images": [{"name": 2}], "resources": "a"})).unwrap_err();
+        let error =
+            read(json!({"namePrefix": 1, "images": [{"name": 2}], "resources": "a"})).unwrap_err();
         assert_eq!(error.all().len(), 3, "{error}");
     }
 }

@@ -12,10 +12,12 @@ fn field_text(element: &Value, key: &str) -> Option<String> {
 /// The values of the keys of an element; empty for those that it lacks.
 pub(super) fn key_values(element: &Value, keys: &[String]) -> Vec<String> {
     keys.iter()
-        .map(|key| match element.as_object().and_then(|fields| fields.get(key)) {
-            Some(value) if !scalar::is_empty(value) => scalar::text(value),
-            _ => String::new(),
-        })
+        .map(
+            |key| match element.as_object().and_then(|fields| fields.get(key)) {
+                Some(value) if !scalar::is_empty(value) => scalar::text(value),
+                _ => String::new(),
+            },
+        )
         .collect()
 }
 
@@ -23,11 +25,16 @@ pub(super) fn key_values(element: &Value, keys: &[String]) -> Vec<String> {
 pub(super) fn find(list: &[Value], keys: &[String], values: &[String]) -> Option<usize> {
     if keys.first().is_none_or(String::is_empty) {
         let wanted = values.first().map_or("", String::as_str);
-        return list.iter().position(|element| scalar::text(element) == wanted);
+        return list
+            .iter()
+            .position(|element| scalar::text(element) == wanted);
     }
     list.iter().position(|element| {
         element.is_object()
-            && keys.iter().zip(values).all(|(key, value)| field_text(element, key).is_some_and(|text| text == *value))
+            && keys
+                .iter()
+                .zip(values)
+                .all(|(key, value)| field_text(element, key).is_some_and(|text| text == *value))
     })
 }
 
@@ -47,7 +54,9 @@ pub(super) fn set(list: &mut Vec<Value>, keys: &[String], values: &[String], new
             continue;
         }
         let found = if scalars {
-            values.first().is_some_and(|value| value.is_empty() || scalar::text(&element) == *value)
+            values
+                .first()
+                .is_some_and(|value| value.is_empty() || scalar::text(&element) == *value)
         } else {
             matches(&element, keys, values)
         };

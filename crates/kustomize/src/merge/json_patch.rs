@@ -9,13 +9,32 @@ use crate::scalar;
 
 #[derive(Debug, Clone)]
 enum Operation {
-    Add { path: Option<String>, value: Value },
-    Remove { path: Option<String> },
-    Replace { path: Option<String>, value: Value },
-    Move { from: Option<String>, path: Option<String> },
-    Copy { from: Option<String>, path: Option<String> },
-    Test { path: Option<String>, value: Value },
-    Unknown { name: String },
+    Add {
+        path: Option<String>,
+        value: Value,
+    },
+    Remove {
+        path: Option<String>,
+    },
+    Replace {
+        path: Option<String>,
+        value: Value,
+    },
+    Move {
+        from: Option<String>,
+        path: Option<String>,
+    },
+    Copy {
+        from: Option<String>,
+        path: Option<String>,
+    },
+    Test {
+        path: Option<String>,
+        value: Value,
+    },
+    Unknown {
+        name: String,
+    },
 }
 
 /// A parsed JSON patch.
@@ -45,30 +64,71 @@ impl JsonPatch {
     /// When an operation cannot be applied, or a test does not hold.
     pub(crate) fn apply(&self, document: &mut Value) -> Result<(), Error> {
         for (index, operation) in self.operations.iter().enumerate() {
-            apply(operation, document).map_err(|error| error.field(format!("operation {}", index + 1)))?;
+            apply(operation, document)
+                .map_err(|error| error.field(format!("operation {}", index + 1)))?;
         }
+        round_numbers(document);
         Ok(())
+    }
+}
+
+/// Large integers lose digits, as upstream reads the patched object with floats.
+fn round_numbers(value: &mut Value) {
+    const EXACT: u64 = 1 << 53;
+    match value {
+        Value::Number(number) if !number.is_f64() => {
+            let large = number.as_i64().map_or(true, |number| number.unsigned_abs() > EXACT);
+            if let Some(float) = number.as_f64().filter(|_| large) {
+                *value = scalar::resolve(&float.to_string());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(round_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(round_numbers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
 fn operation(item: &Value) -> Option<Operation> {
     let fields = match item {
         Value::Object(fields) => fields,
-        Value::Null => return Some(Operation::Unknown { name: String::new() }),
+        Value::Null => {
+            return Some(Operation::Unknown {
+                name: String::new(),
+            });
+        }
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => return None,
     };
     let text = |field: &str| fields.get(field).and_then(Value::as_str).map(str::to_owned);
     let value = || fields.get("value").cloned().unwrap_or(Value::Null);
     let path = text("path");
-    Some(match fields.get("op").and_then(Value::as_str).unwrap_or_default() {
-        "add" => Operation::Add { path, value: value() },
-        "remove" => Operation::Remove { path },
-        "replace" => Operation::Replace { path, value: value() },
-        "move" => Operation::Move { from: text("from"), path },
-        "copy" => Operation::Copy { from: text("from"), path },
-        "test" => Operation::Test { path, value: value() },
-        other => Operation::Unknown { name: other.to_owned() },
-    })
+    Some(
+        match fields.get("op").and_then(Value::as_str).unwrap_or_default() {
+            "add" => Operation::Add {
+                path,
+                value: value(),
+            },
+            "remove" => Operation::Remove { path },
+            "replace" => Operation::Replace {
+                path,
+                value: value(),
+            },
+            "move" => Operation::Move {
+                from: text("from"),
+                path,
+            },
+            "copy" => Operation::Copy {
+                from: text("from"),
+                path,
+            },
+            "test" => Operation::Test {
+                path,
+                value: value(),
+            },
+            other => Operation::Unknown {
+                name: other.to_owned(),
+            },
+        },
+    )
 }
 
 fn apply(operation: &Operation, document: &mut Value) -> Result<(), Error> {
@@ -131,7 +191,11 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), Error> {
                 let (container, key) = locate(document, path, "test")?;
                 get(container, &key, path)?.unwrap_or(&Value::Null) == value
             };
-            if holds { Ok(()) } else { Err(failed(format!("pass the test at {path}"))) }
+            if holds {
+                Ok(())
+            } else {
+                Err(failed(format!("pass the test at {path}")))
+            }
         }
         Operation::Unknown { name } => Err(failed(format!("apply the unknown operation `{name}`"))
             .hint("the operations are add, remove, replace, move, copy and test")),
@@ -151,7 +215,11 @@ fn given<'a>(path: Option<&'a str>, field: &str) -> Result<&'a str, Error> {
 }
 
 /// The container that a path ends in, and the key inside it.
-fn locate<'a>(document: &'a mut Value, path: &str, action: &str) -> Result<(&'a mut Value, String), Error> {
+fn locate<'a>(
+    document: &'a mut Value,
+    path: &str,
+    action: &str,
+) -> Result<(&'a mut Value, String), Error> {
     let mut parts: Vec<&str> = path.split('/').collect();
     if parts.len() < 2 {
         return Err(missing(action, path));
@@ -165,7 +233,9 @@ fn locate<'a>(document: &'a mut Value, path: &str, action: &str) -> Result<(&'a 
             Value::Array(items) => index(&part, items.len()).and_then(|at| items.get_mut(at)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         };
-        here = next.filter(|next| !scalar::is_scalar(next)).ok_or_else(|| missing(action, path))?;
+        here = next
+            .filter(|next| !scalar::is_scalar(next))
+            .ok_or_else(|| missing(action, path))?;
     }
     Ok((here, key))
 }
@@ -177,17 +247,23 @@ fn decode(part: &str) -> String {
 /// The position that a key means in a list of a length; negative ones count from the end.
 fn index(key: &str, length: usize) -> Option<usize> {
     let number: i64 = key.strip_prefix('+').unwrap_or(key).parse().ok()?;
-    let at = if number < 0 { i64::try_from(length).ok()?.checked_add(number)? } else { number };
+    let at = if number < 0 {
+        i64::try_from(length).ok()?.checked_add(number)?
+    } else {
+        number
+    };
     usize::try_from(at).ok().filter(|at| *at < length)
 }
 
 fn get<'a>(container: &'a Value, key: &str, path: &str) -> Result<Option<&'a Value>, Error> {
     match container {
         Value::Object(fields) => Ok(fields.get(key)),
-        Value::Array(items) => {
-            index(key, items.len()).map(|at| items.get(at)).ok_or_else(|| missing("read", path))
+        Value::Array(items) => index(key, items.len())
+            .map(|at| items.get(at))
+            .ok_or_else(|| missing("read", path)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Err(missing("read", path))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing("read", path)),
     }
 }
 
@@ -206,7 +282,9 @@ fn add(container: &mut Value, key: &str, value: Value, path: &str) -> Result<(),
             items.insert(at, value);
             Ok(())
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing("add to", path)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Err(missing("add to", path))
+        }
     }
 }
 
@@ -217,7 +295,9 @@ fn remove(container: &mut Value, key: &str, path: &str) -> Result<Value, Error> 
             let at = index(key, items.len()).ok_or_else(|| missing("remove", path))?;
             Ok(items.remove(at))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing("remove", path)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Err(missing("remove", path))
+        }
     }
 }
 
@@ -228,22 +308,42 @@ mod tests {
 
     fn check(patch: Value, expected: Option<Value>) {
         let mut document = json!({"a": {"b/c": 1}, "list": [1, 2, 3]});
-        let result = JsonPatch::parse(&json!([patch])).unwrap().apply(&mut document);
+        let result = JsonPatch::parse(&json!([patch]))
+            .unwrap()
+            .apply(&mut document);
         assert_eq!(result.ok().map(|()| document), expected, "{patch}");
     }
 
     #[test]
     fn operations() {
         let with = |a: Value, list: Value| Some(json!({"a": a, "list": list}));
-        check(json!({"op": "add", "path": "/list/-", "value": 4}), with(json!({"b/c": 1}), json!([1, 2, 3, 4])));
-        check(json!({"op": "add", "path": "/list/0", "value": 0}), with(json!({"b/c": 1}), json!([0, 1, 2, 3])));
-        check(json!({"op": "remove", "path": "/list/-1"}), with(json!({"b/c": 1}), json!([1, 2])));
-        check(json!({"op": "replace", "path": "/a/b~1c", "value": 2}), with(json!({"b/c": 2}), json!([1, 2, 3])));
-        check(json!({"op": "replace", "path": "/a/new", "value": 2}), with(json!({"b/c": 1, "new": 2}), json!([1, 2, 3])));
+        check(
+            json!({"op": "add", "path": "/list/-", "value": 4}),
+            with(json!({"b/c": 1}), json!([1, 2, 3, 4])),
+        );
+        check(
+            json!({"op": "add", "path": "/list/0", "value": 0}),
+            with(json!({"b/c": 1}), json!([0, 1, 2, 3])),
+        );
+        check(
+            json!({"op": "remove", "path": "/list/-1"}),
+            with(json!({"b/c": 1}), json!([1, 2])),
+        );
+        check(
+            json!({"op": "replace", "path": "/a/b~1c", "value": 2}),
+            with(json!({"b/c": 2}), json!([1, 2, 3])),
+        );
+        check(
+            json!({"op": "replace", "path": "/a/new", "value": 2}),
+            with(json!({"b/c": 1, "new": 2}), json!([1, 2, 3])),
+        );
         check(json!({"op": "remove", "path": "/a/none"}), None);
         check(json!({"op": "add", "path": "/none/b", "value": 1}), None);
         check(json!({"op": "test", "path": "/list/0", "value": 2}), None);
-        check(json!({"op": "move", "from": "/list/0", "path": "/a/x"}), with(json!({"b/c": 1, "x": 1}), json!([2, 3])));
+        check(
+            json!({"op": "move", "from": "/list/0", "path": "/a/x"}),
+            with(json!({"b/c": 1, "x": 1}), json!([2, 3])),
+        );
         check(json!({"op": "sing", "path": "/a"}), None);
     }
 }

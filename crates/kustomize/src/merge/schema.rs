@@ -11,8 +11,14 @@ use serde_json::Value;
 const KUBERNETES: &str = include_str!("kubernetes.txt");
 /// Kinds that became known to have no namespace after the document above was fixed.
 const LATER: [(&str, &str); 3] = [
-    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"),
-    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"),
+    (
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy",
+    ),
+    (
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicyBinding",
+    ),
     ("v1", "NodeProxyOptions"),
 ];
 
@@ -61,14 +67,26 @@ impl Schema {
     }
 
     pub(crate) fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
-        let find = |schema: &Self| schema.cluster_scoped.get(api_version).and_then(|kinds| kinds.get(kind)).copied();
+        let find = |schema: &Self| {
+            schema
+                .cluster_scoped
+                .get(api_version)
+                .and_then(|kinds| kinds.get(kind))
+                .copied()
+        };
         find(&BUILT_IN).or_else(|| find(self)).unwrap_or(false)
     }
 
     /// The place at the root of an object of a kind.
     pub(crate) fn root(&self, api_version: &str, kind: &str) -> Option<Place> {
         let shape = self.kinds.get(api_version)?.get(kind)?;
-        Some(Place { link: Link { list: false, keys: None, shape: *shape } })
+        Some(Place {
+            link: Link {
+                list: false,
+                keys: None,
+                shape: *shape,
+            },
+        })
     }
 
     pub(crate) fn field(&self, place: &Place, field: &str) -> Option<Place> {
@@ -78,11 +96,20 @@ impl Schema {
     }
 
     pub(crate) fn element(&self, place: &Place) -> Option<Place> {
-        place.link.list.then(|| Place { link: Link { list: false, keys: None, shape: place.link.shape } })
+        place.link.list.then(|| Place {
+            link: Link {
+                list: false,
+                keys: None,
+                shape: place.link.shape,
+            },
+        })
     }
 
     fn from_table(table: &str) -> Self {
-        let lines: Vec<&str> = table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        let lines: Vec<&str> = table
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .collect();
         let names: HashMap<&str, usize> = lines
             .iter()
             .filter(|line| !line.starts_with('@'))
@@ -96,12 +123,19 @@ impl Schema {
             if let Some(api_version) = first.strip_prefix('@') {
                 for word in words {
                     let kind = word.trim_start_matches('!');
-                    schema.add_kind(api_version, kind, names.get(kind).or(names.get("MetadataOnly")).copied());
+                    schema.add_kind(
+                        api_version,
+                        kind,
+                        names.get(kind).or(names.get("MetadataOnly")).copied(),
+                    );
                     schema.add_scope(api_version, kind, word.starts_with('!'));
                 }
             } else {
                 let fields = words.map(|word| table_field(word, &names)).collect();
-                schema.shapes.push(Shape { fields, others: None });
+                schema.shapes.push(Shape {
+                    fields,
+                    others: None,
+                });
             }
         }
         for (api_version, kind) in LATER {
@@ -111,33 +145,52 @@ impl Schema {
     }
 
     fn add_kind(&mut self, api_version: &str, kind: &str, shape: Option<usize>) {
-        self.kinds.entry(api_version.to_owned()).or_default().insert(kind.to_owned(), shape);
+        self.kinds
+            .entry(api_version.to_owned())
+            .or_default()
+            .insert(kind.to_owned(), shape);
     }
 
     fn add_scope(&mut self, api_version: &str, kind: &str, cluster_scoped: bool) {
-        self.cluster_scoped.entry(api_version.to_owned()).or_default().insert(kind.to_owned(), cluster_scoped);
+        self.cluster_scoped
+            .entry(api_version.to_owned())
+            .or_default()
+            .insert(kind.to_owned(), cluster_scoped);
     }
 
     /// Reads an OpenAPI (swagger) document; it stands in place of the built-in one.
     pub(crate) fn from_open_api(document: &Value) -> Self {
         let mut schema = Self::default();
         let empty = serde_json::Map::new();
-        let definitions = document.get("definitions").and_then(Value::as_object).unwrap_or(&empty);
+        let definitions = document
+            .get("definitions")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
         let names: HashMap<&str, usize> = definitions.keys().map(String::as_str).zip(0..).collect();
         schema.shapes.resize_with(definitions.len(), Shape::default);
         for (index, definition) in definitions.values().enumerate() {
             schema.shapes[index] = schema.open_api_shape(definition, &names, 0);
-            let kinds = definition.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
+            let kinds = definition
+                .get("x-kubernetes-group-version-kind")
+                .and_then(Value::as_array);
             for (api_version, kind) in kinds.into_iter().flatten().filter_map(type_of) {
                 schema.add_kind(&api_version, &kind, Some(index));
             }
         }
-        let paths = document.get("paths").and_then(Value::as_object).unwrap_or(&empty);
+        let paths = document
+            .get("paths")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
         for (path, item) in paths {
-            let get = item.get("get").and_then(|get| get.get("x-kubernetes-group-version-kind"));
+            let get = item
+                .get("get")
+                .and_then(|get| get.get("x-kubernetes-group-version-kind"));
             if let Some((api_version, kind)) = get.and_then(type_of) {
                 let namespaced = path.contains("namespaces/{namespace}");
-                let known = schema.cluster_scoped.get(&api_version).is_some_and(|kinds| kinds.contains_key(&kind));
+                let known = schema
+                    .cluster_scoped
+                    .get(&api_version)
+                    .is_some_and(|kinds| kinds.contains_key(&kind));
                 if namespaced || !known {
                     schema.add_scope(&api_version, &kind, !namespaced);
                 }
@@ -149,21 +202,36 @@ impl Schema {
     /// Adds everything that `other` knows and `self` does not.
     pub(crate) fn with(mut self, other: &Self) -> Self {
         let offset = self.shapes.len();
-        let moved = |link: &Link| Link { shape: link.shape.map(|shape| shape + offset), ..link.clone() };
-        self.shapes.extend(other.shapes.iter().map(|shape| Shape {
-            fields: shape.fields.iter().map(|(field, link)| (field.clone(), moved(link))).collect(),
-            others: shape.others.as_ref().map(moved),
+        let moved = |link: &Link| Link {
+            shape: link.shape.map(|shape| shape + offset),
+            ..link.clone()
+        };
+        self.shapes.extend(other.shapes.iter().map(|shape| {
+            Shape {
+                fields: shape
+                    .fields
+                    .iter()
+                    .map(|(field, link)| (field.clone(), moved(link)))
+                    .collect(),
+                others: shape.others.as_ref().map(moved),
+            }
         }));
         for (api_version, kinds) in &other.kinds {
             let own = self.kinds.entry(api_version.clone()).or_default();
             for (kind, shape) in kinds {
-                own.entry(kind.clone()).or_insert(shape.map(|shape| shape + offset));
+                own.entry(kind.clone())
+                    .or_insert(shape.map(|shape| shape + offset));
             }
         }
         self
     }
 
-    fn open_api_shape(&mut self, definition: &Value, names: &HashMap<&str, usize>, depth: usize) -> Shape {
+    fn open_api_shape(
+        &mut self,
+        definition: &Value,
+        names: &HashMap<&str, usize>,
+        depth: usize,
+    ) -> Shape {
         let mut shape = Shape::default();
         if let Some(properties) = definition.get("properties").and_then(Value::as_object) {
             for (field, property) in properties {
@@ -171,13 +239,21 @@ impl Schema {
                 shape.fields.insert(field.clone(), link);
             }
         }
-        if let Some(others) = definition.get("additionalProperties").filter(|others| others.is_object()) {
+        if let Some(others) = definition
+            .get("additionalProperties")
+            .filter(|others| others.is_object())
+        {
             shape.others = Some(self.open_api_link(others, names, depth));
         }
         shape
     }
 
-    fn open_api_link(&mut self, property: &Value, names: &HashMap<&str, usize>, depth: usize) -> Link {
+    fn open_api_link(
+        &mut self,
+        property: &Value,
+        names: &HashMap<&str, usize>,
+        depth: usize,
+    ) -> Link {
         let reference = |schema: &Value| -> Option<usize> {
             let text = schema.get("$ref")?.as_str()?;
             names.get(text.rsplit('/').next()?).copied()
@@ -186,17 +262,32 @@ impl Schema {
             let keys = merge_keys(property);
             let items = property.get("items").unwrap_or(&Value::Null);
             let shape = reference(items).or_else(|| self.anonymous(items, names, depth));
-            return Link { list: true, keys, shape };
+            return Link {
+                list: true,
+                keys,
+                shape,
+            };
         }
         let shape = reference(property).or_else(|| self.anonymous(property, names, depth));
-        Link { list: false, keys: None, shape }
+        Link {
+            list: false,
+            keys: None,
+            shape,
+        }
     }
 
-    fn anonymous(&mut self, definition: &Value, names: &HashMap<&str, usize>, depth: usize) -> Option<usize> {
+    fn anonymous(
+        &mut self,
+        definition: &Value,
+        names: &HashMap<&str, usize>,
+        depth: usize,
+    ) -> Option<usize> {
         /// Nesting of anonymous objects that is followed; generated documents stay far below.
         const DEPTH: usize = 64;
         let object = definition.get("properties").is_some()
-            || definition.get("additionalProperties").is_some_and(Value::is_object);
+            || definition
+                .get("additionalProperties")
+                .is_some_and(Value::is_object);
         if !object || depth > DEPTH {
             return None;
         }
@@ -207,16 +298,36 @@ impl Schema {
 }
 
 fn table_field(word: &str, names: &HashMap<&str, usize>) -> (String, Link) {
-    let (field, target) = word.split_once('=').map_or((word, None), |(field, target)| (field, Some(target)));
+    let (field, target) = word
+        .split_once('=')
+        .map_or((word, None), |(field, target)| (field, Some(target)));
     let shape = target.and_then(|target| names.get(target).copied());
     match field.split_once('[') {
-        None => (field.to_owned(), Link { list: false, keys: None, shape }),
+        None => (
+            field.to_owned(),
+            Link {
+                list: false,
+                keys: None,
+                shape,
+            },
+        ),
         Some((name, keys)) => {
             let keys = keys.trim_end_matches(']');
             let keys = (keys != "*").then(|| {
-                keys.split(',').filter(|key| !key.is_empty()).map(str::to_owned).collect::<Vec<_>>().into()
+                keys.split(',')
+                    .filter(|key| !key.is_empty())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+                    .into()
             });
-            (name.to_owned(), Link { list: true, keys, shape })
+            (
+                name.to_owned(),
+                Link {
+                    list: true,
+                    keys,
+                    shape,
+                },
+            )
         }
     }
 }
@@ -227,19 +338,37 @@ fn merge_keys(property: &Value) -> Option<Arc<[String]>> {
         return None;
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let listed = property.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+    let listed = property
+        .get("x-kubernetes-list-map-keys")
+        .and_then(Value::as_array);
     let keys: Vec<String> = match listed {
         Some(keys) => keys.iter().filter_map(text).collect(),
-        None => property.get("x-kubernetes-patch-merge-key").and_then(text).into_iter().collect(),
+        None => property
+            .get("x-kubernetes-patch-merge-key")
+            .and_then(text)
+            .into_iter()
+            .collect(),
     };
     Some(keys.into())
 }
 
 fn type_of(extension: &Value) -> Option<(String, String)> {
-    let text = |field: &str| extension.get(field).and_then(Value::as_str).map(str::to_owned);
+    let text = |field: &str| {
+        extension
+            .get(field)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let (version, kind) = (text("version")?, text("kind")?);
     let group = text("group").unwrap_or_default();
-    Some((if group.is_empty() { version } else { format!("{group}/{version}") }, kind))
+    Some((
+        if group.is_empty() {
+            version
+        } else {
+            format!("{group}/{version}")
+        },
+        kind,
+    ))
 }
 
 #[cfg(test)]
@@ -251,7 +380,11 @@ mod tests {
         let schema = Schema::built_in();
         let mut place = schema.root("apps/v1", "Deployment")?;
         for part in path {
-            place = if *part == "[]" { schema.element(&place)? } else { schema.field(&place, part)? };
+            place = if *part == "[]" {
+                schema.element(&place)?
+            } else {
+                schema.field(&place, part)?
+            };
         }
         place.merge_keys().map(<[String]>::to_vec)
     }
@@ -278,7 +411,11 @@ mod tests {
             ("apps/v1", "Deployment", false),
             ("example.com/v1", "Anything", false),
         ] {
-            assert_eq!(schema.is_cluster_scoped(api_version, kind), expected, "{kind}");
+            assert_eq!(
+                schema.is_cluster_scoped(api_version, kind),
+                expected,
+                "{kind}"
+            );
         }
     }
 

@@ -2,6 +2,8 @@
 //! Enters: a value, a patch, the schema.
 //! Leaves: the merged value, or `None` where the patch deletes it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::element;
@@ -15,9 +17,14 @@ const DIRECTIVE: &str = "$patch";
 ///
 /// # Errors
 /// When patch and object have different kinds of value at one place, or a directive is unknown.
-pub(crate) fn merge(object: Value, patch: &Value, schema: &Schema) -> Result<Option<Value>, Error> {
-    let mut path = Vec::new();
-    Merge { schema, path: &mut path }.walk(Some(object), Source::Patch(patch.clone()), None)
+pub(crate) fn merge(
+    object: Value,
+    patch: &Value,
+    schema: &Schema,
+    blanks: Option<&BTreeSet<Vec<String>>>,
+) -> Result<Option<Value>, Error> {
+    Merge { schema, blanks, path: Vec::new() }
+    .walk(Some(object), Source::Patch(patch.clone()), None)
 }
 
 /// What is merged in.
@@ -36,11 +43,19 @@ enum Directive {
 
 struct Merge<'a> {
     schema: &'a Schema,
-    path: &'a mut Vec<String>,
+    /// The names on the way to nulls for which the file has nothing.
+    blanks: Option<&'a BTreeSet<Vec<String>>>,
+    /// The names on the way here.
+    path: Vec<String>,
 }
 
 impl Merge<'_> {
-    fn walk(&mut self, old: Option<Value>, patch: Source, place: Option<Place>) -> Result<Option<Value>, Error> {
+    fn walk(
+        &mut self,
+        old: Option<Value>,
+        patch: Source,
+        place: Option<Place>,
+    ) -> Result<Option<Value>, Error> {
         let place = place.or_else(|| self.place_of(old.as_ref(), &patch));
         let kind = |value: &Value| match value {
             Value::Object(_) => 1,
@@ -61,7 +76,10 @@ impl Merge<'_> {
         }
         match old_kind.or(patch_kind) {
             None | Some(1) => self.walk_map(old, patch, place),
-            Some(2) => match place.as_ref().and_then(|place| place.merge_keys().map(<[String]>::to_vec)) {
+            Some(2) => match place
+                .as_ref()
+                .and_then(|place| place.merge_keys().map(<[String]>::to_vec))
+            {
                 Some(keys) => self.walk_list(old, patch, place, &keys),
                 None => Ok(override_by(old, patch)),
             },
@@ -81,11 +99,17 @@ impl Merge<'_> {
         })
     }
 
-    fn walk_map(&mut self, old: Option<Value>, patch: Source, place: Option<Place>) -> Result<Option<Value>, Error> {
+    fn walk_map(
+        &mut self,
+        old: Option<Value>,
+        patch: Source,
+        place: Option<Place>,
+    ) -> Result<Option<Value>, Error> {
         let missing = old.as_ref().is_none_or(Value::is_null);
         if missing {
             return match patch {
-                // An explicit null survives; see the table of the specification.
+                // A null that is written survives, a blank one does not.
+                Source::Absent if self.blanks.is_some_and(|blanks| blanks.contains(&self.path)) => Ok(None),
                 Source::Absent => Ok(old),
                 Source::Same => Ok(None),
                 Source::Patch(Value::Object(mut fields)) => {
@@ -98,7 +122,9 @@ impl Merge<'_> {
                 Source::Patch(_) => Ok(None),
             };
         }
-        let Some(Value::Object(mut fields)) = old else { return Ok(old) };
+        let Some(Value::Object(mut fields)) = old else {
+            return Ok(old);
+        };
         match patch {
             Source::Absent => self.fields(fields, Source::Absent, place),
             Source::Same => match self.map_directive(&mut fields)? {
@@ -130,7 +156,9 @@ impl Merge<'_> {
             let source = if same {
                 Source::Same
             } else {
-                new.as_mut().and_then(|new| new.remove(&key)).map_or(Source::Absent, Source::Patch)
+                new.as_mut()
+                    .and_then(|new| new.remove(&key))
+                    .map_or(Source::Absent, Source::Patch)
             };
             self.field(&mut result, key, Some(value), source, place.as_ref())?;
         }
@@ -177,18 +205,24 @@ impl Merge<'_> {
                 Directive::Delete => return Ok(None),
                 Directive::Merge | Directive::Replace => (list, None),
             },
-            (Some(list), Source::Patch(Value::Array(mut new))) => match self.list_directive(&mut new)? {
-                Directive::Delete => return Ok(None),
-                Directive::Replace => (new, None),
-                Directive::Merge => (list, Some(new)),
-            },
+            (Some(list), Source::Patch(Value::Array(mut new))) => {
+                match self.list_directive(&mut new)? {
+                    Directive::Delete => return Ok(None),
+                    Directive::Replace => (new, None),
+                    Directive::Merge => (list, Some(new)),
+                }
+            }
             (Some(_), Source::Patch(_)) => return Ok(None),
         };
-        Elements { list, patch, place }.merge(self, keys).map(|list| Some(Value::Array(list)))
+        Elements { list, patch, place }
+            .merge(self, keys)
+            .map(|list| Some(Value::Array(list)))
     }
 
     fn map_directive(&self, fields: &mut Map<String, Value>) -> Result<Directive, Error> {
-        let Some(value) = fields.get(DIRECTIVE) else { return Ok(Directive::Merge) };
+        let Some(value) = fields.get(DIRECTIVE) else {
+            return Ok(Directive::Merge);
+        };
         let directive = self.directive(&scalar::text(value))?;
         fields.remove(DIRECTIVE);
         Ok(directive)
@@ -197,9 +231,13 @@ impl Merge<'_> {
     fn list_directive(&self, list: &mut Vec<Value>) -> Result<Directive, Error> {
         let first = list.iter().find_map(|element| {
             let fields = element.as_object()?;
-            fields.get(DIRECTIVE).map(|value| (fields.len(), scalar::text(value)))
+            fields
+                .get(DIRECTIVE)
+                .map(|value| (fields.len(), scalar::text(value)))
         });
-        let Some((1, text)) = first else { return Ok(Directive::Merge) };
+        let Some((1, text)) = first else {
+            return Ok(Directive::Merge);
+        };
         let directive = self.directive(&text)?;
         element::set(list, &[DIRECTIVE.to_owned()], &[text], None);
         Ok(directive)
@@ -253,7 +291,9 @@ impl Elements {
             let (used, values) = usable(&wanted, &wanted[index], keys);
             let element = self.merge_one(walker, &used, &values)?;
             match element {
-                Some(mut element) if !element.is_null() && !element.as_object().is_some_and(Map::is_empty) => {
+                Some(mut element)
+                    if !element.is_null() && !element.as_object().is_some_and(Map::is_empty) =>
+                {
                     complete(&mut element, &used, &values);
                     element::set(&mut merged, &used, &values, Some(element));
                 }
@@ -284,7 +324,11 @@ impl Elements {
     fn scalars(&self) -> Vec<Vec<String>> {
         let mut seen = std::collections::HashSet::new();
         let items = self.patch.iter().flatten().chain(&self.list);
-        items.map(scalar::text).filter(|text| seen.insert(text.clone())).map(|text| vec![text]).collect()
+        items
+            .map(scalar::text)
+            .filter(|text| seen.insert(text.clone()))
+            .map(|text| vec![text])
+            .collect()
     }
 
     fn merge_one(
@@ -318,7 +362,9 @@ impl Elements {
 
 /// Makes sure that a merged element has its keys.
 fn complete(element: &mut Value, keys: &[String], values: &[String]) {
-    let Value::Object(fields) = element else { return };
+    let Value::Object(fields) = element else {
+        return;
+    };
     for (key, value) in keys.iter().zip(values) {
         if !value.is_empty() && !fields.contains_key(key) {
             fields.insert(key.clone(), scalar::resolve(value));
@@ -329,12 +375,20 @@ fn complete(element: &mut Value, keys: &[String], values: &[String]) {
 /// The keys that any element has, and the values of one element for them; all keys where none has any.
 fn usable(all: &[Vec<String>], values: &[String], keys: &[String]) -> (Vec<String>, Vec<String>) {
     let present: Vec<bool> = (0..keys.len())
-        .map(|index| all.iter().any(|values| values.get(index).is_some_and(|value| !value.is_empty())))
+        .map(|index| {
+            all.iter()
+                .any(|values| values.get(index).is_some_and(|value| !value.is_empty()))
+        })
         .collect();
     if !present.contains(&true) {
         return (keys.to_vec(), values.to_vec());
     }
-    let used = keys.iter().zip(&present).filter(|(_, present)| **present).map(|(key, _)| key.clone()).collect();
+    let used = keys
+        .iter()
+        .zip(&present)
+        .filter(|(_, present)| **present)
+        .map(|(key, _)| key.clone())
+        .collect();
     let values = values
         .iter()
         .enumerate()
@@ -399,7 +453,7 @@ mod tests {
     use serde_json::json;
 
     fn check(old: Value, patch: Value, expected: Option<Value>) {
-        assert_eq!(merge(old, &patch, &Schema::built_in()).unwrap(), expected);
+        assert_eq!(merge(old, &patch, &Schema::built_in(), None).unwrap(), expected);
     }
 
     fn pod(spec: Value) -> Value {
@@ -411,7 +465,9 @@ mod tests {
         check(
             pod(json!({"containers": [{"name": "a"}, {"name": "b"}]})),
             pod(json!({"containers": [{"name": "zz"}, {"name": "b", "image": "i"}]})),
-            Some(pod(json!({"containers": [{"name": "zz"}, {"name": "b", "image": "i"}, {"name": "a"}]}))),
+            Some(pod(
+                json!({"containers": [{"name": "zz"}, {"name": "b", "image": "i"}, {"name": "a"}]}),
+            )),
         );
     }
 
@@ -437,7 +493,9 @@ mod tests {
     fn directives_replace_and_delete() {
         check(
             pod(json!({"containers": [{"name": "a"}, {"name": "b"}], "x": {"y": 1}})),
-            pod(json!({"containers": [{"name": "a", "$patch": "delete"}], "x": {"$patch": "replace", "z": 2}})),
+            pod(
+                json!({"containers": [{"name": "a", "$patch": "delete"}], "x": {"$patch": "replace", "z": 2}}),
+            ),
             Some(pod(json!({"containers": [{"name": "b"}], "x": {"z": 2}}))),
         );
         check(pod(json!({})), json!({"$patch": "delete"}), None);
@@ -445,9 +503,18 @@ mod tests {
 
     #[test]
     fn a_mapping_does_not_merge_into_a_list() {
-        let error = merge(pod(json!({"a": []})), &pod(json!({"a": {}})), &Schema::built_in());
+        let error = merge(
+            pod(json!({"a": []})),
+            &pod(json!({"a": {}})),
+            &Schema::built_in(),
+        );
         assert!(error.is_ok(), "empty values have no kind in doubt");
-        let error = merge(pod(json!({"a": [1]})), &pod(json!({"a": {"b": 1}})), &Schema::built_in()).unwrap_err();
+        let error = merge(
+            pod(json!({"a": [1]})),
+            &pod(json!({"a": {"b": 1}})),
+            &Schema::built_in(),
+        )
+        .unwrap_err();
         assert_eq!(error.field_path(), Some("spec.a"));
     }
 }

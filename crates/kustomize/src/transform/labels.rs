@@ -8,6 +8,7 @@ use super::compile;
 use crate::config::{Create, FieldSpec};
 use crate::error::{Error, ErrorKind};
 use crate::objects::Objects;
+use crate::scalar;
 
 /// Sets labels.
 ///
@@ -33,7 +34,11 @@ pub(crate) fn annotations(
     set_pairs(objects, pairs, specs)
 }
 
-fn set_pairs(objects: &mut Objects, pairs: &BTreeMap<String, String>, specs: &[FieldSpec]) -> Result<(), Error> {
+fn set_pairs(
+    objects: &mut Objects,
+    pairs: &BTreeMap<String, String>,
+    specs: &[FieldSpec],
+) -> Result<(), Error> {
     if pairs.is_empty() {
         return Ok(());
     }
@@ -43,13 +48,20 @@ fn set_pairs(objects: &mut Objects, pairs: &BTreeMap<String, String>, specs: &[F
             spec.apply(object, Create::Mapping, &mut |field| match field {
                 Value::Object(fields) => {
                     for (key, value) in pairs {
+                        if !scalar::is_plain_key(key) && !fields.contains_key(key) {
+                            let message = format!("set a label or annotation: the key \"{key}\" would not be a text");
+                            return Err(Error::new(ErrorKind::Transformer, message));
+                        }
                         fields.insert(key.clone(), Value::String(value.clone()));
                     }
                     Ok(())
                 }
                 Value::Null => Ok(()),
                 Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                    Err(Error::new(ErrorKind::Transformer, "set labels or annotations: the field is no mapping"))
+                    Err(Error::new(
+                        ErrorKind::Transformer,
+                        "set labels or annotations: the field is no mapping",
+                    ))
                 }
             })?;
         }
@@ -70,9 +82,16 @@ mod tests {
     fn labels_go_into_selectors_and_templates() {
         let mut objects = Objects::default();
         let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": {}});
-        objects.append(Object::new(value, Origin::default(), &Schema::built_in())).unwrap();
+        objects
+            .append(Object::new(value, Origin::default(), &Schema::built_in()))
+            .unwrap();
         let pairs = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
-        labels(&mut objects, &pairs, &Configuration::defaults().common_labels).unwrap();
+        labels(
+            &mut objects,
+            &pairs,
+            &Configuration::defaults().common_labels,
+        )
+        .unwrap();
         let expected = json!({"selector": {"matchLabels": {"a": "1"}}, "template": {"metadata": {"labels": {"a": "1"}}}});
         assert_eq!(objects.get(0).value["spec"], expected);
     }

@@ -37,7 +37,13 @@ pub(crate) struct Compiled<'a> {
 }
 
 pub(crate) fn compile(specs: &[FieldSpec]) -> Vec<Compiled<'_>> {
-    specs.iter().map(|spec| Compiled { spec, path: split_path(&spec.path, '/') }).collect()
+    specs
+        .iter()
+        .map(|spec| Compiled {
+            spec,
+            path: split_path(&spec.path, '/'),
+        })
+        .collect()
 }
 
 impl Compiled<'_> {
@@ -51,7 +57,11 @@ impl Compiled<'_> {
         if !object.id.gvk.is_selected(&self.spec.gvk) {
             return Ok(());
         }
-        let create = if self.spec.create { create } else { Create::Nothing };
+        let create = if self.spec.create {
+            create
+        } else {
+            Create::Nothing
+        };
         walk(&mut object.value, &self.path, create, set).map_err(|error| {
             error
                 .field(self.spec.path.clone())

@@ -14,7 +14,12 @@ use crate::scalar;
 ///
 /// # Errors
 /// When a name is no scalar.
-pub(crate) fn prefix(objects: &mut Objects, text: &str, specs: &[FieldSpec], schema: &Schema) -> Result<(), Error> {
+pub(crate) fn prefix(
+    objects: &mut Objects,
+    text: &str,
+    specs: &[FieldSpec],
+    schema: &Schema,
+) -> Result<(), Error> {
     rename(objects, text, specs, schema, true)
 }
 
@@ -22,7 +27,12 @@ pub(crate) fn prefix(objects: &mut Objects, text: &str, specs: &[FieldSpec], sch
 ///
 /// # Errors
 /// When a name is no scalar.
-pub(crate) fn suffix(objects: &mut Objects, text: &str, specs: &[FieldSpec], schema: &Schema) -> Result<(), Error> {
+pub(crate) fn suffix(
+    objects: &mut Objects,
+    text: &str,
+    specs: &[FieldSpec],
+    schema: &Schema,
+) -> Result<(), Error> {
     rename(objects, text, specs, schema, false)
 }
 
@@ -59,10 +69,21 @@ fn rename(
             }
             spec.apply(object, Create::Scalar, &mut |field| {
                 if !scalar::is_scalar(field) {
-                    return Err(Error::new(ErrorKind::Transformer, "rename: the name is no scalar"));
+                    return Err(Error::new(
+                        ErrorKind::Transformer,
+                        "rename: the name is no scalar",
+                    ));
                 }
-                let old = if field.is_null() { String::new() } else { scalar::text(field) };
-                let new = if before { format!("{text}{old}") } else { format!("{old}{text}") };
+                let old = if field.is_null() {
+                    String::new()
+                } else {
+                    scalar::text(field)
+                };
+                let new = if before {
+                    format!("{text}{old}")
+                } else {
+                    format!("{old}{text}")
+                };
                 *field = match field {
                     Value::Null => Value::String(new),
                     _ => scalar::untyped(field, new),

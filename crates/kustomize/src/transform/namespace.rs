@@ -62,9 +62,11 @@ pub(crate) fn namespace(
         object.refresh(schema);
     }
     objects.identities_changed();
-    objects
-        .check_unique()
-        .map_err(|error| error.field("namespace").hint("two objects differ in their namespace only"))
+    objects.check_unique().map_err(|error| {
+        error
+            .field("namespace")
+            .hint("two objects differ in their namespace only")
+    })
 }
 
 /// Sets the namespace of one object, with no field specs.
@@ -72,11 +74,18 @@ pub(crate) fn namespace(
 /// # Errors
 /// When a field that should hold a namespace is no scalar.
 pub(crate) fn set_namespace_of(object: &mut Object, namespace: &str) -> Result<(), Error> {
-    let options = NamespaceOptions { namespace: namespace.to_owned(), ..NamespaceOptions::default() };
+    let options = NamespaceOptions {
+        namespace: namespace.to_owned(),
+        ..NamespaceOptions::default()
+    };
     set(object, &options, &[])
 }
 
-fn set(object: &mut Object, options: &NamespaceOptions, specs: &[Compiled<'_>]) -> Result<(), Error> {
+fn set(
+    object: &mut Object,
+    options: &NamespaceOptions,
+    specs: &[Compiled<'_>],
+) -> Result<(), Error> {
     let mut write = |field: &mut Value| write(field, options);
     if !object.id.cluster_scoped {
         let path = ["metadata".to_owned(), "namespace".to_owned()];
@@ -107,7 +116,10 @@ fn is_binding(kind: &str) -> bool {
 
 fn write(field: &mut Value, options: &NamespaceOptions) -> Result<(), Error> {
     if !scalar::is_scalar(field) {
-        return Err(Error::new(ErrorKind::Transformer, "set the namespace: the field is no scalar"));
+        return Err(Error::new(
+            ErrorKind::Transformer,
+            "set the namespace: the field is no scalar",
+        ));
     }
     if options.unset_only && !field.is_null() && !scalar::text(field).is_empty() {
         return Ok(());
@@ -126,13 +138,21 @@ fn set_subjects(value: &mut Value, options: &NamespaceOptions) -> Result<(), Err
         None | Some(Value::Null) => return Ok(()),
         Some(Value::Array(subjects)) => subjects,
         Some(_) => {
-            return Err(Error::new(ErrorKind::Transformer, "set the namespace of subjects: they are no list")
-                .field("subjects"));
+            return Err(Error::new(
+                ErrorKind::Transformer,
+                "set the namespace of subjects: they are no list",
+            )
+            .field("subjects"));
         }
     };
     for subject in subjects {
-        let Value::Object(fields) = subject else { continue };
-        if fields.get(field).is_some_and(|value| scalar::text(value) == wanted) {
+        let Value::Object(fields) = subject else {
+            continue;
+        };
+        if fields
+            .get(field)
+            .is_some_and(|value| scalar::text(value) == wanted)
+        {
             let entry = fields.entry("namespace").or_insert(Value::Null);
             write(entry, options)?;
         }

@@ -38,7 +38,11 @@ impl LoadedPatch {
 ///
 /// # Errors
 /// When a patch without target matches nothing, or cannot be applied.
-pub(crate) fn apply_patch(objects: &mut Objects, patch: &LoadedPatch, schema: &Schema) -> Result<(), Error> {
+pub(crate) fn apply_patch(
+    objects: &mut Objects,
+    patch: &LoadedPatch,
+    schema: &Schema,
+) -> Result<(), Error> {
     match (&patch.content, &patch.target) {
         (PatchContent::Merge(patches), Some(target)) => {
             let [one] = patches.as_slice() else {
@@ -46,8 +50,11 @@ pub(crate) fn apply_patch(objects: &mut Objects, patch: &LoadedPatch, schema: &S
                     return Ok(());
                 }
                 return Err(patch.error(
-                    Error::new(ErrorKind::Patch, "apply several strategic merge patches to one target")
-                        .hint("make one entry of `patches` for each"),
+                    Error::new(
+                        ErrorKind::Patch,
+                        "apply several strategic merge patches to one target",
+                    )
+                    .hint("make one entry of `patches` for each"),
                 ));
             };
             let selected = select::select(objects, target).map_err(|error| patch.error(error))?;
@@ -58,22 +65,37 @@ pub(crate) fn apply_patch(objects: &mut Objects, patch: &LoadedPatch, schema: &S
                 if let Value::Object(fields) = &mut prepared {
                     fields.insert("apiVersion".to_owned(), Value::String(api_version));
                 }
-                merge_into(objects, index, &prepared, patch.allow_name_change, patch.allow_kind_change, schema)
-                    .map_err(|error| patch.error(error))?;
+                merge_into(
+                    objects,
+                    index,
+                    &prepared,
+                    patch.allow_name_change,
+                    patch.allow_kind_change,
+                    schema,
+                )
+                .map_err(|error| patch.error(error))?;
             }
             finish(objects).map_err(|error| patch.error(error))
         }
         (PatchContent::Merge(patches), None) => {
             for one in patches {
                 let index = target_of(objects, one).map_err(|error| patch.error(error))?;
-                merge_into(objects, index, &one.value, patch.allow_name_change, patch.allow_kind_change, schema)
-                    .map_err(|error| patch.error(error))?;
+                merge_into(
+                    objects,
+                    index,
+                    &one.value,
+                    patch.allow_name_change,
+                    patch.allow_kind_change,
+                    schema,
+                )
+                .map_err(|error| patch.error(error))?;
             }
             finish(objects).map_err(|error| patch.error(error))
         }
-        (PatchContent::Json(_), None) => {
-            Err(patch.error(Error::new(ErrorKind::Patch, "apply a JSON patch: it has no target")))
-        }
+        (PatchContent::Json(_), None) => Err(patch.error(Error::new(
+            ErrorKind::Patch,
+            "apply a JSON patch: it has no target",
+        ))),
         (PatchContent::Json(json), Some(target)) => {
             apply_json(objects, json, target, true, schema).map_err(|error| patch.error(error))
         }
@@ -104,6 +126,7 @@ pub(crate) fn apply_json(
             Error::new(ErrorKind::Patch, format!("apply a JSON patch to {id}")).caused_by(error)
         })?;
         object.absorb();
+        object.blanks = None;
         object.memory = memory;
         object.refresh(schema);
         let changed = remember || object.id.gvk != before.gvk || object.id != before;
@@ -118,7 +141,11 @@ pub(crate) fn apply_json(
 ///
 /// # Errors
 /// When a patch matches nothing, or cannot be applied.
-pub(crate) fn apply_merge_patches(objects: &mut Objects, patches: &[Object], schema: &Schema) -> Result<(), Error> {
+pub(crate) fn apply_merge_patches(
+    objects: &mut Objects,
+    patches: &[Object],
+    schema: &Schema,
+) -> Result<(), Error> {
     for patch in patches {
         let index = target_of(objects, patch)?;
         merge_into(objects, index, &prepare(patch), false, false, schema)?;
@@ -172,9 +199,11 @@ fn merge_into(
     }
     object.materialise();
     let value = std::mem::take(&mut object.value);
-    let merged = merge(value, patch, schema).map_err(|error| {
+    let blanks = object.blanks.as_deref();
+    let merged = merge(value, patch, schema, blanks).map_err(|error| {
         let field = error.field_path().map(str::to_owned);
-        let whole = Error::new(ErrorKind::Patch, format!("merge a patch into {before}")).caused_by(error);
+        let whole =
+            Error::new(ErrorKind::Patch, format!("merge a patch into {before}")).caused_by(error);
         match field {
             Some(field) => whole.field(field),
             None => whole,

@@ -42,29 +42,50 @@ fn apply(objects: &mut Objects, replacement: &Replacement, schema: &Schema) -> R
         return Err(failed("replace: there is no target").field("targets"));
     };
     let value = match (&replacement.source, &replacement.source_value) {
-        (Some(_), Some(_)) => return Err(failed("replace: there are both a source and a source value")),
+        (Some(_), Some(_)) => {
+            return Err(failed(
+                "replace: there are both a source and a source value",
+            ));
+        }
         (None, None) => return Err(failed("replace: there is no source").field("source")),
         (None, Some(text)) => Value::String(text.clone()),
         (Some(source), None) => read(objects, source)?,
     };
     // A literal value has no type of its own where it becomes a new field.
-    targets.iter().try_for_each(|target| write(objects, target, &value, schema))
+    targets
+        .iter()
+        .try_for_each(|target| write(objects, target, &value, schema))
 }
 
 fn read(objects: &Objects, source: &Source) -> Result<Value, Error> {
     let mut found = None;
     for object in objects.iter().filter(|object| is_source(object, source)) {
         if found.replace(object).is_some() {
-            return Err(failed(format!("find the source {}: there are several", describe(source))).field("source"));
+            return Err(failed(format!(
+                "find the source {}: there are several",
+                describe(source)
+            ))
+            .field("source"));
         }
     }
-    let object =
-        found.ok_or_else(|| failed(format!("find the source {}: there is none", describe(source))).field("source"))?;
-    let path = if source.field_path.is_empty() { NAME } else { &source.field_path };
+    let object = found.ok_or_else(|| {
+        failed(format!(
+            "find the source {}: there is none",
+            describe(source)
+        ))
+        .field("source")
+    })?;
+    let path = if source.field_path.is_empty() {
+        NAME
+    } else {
+        &source.field_path
+    };
     let value = lookup(&object.value, &split_path_clever(path, '.'))
         .map_err(|error| error.field(path))?
         .filter(|value| !scalar::is_empty(value))
-        .ok_or_else(|| failed(format!("read the source: {} has no such field", object.id)).field(path))?;
+        .ok_or_else(|| {
+            failed(format!("read the source: {} has no such field", object.id)).field(path)
+        })?;
     let delimiter = &source.options.delimiter;
     if delimiter.is_empty() {
         return Ok(value.clone());
@@ -73,16 +94,30 @@ fn read(objects: &Objects, source: &Source) -> Result<Value, Error> {
         return Err(failed("split the source: it is no scalar").field(path));
     }
     let text = scalar::text(value);
-    let part = usize::try_from(source.options.index).ok().and_then(|index| text.split(delimiter.as_str()).nth(index));
+    let part = usize::try_from(source.options.index)
+        .ok()
+        .and_then(|index| text.split(delimiter.as_str()).nth(index));
     let part = part.ok_or_else(|| {
-        failed(format!("take part {} of the source \"{text}\": there is none", source.options.index)).field(path)
+        failed(format!(
+            "take part {} of the source \"{text}\": there is none",
+            source.options.index
+        ))
+        .field(path)
     })?;
     Ok(Value::String(part.to_owned()))
 }
 
 fn describe(source: &Source) -> String {
-    let parts = [source.gvk.kind.as_str(), source.name.as_str(), source.namespace.as_str()];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    let parts = [
+        source.gvk.kind.as_str(),
+        source.name.as_str(),
+        source.namespace.as_str(),
+    ];
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Whether any one identity, now or before, is what the source names; empty parts match everything.
@@ -94,13 +129,21 @@ fn is_source(object: &Object, source: &Source) -> bool {
     };
     let id = &object.id;
     fits(&id.gvk.kind, &id.name, &id.namespace)
-        || object.memory.previous.iter().any(|previous| fits(&previous.kind, &previous.name, &previous.namespace))
+        || object
+            .memory
+            .previous
+            .iter()
+            .any(|previous| fits(&previous.kind, &previous.name, &previous.namespace))
 }
 
 /// Follows a path without wildcards.
 fn lookup<'a>(value: &'a Value, path: &[String]) -> Result<Option<&'a Value>, Error> {
     let mut here = value;
-    for part in path.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
+    for part in path
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty())
+    {
         if here.is_null() {
             return Ok(None);
         }
@@ -113,7 +156,9 @@ fn lookup<'a>(value: &'a Value, path: &[String]) -> Result<Option<&'a Value>, Er
         } else if part == "*" {
             return Err(failed("read the source: `*` cannot stand in its path"));
         } else if let Some((key, wanted)) = element(part)? {
-            list(here, part)?.iter().find(|item| matches_element(item, key, wanted))
+            list(here, part)?
+                .iter()
+                .find(|item| matches_element(item, key, wanted))
         } else {
             match here {
                 Value::Object(fields) => fields.get(part),
@@ -132,26 +177,58 @@ fn matches_element(item: &Value, key: &str, wanted: &str) -> bool {
     if key.is_empty() {
         return scalar::text(item) == wanted;
     }
-    item.as_object().and_then(|fields| fields.get(key)).is_some_and(|value| scalar::text(value) == wanted)
+    item.as_object()
+        .and_then(|fields| fields.get(key))
+        .is_some_and(|value| scalar::text(value) == wanted)
 }
 
 fn list<'a>(value: &'a Value, part: &str) -> Result<&'a [Value], Error> {
-    value.as_array().map(Vec::as_slice).ok_or_else(|| failed(format!("follow {part}: there is no list")))
+    value
+        .as_array()
+        .map(Vec::as_slice)
+        .ok_or_else(|| failed(format!("follow {part}: there is no list")))
 }
 
 /// Key and value of `[key=value]`; the key is empty for `[=value]`.
 fn element(part: &str) -> Result<Option<(&str, &str)>, Error> {
-    let Some(inner) = part.strip_prefix('[').and_then(|part| part.strip_suffix(']')) else { return Ok(None) };
-    inner.split_once('=').map(Some).ok_or_else(|| failed(format!("read {part}: it should be [key=value]")))
+    let Some(inner) = part
+        .strip_prefix('[')
+        .and_then(|part| part.strip_suffix(']'))
+    else {
+        return Ok(None);
+    };
+    inner
+        .split_once('=')
+        .map(Some)
+        .ok_or_else(|| failed(format!("read {part}: it should be [key=value]")))
 }
 
-fn write(objects: &mut Objects, target: &TargetSelector, value: &Value, schema: &Schema) -> Result<(), Error> {
-    let select = target.select.as_ref().ok_or_else(|| failed("replace: a target selects nothing").field("select"))?;
+fn write(
+    objects: &mut Objects,
+    target: &TargetSelector,
+    value: &Value,
+    schema: &Schema,
+) -> Result<(), Error> {
+    let select = target
+        .select
+        .as_ref()
+        .ok_or_else(|| failed("replace: a target selects nothing").field("select"))?;
     let select = Matcher::new(select)?;
-    let reject = target.reject.iter().map(Matcher::new).collect::<Result<Vec<_>, _>>()?;
+    let reject = target
+        .reject
+        .iter()
+        .map(Matcher::new)
+        .collect::<Result<Vec<_>, _>>()?;
     let default = [NAME.to_owned()];
-    let paths = if target.field_paths.is_empty() { &default[..] } else { &target.field_paths };
-    let paths: Vec<(&String, Vec<String>)> = paths.iter().map(|path| (path, split_path_clever(path, '.'))).collect();
+    let paths = if target.field_paths.is_empty() {
+        &default[..]
+    } else {
+        &target.field_paths
+    };
+    let paths: Vec<(&String, Vec<String>)> = paths
+        .iter()
+        .map(|path| (path, split_path_clever(path, '.')))
+        .collect();
     for object in objects.all_mut() {
         let chosen = select.matches_content(object)
             && !reject.iter().any(|reject| {
@@ -164,7 +241,9 @@ fn write(objects: &mut Objects, target: &TargetSelector, value: &Value, schema: 
         }
         for (path, parts) in &paths {
             set_field(&mut object.value, parts, value, &target.options).map_err(|error| {
-                error.field((*path).clone()).hint(format!("the target is {}", object.id))
+                error
+                    .field((*path).clone())
+                    .hint(format!("the target is {}", object.id))
             })?;
         }
         object.refresh(schema);
@@ -172,7 +251,12 @@ fn write(objects: &mut Objects, target: &TargetSelector, value: &Value, schema: 
     Ok(())
 }
 
-fn set_field(root: &mut Value, path: &[String], value: &Value, options: &FieldOptions) -> Result<(), Error> {
+fn set_field(
+    root: &mut Value,
+    path: &[String],
+    value: &Value,
+    options: &FieldOptions,
+) -> Result<(), Error> {
     if structured::set(root, path, value, options).is_some() {
         return Ok(());
     }
@@ -180,8 +264,14 @@ fn set_field(root: &mut Value, path: &[String], value: &Value, options: &FieldOp
     let mut found = Found::default();
     collect(root, path, create, &mut Vec::new(), &mut found)?;
     if found.places.is_empty() && found.inside_text == 0 {
-        let action = if options.create { "find or create" } else { "find" };
-        return Err(failed(format!("{action} the field of a replacement target")));
+        let action = if options.create {
+            "find or create"
+        } else {
+            "find"
+        };
+        return Err(failed(format!(
+            "{action} the field of a replacement target"
+        )));
     }
     for (steps, created) in &found.places {
         if let Some(field) = follow(root, steps) {
@@ -208,23 +298,38 @@ pub(super) struct Found {
 }
 
 pub(super) fn follow<'a>(root: &'a mut Value, steps: &[Step]) -> Option<&'a mut Value> {
-    steps.iter().try_fold(root, |here, step| match (here, step) {
-        (Value::Object(fields), Step::Field(name)) => fields.get_mut(name),
-        (Value::Array(items), Step::Element(index)) => items.get_mut(*index),
-        _ => None,
-    })
+    steps
+        .iter()
+        .try_fold(root, |here, step| match (here, step) {
+            (Value::Object(fields), Step::Field(name)) => fields.get_mut(name),
+            (Value::Array(items), Step::Element(index)) => items.get_mut(*index),
+            _ => None,
+        })
 }
 
 /// Writes a value into a field; a scalar keeps the type of the field.
-pub(super) fn assign(field: &mut Value, value: &Value, options: &FieldOptions, created: bool) -> Result<(), Error> {
+pub(super) fn assign(
+    field: &mut Value,
+    value: &Value,
+    options: &FieldOptions,
+    created: bool,
+) -> Result<(), Error> {
     let mut new = value.clone();
     if !options.delimiter.is_empty() {
         if !scalar::is_scalar(field) {
             return Err(failed("split a replacement target: it is no scalar"));
         }
-        let old = if created { String::new() } else { scalar::text(field) };
+        let old = if created {
+            String::new()
+        } else {
+            scalar::text(field)
+        };
         let mut parts: Vec<&str> = old.split(options.delimiter.as_str()).collect();
-        let text = if scalar::is_scalar(value) && !value.is_null() { scalar::text(value) } else { String::new() };
+        let text = if scalar::is_scalar(value) && !value.is_null() {
+            scalar::text(value)
+        } else {
+            String::new()
+        };
         match usize::try_from(options.index) {
             Err(_) => parts.insert(0, &text),
             Ok(index) if index >= parts.len() => parts.push(&text),
@@ -245,8 +350,11 @@ pub(super) fn assign(field: &mut Value, value: &Value, options: &FieldOptions, c
         *field = scalar::resolve(&text);
         return Ok(());
     }
-    *field = scalar::retyped(field, &text)
-        .ok_or_else(|| failed(format!("write \"{text}\" over a value of another type: {field}")))?;
+    *field = scalar::retyped(field, &text).ok_or_else(|| {
+        failed(format!(
+            "write \"{text}\" over a value of another type: {field}"
+        ))
+    })?;
     Ok(())
 }
 
@@ -295,7 +403,9 @@ fn enter_element(
     steps: &mut Vec<Step>,
     found: &mut Found,
 ) -> Result<(), Error> {
-    let Some(item) = value.get_mut(index) else { return Ok(()) };
+    let Some(item) = value.get_mut(index) else {
+        return Ok(());
+    };
     steps.push(Step::Element(index));
     let result = collect(item, rest, create, steps, found);
     steps.pop();
@@ -317,7 +427,10 @@ fn collect_index(
         created = true;
     }
     if list.len() <= index {
-        return Err(failed(format!("take element {index}: there are {} elements", list.len())));
+        return Err(failed(format!(
+            "take element {index}: there are {} elements",
+            list.len()
+        )));
     }
     let before = found.places.len();
     enter_element(value, index, rest, create, steps, found)?;
@@ -341,8 +454,9 @@ fn collect_matching(
     steps: &mut Vec<Step>,
     found: &mut Found,
 ) -> Result<(), Error> {
-    let regex = Regex::new(pattern)
-        .map_err(|source| failed(format!("read `{pattern}` as a regular expression")).caused_by(source))?;
+    let regex = Regex::new(pattern).map_err(|source| {
+        failed(format!("read `{pattern}` as a regular expression")).caused_by(source)
+    })?;
     let before = found.places.len() + found.inside_text;
     // The second round finds what the first one had to create.
     for round in 0..2 {
@@ -351,7 +465,9 @@ fn collect_matching(
                 let text = if key.is_empty() {
                     Some(scalar::text(item))
                 } else {
-                    item.as_object().and_then(|fields| fields.get(key)).map(scalar::text)
+                    item.as_object()
+                        .and_then(|fields| fields.get(key))
+                        .map(scalar::text)
                 };
                 text.is_some_and(|text| regex.is_match(text.trim()))
             });
@@ -370,7 +486,11 @@ fn collect_matching(
             break;
         }
         let new = scalar::resolve(pattern);
-        let new = if key.is_empty() { new } else { Value::Object(Map::from_iter([(key.to_owned(), new)])) };
+        let new = if key.is_empty() {
+            new
+        } else {
+            Value::Object(Map::from_iter([(key.to_owned(), new)]))
+        };
         items(value, pattern)?.push(new);
     }
     Ok(())
@@ -399,7 +519,9 @@ fn collect_field(
         fields.insert(name.to_owned(), new_value(rest.first(), model));
         created = true;
     }
-    let Some(field) = fields.get_mut(name) else { return Ok(()) };
+    let Some(field) = fields.get_mut(name) else {
+        return Ok(());
+    };
     if !rest.is_empty() && !created && scalar::is_scalar(field) && !field.is_null() {
         found.inside_text += structured::count(field, rest, create)?;
         return Ok(());
@@ -415,14 +537,18 @@ fn collect_field(
 /// What is created for a part of a path, by what comes after it.
 fn new_value(next: Option<&String>, model: &Value) -> Value {
     match next {
-        Some(next) if next.parse::<usize>().is_ok() || (next.starts_with('[') && next.ends_with(']')) => {
+        Some(next)
+            if next.parse::<usize>().is_ok() || (next.starts_with('[') && next.ends_with(']')) =>
+        {
             Value::Array(Vec::new())
         }
         Some(_) => Value::Object(Map::new()),
         None => match model {
             Value::Object(_) => Value::Object(Map::new()),
             Value::Array(_) => Value::Array(Vec::new()),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Value::String(String::new()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                Value::String(String::new())
+            }
         },
     }
 }
@@ -432,7 +558,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(mut root: Value, path: &str, value: Value, options: &FieldOptions, expected: Option<Value>) {
+    fn check(
+        mut root: Value,
+        path: &str,
+        value: Value,
+        options: &FieldOptions,
+        expected: Option<Value>,
+    ) {
         let result = set_field(&mut root, &split_path_clever(path, '.'), &value, options);
         assert_eq!(result.ok().map(|()| root), expected, "{path}");
     }
@@ -441,9 +573,27 @@ mod tests {
     fn paths_lead_through_lists() {
         let plain = FieldOptions::default();
         let root = json!({"a": [{"n": "x", "v": "1"}, {"n": "y", "v": "2"}]});
-        check(root.clone(), "a.[n=y].v", json!("3"), &plain, Some(json!({"a": [{"n": "x", "v": "1"}, {"n": "y", "v": "3"}]})));
-        check(root.clone(), "a.*.v", json!("3"), &plain, Some(json!({"a": [{"n": "x", "v": "3"}, {"n": "y", "v": "3"}]})));
-        check(root.clone(), "a.0.v", json!("3"), &plain, Some(json!({"a": [{"n": "x", "v": "3"}, {"n": "y", "v": "2"}]})));
+        check(
+            root.clone(),
+            "a.[n=y].v",
+            json!("3"),
+            &plain,
+            Some(json!({"a": [{"n": "x", "v": "1"}, {"n": "y", "v": "3"}]})),
+        );
+        check(
+            root.clone(),
+            "a.*.v",
+            json!("3"),
+            &plain,
+            Some(json!({"a": [{"n": "x", "v": "3"}, {"n": "y", "v": "3"}]})),
+        );
+        check(
+            root.clone(),
+            "a.0.v",
+            json!("3"),
+            &plain,
+            Some(json!({"a": [{"n": "x", "v": "3"}, {"n": "y", "v": "2"}]})),
+        );
         check(root.clone(), "a.5.v", json!("3"), &plain, None);
         check(root, "b", json!("3"), &plain, None);
     }
@@ -451,23 +601,60 @@ mod tests {
     #[test]
     fn scalars_keep_the_type_of_the_target() {
         let plain = FieldOptions::default();
-        check(json!({"a": 1}), "a", json!("2"), &plain, Some(json!({"a": 2})));
-        check(json!({"a": "1"}), "a", json!(2), &plain, Some(json!({"a": "2"})));
+        check(
+            json!({"a": 1}),
+            "a",
+            json!("2"),
+            &plain,
+            Some(json!({"a": 2})),
+        );
+        check(
+            json!({"a": "1"}),
+            "a",
+            json!(2),
+            &plain,
+            Some(json!({"a": "2"})),
+        );
         check(json!({"a": 1}), "a", json!("x"), &plain, None);
     }
 
     #[test]
     fn delimiters_and_indexes() {
-        let options = |index| FieldOptions { delimiter: "/".to_owned(), index, create: false };
+        let options = |index| FieldOptions {
+            delimiter: "/".to_owned(),
+            index,
+            create: false,
+        };
         for (index, expected) in [(0, "v/b"), (1, "a/v"), (9, "a/b/v"), (-1, "v/a/b")] {
-            check(json!({"f": "a/b"}), "f", json!("v"), &options(index), Some(json!({"f": expected})));
+            check(
+                json!({"f": "a/b"}),
+                "f",
+                json!("v"),
+                &options(index),
+                Some(json!({"f": expected})),
+            );
         }
     }
 
     #[test]
     fn missing_fields_are_created_when_told() {
-        let create = FieldOptions { create: true, ..FieldOptions::default() };
-        check(json!({}), "a.b", json!("x"), &create, Some(json!({"a": {"b": "x"}})));
-        check(json!({}), "a.[n=y].v", json!("80"), &create, Some(json!({"a": [{"n": "y", "v": 80}]})));
+        let create = FieldOptions {
+            create: true,
+            ..FieldOptions::default()
+        };
+        check(
+            json!({}),
+            "a.b",
+            json!("x"),
+            &create,
+            Some(json!({"a": {"b": "x"}})),
+        );
+        check(
+            json!({}),
+            "a.[n=y].v",
+            json!("80"),
+            &create,
+            Some(json!({"a": [{"n": "y", "v": 80}]})),
+        );
     }
 }

@@ -12,20 +12,28 @@ use crate::objects::Objects;
 ///
 /// # Errors
 /// When no object matches.
-pub(crate) fn replicas(objects: &mut Objects, replica: &Replica, specs: &[FieldSpec]) -> Result<(), Error> {
+pub(crate) fn replicas(
+    objects: &mut Objects,
+    replica: &Replica,
+    specs: &[FieldSpec],
+) -> Result<(), Error> {
     let mut found = false;
     for spec in compile(specs) {
         for object in objects.all_mut() {
             let gvk = &spec.spec.gvk;
             let matches = (object.id.name == replica.name && object.id.gvk.is_selected(gvk))
                 || object.memory.previous.iter().any(|previous| {
-                    previous.name == replica.name && object.id.gvk.is_selected_as(&previous.kind, gvk)
+                    previous.name == replica.name
+                        && object.id.gvk.is_selected_as(&previous.kind, gvk)
                 });
             if matches {
                 found = true;
                 spec.apply(object, Create::Scalar, &mut |field| {
                     if !crate::scalar::is_scalar(field) {
-                        return Err(Error::new(ErrorKind::Transformer, "set the replicas: the field is no scalar"));
+                        return Err(Error::new(
+                            ErrorKind::Transformer,
+                            "set the replicas: the field is no scalar",
+                        ));
                     }
                     *field = Value::from(replica.count);
                     Ok(())
@@ -37,7 +45,13 @@ pub(crate) fn replicas(objects: &mut Objects, replica: &Replica, specs: &[FieldS
         return Ok(());
     }
     let kinds: Vec<&str> = specs.iter().map(|spec| spec.gvk.kind.as_str()).collect();
-    Err(Error::new(ErrorKind::Transformer, format!("set the replicas of {}: there is no such object", replica.name))
-        .field("replicas")
-        .hint(format!("looked for one of {}", kinds.join(", "))))
+    Err(Error::new(
+        ErrorKind::Transformer,
+        format!(
+            "set the replicas of {}: there is no such object",
+            replica.name
+        ),
+    )
+    .field("replicas")
+    .hint(format!("looked for one of {}", kinds.join(", "))))
 }

@@ -9,7 +9,12 @@ use crate::scalar;
 use crate::yaml;
 
 /// Sets a field inside a text. `None` where the path does not lead into one, or the field cannot be set there.
-pub(super) fn set(root: &mut Value, path: &[String], value: &Value, options: &FieldOptions) -> Option<()> {
+pub(super) fn set(
+    root: &mut Value,
+    path: &[String],
+    value: &Value,
+    options: &FieldOptions,
+) -> Option<()> {
     let (field, inner) = enter(root, path)?;
     let text = scalar::text(field);
     let mut document = parse(&text)?;
@@ -32,7 +37,11 @@ pub(super) fn set(root: &mut Value, path: &[String], value: &Value, options: &Fi
 }
 
 /// How many places a path has inside a text.
-pub(super) fn count(field: &Value, path: &[String], create: Option<&Value>) -> Result<usize, Error> {
+pub(super) fn count(
+    field: &Value,
+    path: &[String],
+    create: Option<&Value>,
+) -> Result<usize, Error> {
     let Some(mut document) = parse(&scalar::text(field)) else {
         return Ok(0);
     };
@@ -47,11 +56,16 @@ fn enter<'a, 'b>(root: &'a mut Value, path: &'b [String]) -> Option<(&'a mut Val
     for (index, part) in path.iter().enumerate() {
         here = match here {
             Value::Object(fields) => fields.get_mut(part)?,
-            Value::Array(items) => match part.strip_prefix('[').and_then(|part| part.strip_suffix(']')) {
+            Value::Array(items) => match part
+                .strip_prefix('[')
+                .and_then(|part| part.strip_suffix(']'))
+            {
                 Some(inner) => {
                     let (key, wanted) = inner.split_once('=')?;
                     items.iter_mut().find(|item| {
-                        item.as_object().and_then(|fields| fields.get(key)).is_some_and(|value| scalar::text(value) == wanted)
+                        item.as_object()
+                            .and_then(|fields| fields.get(key))
+                            .is_some_and(|value| scalar::text(value) == wanted)
                     })?
                 }
                 None if part == "-" => items.last_mut()?,

@@ -39,7 +39,11 @@ pub(crate) fn add_value(
                 set_namespace_of(object, value)?;
             } else {
                 let field = lookup(&mut object.value, &fields(&target.field_path))?;
-                let old = if field.is_null() { String::new() } else { scalar::text(field) };
+                let old = if field.is_null() {
+                    String::new()
+                } else {
+                    scalar::text(field)
+                };
                 let new = match usize::try_from(target.file_path_position) {
                     Ok(position) if position > 0 => insert_part(&old, position - 1, value),
                     _ => value.to_owned(),
@@ -56,21 +60,40 @@ pub(crate) fn add_value(
 /// Splits a path; a leading slash makes an empty first field, which counts for nothing.
 fn fields(path: &str) -> Vec<String> {
     let parts = crate::config::split_path(path, '/');
-    parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+    parts
+        .into_iter()
+        .map(|part| part.trim().to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 fn lookup<'a>(value: &'a mut Value, path: &[String]) -> Result<&'a mut Value, Error> {
-    let wrong = || Error::new(ErrorKind::Transformer, format!("add a value at {}", path.join("/")));
+    let wrong = || {
+        Error::new(
+            ErrorKind::Transformer,
+            format!("add a value at {}", path.join("/")),
+        )
+    };
     let mut here = value;
     for (index, part) in path.iter().enumerate() {
         let last = index + 1 == path.len();
-        let Value::Object(fields) = here else { return Err(wrong()) };
+        let Value::Object(fields) = here else {
+            return Err(wrong());
+        };
         let next = fields.entry(part.clone()).or_insert_with(|| {
-            if last { Value::String(String::new()) } else { Value::Object(serde_json::Map::new()) }
+            if last {
+                Value::String(String::new())
+            } else {
+                Value::Object(serde_json::Map::new())
+            }
         });
         here = next;
     }
-    if scalar::is_scalar(here) { Ok(here) } else { Err(wrong()) }
+    if scalar::is_scalar(here) {
+        Ok(here)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// Inserts a part into a file path at a position; too large a position appends.

@@ -20,11 +20,17 @@ impl VariableSet {
     ///
     /// # Errors
     /// When a name is taken.
-    pub(crate) fn merge(&mut self, incoming: impl IntoIterator<Item = Variable>) -> Result<(), Error> {
+    pub(crate) fn merge(
+        &mut self,
+        incoming: impl IntoIterator<Item = Variable>,
+    ) -> Result<(), Error> {
         for variable in incoming {
             if self.0.contains_key(&variable.name) {
-                return Err(Error::new(ErrorKind::Reference, format!("add the var {}: there is one already", variable.name))
-                    .field("vars"));
+                return Err(Error::new(
+                    ErrorKind::Reference,
+                    format!("add the var {}: there is one already", variable.name),
+                )
+                .field("vars"));
             }
             self.0.insert(variable.name.clone(), variable);
         }
@@ -47,13 +53,26 @@ pub(crate) fn mark(objects: &mut Objects, variables: &[Variable]) -> Result<(), 
                 && kind == variable.gvk.kind
                 && object.id.gvk.group == variable.gvk.group
                 && object.id.gvk.version == variable.gvk.version
-                && (variable.namespace.is_empty() || namespace == crate::identity::effective(&variable.namespace))
+                && (variable.namespace.is_empty()
+                    || namespace == crate::identity::effective(&variable.namespace))
         };
         let mut found = Vec::new();
         for (index, object) in objects.iter().enumerate() {
-            let now = matches(&object.id.gvk.kind, &object.id.name, object.id.effective_namespace(), object);
+            let now = matches(
+                &object.id.gvk.kind,
+                &object.id.name,
+                object.id.effective_namespace(),
+                object,
+            );
             let before = || {
-                object.memory.previous.iter().any(|id| matches(&id.kind, &id.name, crate::identity::effective(&id.namespace), object))
+                object.memory.previous.iter().any(|id| {
+                    matches(
+                        &id.kind,
+                        &id.name,
+                        crate::identity::effective(&id.namespace),
+                        object,
+                    )
+                })
             };
             if now || before() {
                 found.push(index);
@@ -61,11 +80,17 @@ pub(crate) fn mark(objects: &mut Objects, variables: &[Variable]) -> Result<(), 
         }
         match found.as_slice() {
             [] => {}
-            [one] => objects.all_mut()[*one].variables.push(variable.name.clone()),
+            [one] => objects.all_mut()[*one]
+                .variables
+                .push(variable.name.clone()),
             several => {
                 return Err(Error::new(
                     ErrorKind::Reference,
-                    format!("find the object of the var {}: there are {}", variable.name, several.len()),
+                    format!(
+                        "find the object of the var {}: there are {}",
+                        variable.name,
+                        several.len()
+                    ),
                 )
                 .field("vars")
                 .hint("say its namespace"));
@@ -95,15 +120,23 @@ pub(crate) fn resolve(
     let compiled = compile(specs);
     for object in objects.all_mut() {
         for spec in &compiled {
-            spec.apply(object, Create::Nothing, &mut |field| replace(field, &values, &mut used))?;
+            spec.apply(object, Create::Nothing, &mut |field| {
+                replace(field, &values, &mut used)
+            })?;
         }
     }
-    Ok(values.into_keys().filter(|name| !used.contains(name)).collect())
+    Ok(values
+        .into_keys()
+        .filter(|name| !used.contains(name))
+        .collect())
 }
 
 fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
     let failed = |message: String| Err(Error::new(ErrorKind::Reference, message).field("vars"));
-    let Some(object) = objects.iter().find(|object| object.variables.contains(&variable.name)) else {
+    let Some(object) = objects
+        .iter()
+        .find(|object| object.variables.contains(&variable.name))
+    else {
         return failed(format!(
             "find the object of the var {}: there is no {} named {}",
             variable.name, variable.gvk.kind, variable.object_name
@@ -115,8 +148,13 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
             Value::Object(fields) => fields.get(&part),
             Value::Array(items) if part == "-" => items.last(),
             Value::Array(items) => match element(&part) {
-                Some((key, value)) => items.iter().find(|item| item.get(key).map(scalar::text).as_deref() == Some(value)),
-                None => part.parse::<usize>().ok().and_then(|index| items.get(index)),
+                Some((key, value)) => items
+                    .iter()
+                    .find(|item| item.get(key).map(scalar::text).as_deref() == Some(value)),
+                None => part
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get(index)),
             },
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         };
@@ -142,7 +180,9 @@ fn parts(path: &str) -> Vec<String> {
     let mut result = Vec::new();
     for part in split_path_clever(path, '.') {
         match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
-            Some((name, index)) if !name.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some((name, index))
+                if !name.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
                 result.push(name.to_owned());
                 result.push(index.to_owned());
             }
@@ -152,7 +192,11 @@ fn parts(path: &str) -> Vec<String> {
     result
 }
 
-fn replace(field: &mut Value, values: &BTreeMap<String, Value>, used: &mut BTreeSet<String>) -> Result<(), Error> {
+fn replace(
+    field: &mut Value,
+    values: &BTreeMap<String, Value>,
+    used: &mut BTreeSet<String>,
+) -> Result<(), Error> {
     match field {
         Value::String(text) => {
             *field = expand(text, values, used);
@@ -171,9 +215,14 @@ fn replace(field: &mut Value, values: &BTreeMap<String, Value>, used: &mut BTree
                 *item = expand(text, values, used);
                 Ok(())
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                Err(Error::new(ErrorKind::Reference, "replace vars in a list: an element is no text"))
-            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => Err(Error::new(
+                ErrorKind::Reference,
+                "replace vars in a list: an element is no text",
+            )),
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
@@ -192,8 +241,13 @@ fn expand(text: &str, values: &BTreeMap<String, Value>, used: &mut BTreeSet<Stri
         if let Some(escaped) = after.strip_prefix('$') {
             result.push('$');
             rest = escaped;
-        } else if let Some((name, behind)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
-            let value = values.get(name).filter(|value| scalar::is_scalar(value) && !value.is_null());
+        } else if let Some((name, behind)) = after
+            .strip_prefix('(')
+            .and_then(|inner| inner.split_once(')'))
+        {
+            let value = values
+                .get(name)
+                .filter(|value| scalar::is_scalar(value) && !value.is_null());
             if let Some(value) = value {
                 used.insert(name.to_owned());
                 if text.len() == name.len() + 3 {
@@ -218,9 +272,9 @@ fn expand(text: &str, values: &BTreeMap<String, Value>, used: &mut BTreeSet<Stri
 /// A value inside a longer text.
 fn plain(value: &Value) -> String {
     match value {
-        Value::Number(number) if number.is_f64() => {
-            number.as_f64().map_or_else(String::new, |float| float.to_string())
-        }
+        Value::Number(number) if number.is_f64() => number
+            .as_f64()
+            .map_or_else(String::new, |float| float.to_string()),
         other => scalar::text(other),
     }
 }
@@ -242,7 +296,11 @@ mod tests {
             ("$(A", json!("$(A")),
             ("$x $", json!("$x $")),
         ] {
-            assert_eq!(expand(text, &values, &mut BTreeSet::new()), expected, "{text}");
+            assert_eq!(
+                expand(text, &values, &mut BTreeSet::new()),
+                expected,
+                "{text}"
+            );
         }
     }
 }

@@ -1,0 +1,55 @@
+# The verbs of this project. `make` lists them; .ci/run uses them.
+# One target directory and one set of features for all of them, so that nothing is built twice.
+
+CARGO ?= cargo
+GO ?= go
+# As devcluster/build.sh builds, so that its tests find everything compiled.
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build generate devcluster demo test lint test-oracle test-devcluster test-rust test-hermetic test-cluster clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## check what is needed, and install what apt can give
+	@.ci/setup
+
+build: ## build the binary: target/release/plimsoll
+	$(CARGO) build --release --bin plimsoll
+
+generate: ## write the definitions again from the types
+	$(CARGO) run --quiet -- crds --directory crds
+	cp crds/plimsoll.dev_*.yaml charts/plimsoll/crds/
+
+devcluster: ## build the control plane of the demo and the tests (minutes when cold)
+	devcluster/build.sh
+
+demo: build devcluster ## play the story on a real control plane; KEEP=1 leaves it running
+	$(CARGO) run --release --example demo -- $(if $(KEEP),--keep)
+
+test: lint test-oracle test-devcluster test-rust ## everything
+
+lint: ## format, clippy, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+test-rust: devcluster ## every test in Rust, those on a real control plane included
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+test-hermetic: ## the tests that need no control plane: while you work
+	$(CARGO) test --locked --lib --test it
+
+test-cluster: devcluster ## the tests on a real control plane
+	$(CARGO) test --locked --test cluster
+
+test-devcluster: devcluster ## vet and test the control plane itself
+	cd devcluster && $(GO) vet ./... && $(GO) test ./...
+
+test-oracle: ## the expectations of the renderer are those of the real kustomize
+	crates/kustomize/oracle/build.sh
+	cd crates/kustomize/oracle && $(GO) vet ./...
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,100 @@
+//! Finalize: an Application is deleted under `deletion: Cascade`.
+//!
+//! Enters: an Application that is being deleted and has our finalizer.
+//! Leaves: its objects deleted, but for protected kinds; then the finalizer taken away.
+//! Never: a delete of what was never ours; an Application that hangs for a right that nobody can give back.
+
+use std::collections::BTreeSet;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context, Error, Memory, Subject,
+    inventory::{inventory, written},
+    prune,
+};
+use crate::{
+    api::{Application, FINALIZER},
+    cluster,
+    model::ObjectId,
+};
+
+/// Deletes what the Application owns and lets it go.
+pub(super) async fn finalize(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let ours = application
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER);
+    if !ours {
+        return Ok(());
+    }
+    let left = match delete_all(context, subject, memory, stop).await {
+        Ok(left) => left,
+        // The account is gone and, its namespace being deleted, cannot come back: nothing more can be done.
+        Err(error) if nobody_can(context, subject, &error).await? => vec![error.to_string()],
+        Err(error) => return Err(error),
+    };
+    let waiting: Vec<&String> = left
+        .iter()
+        .filter(|line| line.contains("waits for"))
+        .collect();
+    if !waiting.is_empty() {
+        return Err(Error::failure(
+            crate::api::Reason::PruneBlocked,
+            crate::api::Class::Environment,
+            format!(
+                "deleting the Application: {}",
+                crate::model::text::list(&waiting, 5)
+            ),
+        ));
+    }
+    tracing::info!(
+        left = crate::model::text::list(&left, 5),
+        "deleted what the Application owned"
+    );
+    context.keeper.put_finalizer(application, false).await?;
+    Ok(())
+}
+
+async fn delete_all(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+) -> Result<Vec<String>, Error> {
+    let sets = written(context, subject, memory).await?;
+    let inventory = inventory(&sets);
+    let ids: Vec<ObjectId> = inventory
+        .iter()
+        .map(|(id, _)| id.clone())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    prune::remove(context, subject, memory, &ids, &inventory, stop).await
+}
+
+/// Says whether the account cannot act any more in a namespace that is being deleted.
+async fn nobody_can(context: &Context, subject: &Subject, error: &Error) -> Result<bool, Error> {
+    let denied = matches!(
+        error,
+        Error::Cluster(cluster::Error::Forbidden { .. } | cluster::Error::Impersonation { .. })
+    );
+    if !denied {
+        return Ok(false);
+    }
+    let id = ObjectId::new("", "Namespace", "", &subject.key.namespace);
+    let reader = context.cluster.reader(cluster::Identity::Controller);
+    let namespace = reader.get("v1", &id).await?;
+    Ok(
+        namespace
+            .is_none_or(|namespace| namespace.pointer("/metadata/deletionTimestamp").is_some()),
+    )
+}
