@@ -95,6 +95,12 @@ pub enum Error {
         /// How long it may take.
         limit: Duration,
     },
+    /// The process ends.
+    #[error("fetch {url}: it was stopped")]
+    Stopped {
+        /// Address.
+        url: DisplaySafeUrl,
+    },
     /// The server wants credentials and none are given.
     #[error("fetch {url}: the server asks for credentials, and none are given")]
     CredentialsMissing {
@@ -274,6 +280,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::ServerError { .. }
             | Self::TimedOut { .. }
+            | Self::Stopped { .. }
             | Self::NotInMirror { .. } => Reason::GitUnreachable,
             // Hosts answer "not found" for what these credentials may not see.
             Self::CredentialsMissing { .. }
@@ -299,6 +306,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::ServerError { .. }
             | Self::TimedOut { .. }
+            | Self::Stopped { .. }
             | Self::Protocol { .. }
             | Self::NotInMirror { .. }
             | Self::Damaged { .. }

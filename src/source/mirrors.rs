@@ -29,7 +29,7 @@ use super::{
     remote_file,
     round::{Done, Kept, Resolved, Round},
     store::Store,
-    threads::{blocking, in_time},
+    threads::{Threads, blocking},
     tls,
 };
 use crate::model::{Credentials, Now, Revision, SourceSpec};
@@ -51,6 +51,7 @@ struct Inner {
     cache: Arc<CacheDirectory>,
     tls: Arc<ClientConfig>,
     counters: Arc<Counters>,
+    threads: Threads,
     permits: Arc<Semaphore>,
     /// Taken before a permit where the last round took too long, so that servers that hang leave room for the others.
     slow_permits: Arc<Semaphore>,
@@ -65,17 +66,19 @@ impl Mirrors {
     /// When the cache directory cannot be made or written.
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let cache = CacheDirectory::open(&settings.cache)?;
+        let (settings, counters) = (Arc::new(settings), Arc::<Counters>::default());
         Ok(Self(Arc::new(Inner {
             cache,
             tls: tls::system()?,
-            counters: Arc::default(),
+            threads: Threads::new(Arc::clone(&settings), Arc::clone(&counters)),
+            counters,
             permits: Arc::new(Semaphore::new(settings.concurrent_fetches.max(1))),
             slow_permits: Arc::new(Semaphore::new(
                 (settings.concurrent_fetches / SLOW_PART).max(1),
             )),
             mirrors: Mutex::default(),
             uses: AtomicU64::new(0),
-            settings: Arc::new(settings),
+            settings,
         })))
     }
 
@@ -109,7 +112,8 @@ impl Mirrors {
             return self.snapshot(&mirror, outcome?).await;
         }
         // In a task of its own: a caller that goes away must not leave a round without an owner.
-        let task = tokio::spawn(self.clone().round(Arc::clone(&mirror), last));
+        let round = self.clone().round(Arc::clone(&mirror), last);
+        let task = self.0.threads.spawn(round);
         let answers = join(task, "run a round with a server").await??;
         match answers.get(&want) {
             Some(outcome) => self.snapshot(&mirror, outcome.clone()?).await,
@@ -162,6 +166,12 @@ impl Mirrors {
             store.is_ancestor(older, newer)
         })
         .await
+    }
+
+    /// Ends all rounds and waits until they have ended, at most 10 s. Whoever waits for one is told so; what was
+    /// fetched can still be read.
+    pub async fn close(&self) {
+        self.0.threads.close().await;
     }
 
     /// Returns what was done so far.
@@ -303,21 +313,23 @@ impl Mirrors {
         let (address, credentials) = (mirror.address.clone(), mirror.credentials.clone());
         let (tls, cache) = (Arc::clone(&inner.tls), Arc::clone(&inner.cache));
         let (key, kept) = (mirror.key, mirror.kept());
-        let ended = in_time(&inner.settings, &inner.counters, move |net| {
-            let round = Round {
-                net,
-                tls,
-                cache,
-                key,
-                address,
-                credentials,
-                wants,
-            };
-            let result = round.run(kept);
-            drop(permits);
-            result
-        })
-        .await;
+        let ended = inner
+            .threads
+            .in_time(move |net| {
+                let round = Round {
+                    net,
+                    tls,
+                    cache,
+                    key,
+                    address,
+                    credentials,
+                    wants,
+                };
+                let result = round.run(kept);
+                drop(permits);
+                result
+            })
+            .await;
         ended.unwrap_or_else(|| {
             // What an abandoned thread works on is not used any more.
             mirror.keep(None);
@@ -339,9 +351,10 @@ impl Mirrors {
         let _permit = permit(&self.0.permits).await?;
         let (tls, shown) = (Arc::clone(&self.0.tls), url.display());
         let limit = self.0.settings.total_timeout;
-        let ended = in_time(&self.0.settings, &self.0.counters, move |net| {
-            remote_file::read(&net, tls, url, query, &allowed)
-        });
+        let ended = self
+            .0
+            .threads
+            .in_time(move |net| remote_file::read(&net, tls, url, query, &allowed));
         ended.await.unwrap_or(Err(Error::TimedOut {
             url: shown,
             what: "the whole fetch",

@@ -270,12 +270,13 @@ fn blocking(socket: tokio::net::TcpStream) -> io::Result<(TcpStream, TcpStream, 
 fn shut_when_over(net: &Net, socket: TcpStream) -> DropGuard {
     let done = CancellationToken::new();
     let (over, ended) = (net.over.clone(), done.clone());
-    net.handle.spawn(async move {
+    let watch = async move {
         tokio::select! {
             () = over.cancelled() => { socket.shutdown(Shutdown::Both).ok(); }
             () = ended.cancelled() => {}
         }
-    });
+    };
+    net.tasks.spawn_on(watch, &net.handle);
     done.drop_guard()
 }
 

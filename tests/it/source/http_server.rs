@@ -241,6 +241,7 @@ impl Shared {
     }
 
     /// Answers; says whether the connection goes on.
+    #[expect(clippy::too_many_lines, reason = "one arm for each way to misbehave")]
     fn answer(
         &self,
         request: &Request,
@@ -297,7 +298,7 @@ impl Shared {
             )?,
             Behaviour::HtmlAsGit => respond(stream, 200, &advertise, b"<html>canary</html>")?,
             Behaviour::NoReferences => {
-                respond(stream, 200, &advertise, &[announced, b"0000"].concat())?
+                respond(stream, 200, &advertise, &[announced, b"0000"].concat())?;
             }
             Behaviour::EmptyRepository => {
                 let line = format!("{} capabilities^{{}}\0side-band-64k\n", "0".repeat(40));
@@ -413,7 +414,7 @@ impl Shared {
     fn pause(&self, time: Duration) -> bool {
         let guard = self.wake.0.lock().unwrap();
         let ended = |(): &mut ()| !self.ended.load(Ordering::SeqCst);
-        let limit = time.min(Duration::from_secs(3600));
+        let limit = time.min(Duration::from_hours(1));
         let (guard, _timeout) = self.wake.1.wait_timeout_while(guard, limit, ended).unwrap();
         drop(guard);
         self.ended.load(Ordering::SeqCst)
