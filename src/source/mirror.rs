@@ -78,6 +78,12 @@ impl Mirror {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
+    /// Notes that somebody uses it.
+    pub(super) fn touch(&self, now: Duration) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.latest = asked.latest.max(now);
+    }
+
     /// Notes that somebody asks.
     pub(super) fn ask(&self, want: &Want, now: Duration) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,14 +100,19 @@ impl Mirror {
             .latest
     }
 
-    /// Returns everything that a round should answer, and how new its answers are.
+    /// Returns everything that a round should answer, and how new its answers are. A commit is not remembered: once
+    /// found it is not asked for again, and until then it costs a look at every branch.
     pub(super) fn wanted(&self) -> (Duration, BTreeSet<Want>) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = asked.latest;
         asked
             .wants
             .retain(|_, at| latest.saturating_sub(*at) <= REMEMBERED);
-        (latest, asked.wants.keys().cloned().collect())
+        let wants = asked.wants.keys().cloned().collect();
+        asked
+            .wants
+            .retain(|want, _| !matches!(want, Want::Commit(_)));
+        (latest, wants)
     }
 
     /// Returns what the last round says, if it is fresh enough and what it found is still good.
@@ -123,5 +134,17 @@ impl Mirror {
                     .cloned()
             }
         }
+    }
+}
+
+impl Last {
+    /// Returns what could be answered.
+    pub(super) fn answered(&self) -> BTreeSet<Want> {
+        let answers = self.outcome.as_ref().map(|answers| answers.iter());
+        let good = answers
+            .into_iter()
+            .flatten()
+            .filter(|(_, answer)| answer.is_ok());
+        good.map(|(want, _)| want.clone()).collect()
     }
 }

@@ -99,6 +99,7 @@ impl Mirrors {
         let want = Want::parse(spec.reference.as_deref())?;
         let address = parse(spec)?;
         let mirror = self.mirror(address, credentials);
+        mirror.touch(now.monotonic);
         if let Want::Commit(commit) = want
             && let Some(kept) = mirror.kept()
             && let Ok(Some(snapshot)) = self.read_held(&kept, commit).await
@@ -111,6 +112,8 @@ impl Mirrors {
             drop(last);
             return self.snapshot(&mirror, outcome?).await;
         }
+        // The round before may have taken the want along, and its answer be no good any more.
+        mirror.ask(&want, now.monotonic);
         // In a task of its own: a caller that goes away must not leave a round without an owner.
         let round = self.clone().round(Arc::clone(&mirror), last);
         let task = self.0.threads.spawn(round);
@@ -283,7 +286,9 @@ impl Mirrors {
         }
         permits.push(permit(&self.0.permits).await?);
         let (at, wants) = mirror.wanted();
-        let result = self.run(&mirror, wants, permits).await;
+        let proven = last.as_ref().map(Last::answered).unwrap_or_default();
+        let proven = wants.intersection(&proven).cloned().collect();
+        let result = self.run(&mirror, wants, proven, permits).await;
         let outcome = match result {
             Ok(Done { kept, answers }) => {
                 mirror.keep(Some(kept));
@@ -307,6 +312,7 @@ impl Mirrors {
         &self,
         mirror: &Arc<Mirror>,
         wants: BTreeSet<Want>,
+        proven: BTreeSet<Want>,
         permits: Vec<OwnedSemaphorePermit>,
     ) -> Result<Done, Error> {
         let inner = &self.0;
@@ -324,6 +330,7 @@ impl Mirrors {
                     address,
                     credentials,
                     wants,
+                    proven,
                 };
                 let result = round.run(kept);
                 drop(permits);

@@ -20,7 +20,7 @@ use super::{
     connect::{Limited, Net},
     known_hosts::{self, Verdict},
     packet::Packets,
-    peer::{Peer, REPOSITORY},
+    peer::{Peer, REFERENCES, REPOSITORY},
     upload_pack,
 };
 use crate::model::Credentials;
@@ -151,7 +151,7 @@ impl Peer for Ssh {
             counters: Arc::clone(&self.net.counters),
             too_large: Error::TooLarge {
                 url: self.url.clone(),
-                what: "the list of references",
+                what: REFERENCES,
                 limit: format!("{limit} bytes"),
             },
         });

@@ -221,3 +221,26 @@ async fn a_mirror_that_grew_beyond_the_limit_is_built_again_if_that_helps() {
     }
     assert!(fixture.mirrors.counts().rebuilds > 0);
 }
+
+#[tokio::test]
+async fn a_branch_that_is_too_large_keeps_nobody_from_another() {
+    let repository = Repository::new();
+    repository.git(&["checkout", "--quiet", "-b", "a-large-one"]);
+    let large = repository.commit("large.txt", &noise(20_000));
+    repository.git(&["checkout", "--quiet", "main"]);
+    let server = HttpServer::plain(repository.root());
+    let fixture = Fixture::with(|settings| settings.max_repository_bytes = 50_000);
+    let url = server.url("shop");
+    for round in 0..3 {
+        let head = repository.commit("deploy/app.yaml", &format!("kind: Round{round}\n"));
+        let (commit, branch, main) = tokio::join!(
+            fixture.fetch(&url, Some(&large)),
+            fixture.fetch(&url, Some("a-large-one")),
+            fixture.fetch(&url, Some("main")),
+        );
+        assert!(matches!(branch, Err(Error::TooLarge { .. })), "{branch:?}");
+        assert!(matches!(commit, Err(Error::TooLarge { .. })), "{commit:?}");
+        assert_eq!(main.unwrap().revision.commit, head);
+        assert!(fixture.mirrors.counts().mirror_bytes < 50_000);
+    }
+}
