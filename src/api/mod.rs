@@ -22,7 +22,7 @@ pub use condition::{Class, Condition, ConditionStatus, ConditionType, Reason};
 pub use manifest::{ManifestError, crds};
 pub use names::*;
 pub use status::{
-    ApplicationStatus, FailureStatus, HealthCounts, Phase, PruneStatus, Quarantine, RecordHead,
-    SetStatus,
+    ApplicationStatus, FailureStatus, HealthCounts, HeldStatus, Phase, PruneStatus, Quarantine,
+    RecordHead, SetStatus,
 };
 pub use sync_record::{SyncRecord, SyncRecordSpec};

@@ -23,6 +23,8 @@ pub struct ApplicationStatus {
     pub phase: Phase,
     /// Number of the newest attempt that this status knows; 0 before the first.
     pub attempt: u64,
+    /// Number of the attempt that is under way or ended last; a refusal beside it has a newer one.
+    pub under_way: u64,
     /// Set that is being worked on or was tried last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<SetStatus>,
@@ -59,6 +61,12 @@ pub struct ApplicationStatus {
     /// Why the newest attempt failed, is held, or returns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureStatus>,
+    /// A set that git wants and that is not taken up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldStatus>,
+    /// Whether the last known good runs again after the newest attempt failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
     /// Prune that waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneStatus>,
@@ -95,8 +103,6 @@ pub enum Phase {
     /// Nothing to do.
     #[default]
     Idle,
-    /// A new set waits: refused, or for something outside.
-    Held,
     /// The set is being written.
     Applying,
     /// The set is written and becomes Ready.
@@ -116,7 +122,6 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "Idle",
-            Self::Held => "Held",
             Self::Applying => "Applying",
             Self::Watching => "Watching",
             Self::Soaking => "Soaking",
@@ -164,6 +169,9 @@ pub struct Quarantine {
     pub retry_at: Option<Timestamp>,
     /// How often it was tried.
     pub tries: u32,
+    /// Whether it may be tried once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
 }
 
 /// Objects of the applied set by health.
@@ -192,6 +200,20 @@ pub struct FailureStatus {
     /// How often the same happened again without a write.
     #[serde(default, skip_serializing_if = "is_zero_wave")]
     pub repeated: u32,
+}
+
+/// A set that git wants and that is not taken up; what runs goes on beside it.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldStatus {
+    /// Revision as `main@sha1:<40 hex>`.
+    #[schemars(with = "String")]
+    pub revision: Revision,
+    /// Render digest; absent where the revision does not render.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub digest: Option<Digest>,
+    /// Why.
+    pub failure: FailureStatus,
 }
 
 /// A prune that waits for approval.

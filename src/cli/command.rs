@@ -132,7 +132,7 @@ fn attempt(application: &Application) -> u64 {
     application
         .status
         .as_ref()
-        .map_or(0, |status| status.attempt)
+        .map_or(0, |status| status.under_way)
 }
 
 pub(super) async fn cancel(args: &CommandArgs) -> Result<Exit, Failure> {

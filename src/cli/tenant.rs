@@ -41,7 +41,7 @@ subjects:
   name: {account}
   namespace: {namespace}
 ---
-# Lets the controller act as service accounts of this namespace, and of no other.
+# Lets the controller act as this account, and as no other.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
@@ -50,6 +50,7 @@ metadata:
 rules:
 - apiGroups: [\"\"]
   resources: [serviceaccounts]
+  resourceNames: [{account}]
   verbs: [impersonate]
 ---
 apiVersion: rbac.authorization.k8s.io/v1

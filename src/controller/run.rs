@@ -103,7 +103,9 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
     );
     let fence = lease.fence();
     let mut held = lease.held();
-    let lease_task = tokio::spawn(lease.run(stop.clone()));
+    // The lease outlives the work: what is under way at a stop still comes to an object boundary under it.
+    let release = CancellationToken::new();
+    let lease_task = tokio::spawn(lease.run(release.clone()));
     ready.set(true);
 
     while !stop.is_cancelled() {
@@ -132,15 +134,19 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             // A closed channel means that the lease task ended: then the lease is not ours either.
             let _closed = held.wait_for(|held| !*held).await;
         };
+        let working = work::work(context, incoming, settings.workers, round.clone());
+        tokio::pin!(working);
         tokio::select! {
-            () = work::work(context, incoming, settings.workers, round.clone()) => {}
+            () = &mut working => {}
             () = lost => {
                 tracing::warn!("the lease is lost; everything stops at the next object");
                 round.cancel();
+                working.await;
             }
         }
         metrics.set_leader(false);
     }
+    release.cancel();
     if tokio::time::timeout(PATIENCE, lease_task).await.is_err() {
         tracing::warn!("the lease was not released in time; it runs out by itself");
     }

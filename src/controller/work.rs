@@ -24,6 +24,9 @@ use crate::{
 
 /// Hints of one object that come together are looked at together.
 const GATHER: Duration = Duration::from_millis(10);
+/// How often stored sets of Applications that are gone are looked for, and how long those stay (DESIGN.md, State).
+const TIDY: Duration = Duration::from_secs(600);
+const MOURNED: Duration = Duration::from_secs(3600);
 /// Applications that are told before the watch waits for us.
 const NEWS: usize = 256;
 /// Pause after a reconcile that did not end as it must: a bug that comes again must not become a loop.
@@ -36,6 +39,8 @@ struct Entry {
     application: Arc<Application>,
     memory: Option<Memory>,
     touched: BTreeSet<ObjectId>,
+    /// Since when git is to be asked; taken by the next reconcile, for one may be under way.
+    ask: Option<Duration>,
     unwatchable: BTreeSet<GroupKind>,
     stop: CancellationToken,
 }
@@ -43,6 +48,7 @@ struct Entry {
 /// The end of one reconcile.
 struct Done {
     key: ApplicationKey,
+    uid: Option<String>,
     memory: Memory,
     wake: Wake,
 }
@@ -56,6 +62,8 @@ struct Work {
     running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
     stop: CancellationToken,
+    /// Applications that are gone, by UID, and since when: their stored sets go an hour later.
+    gone: BTreeMap<String, (Option<ApplicationKey>, Duration)>,
 }
 
 /// Works until told to stop, then waits for what is under way.
@@ -77,8 +85,10 @@ pub(super) async fn work(
         running: BTreeMap::new(),
         workers: workers.max(1),
         stop: stop.clone(),
+        gone: BTreeMap::new(),
         context,
     };
+    let mut tidy = tokio::time::interval(TIDY);
     loop {
         work.start_due();
         let sleep = work.sleep();
@@ -88,6 +98,7 @@ pub(super) async fn work(
             Some(event) = news.recv() => work.application(event).await,
             Some(hint) = hints.recv() => work.hint(hint),
             Some(done) = work.tasks.join_next_with_id(), if !work.tasks.is_empty() => work.done(done),
+            _ = tidy.tick() => work.tidy(&applications).await,
             () = sleep => {}
         }
     }
@@ -129,6 +140,9 @@ impl Work {
             return;
         };
         let mut memory = entry.memory.take().unwrap_or_default();
+        if let Some(at) = entry.ask.take() {
+            memory.ask_git(at);
+        }
         for id in std::mem::take(&mut entry.touched) {
             memory.touched(id);
         }
@@ -145,9 +159,15 @@ impl Work {
             generation = application.metadata.generation.unwrap_or_default()
         );
         let name = key.clone();
+        let uid = application.metadata.uid.clone();
         let task = async move {
             let wake = reconcile(&context, &application, &mut memory, &stop).await;
-            Done { key, memory, wake }
+            Done {
+                key,
+                uid,
+                memory,
+                wake,
+            }
         };
         let id = self.tasks.spawn(task.instrument(span)).id();
         self.running.insert(id, name);
@@ -155,13 +175,26 @@ impl Work {
 
     fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
         match done {
-            Ok((id, Done { key, memory, wake })) => {
+            Ok((
+                id,
+                Done {
+                    key,
+                    uid,
+                    memory,
+                    wake,
+                },
+            )) => {
                 self.running.remove(&id);
                 self.busy.remove(&key);
                 let now = self.now();
                 if let Some(entry) = self.entries.get_mut(&key) {
-                    entry.memory = Some(memory);
-                    self.queue.at(&key, now + wake.after);
+                    // An Application that was created again under the name is another one.
+                    if entry.application.metadata.uid == uid {
+                        entry.memory = Some(memory);
+                        self.queue.at(&key, now + wake.after);
+                    } else {
+                        self.queue.at(&key, now);
+                    }
                 } else {
                     self.context.watches.demand(key, BTreeSet::new());
                 }
@@ -188,7 +221,11 @@ impl Work {
                 self.forget(&key);
                 self.tell_invalid(key, uid, error).await;
             }
-            ApplicationEvent::Gone { key, .. } => self.forget(&key),
+            ApplicationEvent::Gone { key, uid } => {
+                self.forget(&key);
+                let now = self.now();
+                self.gone.insert(uid, (Some(key), now));
+            }
             ApplicationEvent::Synced => tracing::info!(
                 applications = self.entries.len(),
                 "all Applications are known"
@@ -215,9 +252,7 @@ impl Work {
                     || entry.application.metadata.annotations != application.metadata.annotations;
                 entry.application = application;
                 if news {
-                    if let Some(memory) = &mut entry.memory {
-                        memory.ask_git();
-                    }
+                    entry.ask = Some(now);
                     self.queue.at(&key, now);
                 }
             }
@@ -229,6 +264,7 @@ impl Work {
                         application,
                         memory: None,
                         touched: BTreeSet::new(),
+                        ask: None,
                         unwatchable: BTreeSet::new(),
                         stop: self.stop.child_token(),
                     },
@@ -260,6 +296,56 @@ impl Work {
         };
         if let Err(error) = self.context.keeper.publish(&event).await {
             tracing::warn!(error = %text::chain(&error), "could not publish an event");
+        }
+    }
+
+    /// Deletes the stored sets of Applications that are gone since an hour. A set can hold the data of Secrets.
+    async fn tidy(&mut self, applications: &Applications) {
+        let now = self.now();
+        match self.context.keeper.kept(None).await {
+            Ok(kept) => {
+                let known = applications.uids();
+                for uid in kept.into_keys().filter(|uid| !known.contains(uid)) {
+                    self.gone.entry(uid).or_insert((None, now));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = %text::chain(&error), "could not list the stored sets")
+            }
+        }
+        let due: Vec<String> = self
+            .gone
+            .iter()
+            .filter(|(_, (_, since))| now.saturating_sub(*since) >= MOURNED)
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in due {
+            let Some((key, _)) = self.gone.remove(&uid) else {
+                continue;
+            };
+            if self.lives(&uid, key.as_ref(), applications).await {
+                continue;
+            }
+            if let Err(error) = self.context.keeper.sweep_orphan(&uid).await {
+                tracing::warn!(uid, error = %text::chain(&error), "could not delete the stored sets of an Application that is gone");
+            }
+        }
+    }
+
+    /// Says whether an Application may still be there: by a quorum read where its name is known.
+    async fn lives(
+        &self,
+        uid: &str,
+        key: Option<&ApplicationKey>,
+        applications: &Applications,
+    ) -> bool {
+        if applications.uids().iter().any(|known| known == uid) {
+            return true;
+        }
+        let Some(key) = key else { return false };
+        match self.context.keeper.get_application(key).await {
+            Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
+            Err(_) => true,
         }
     }
 

@@ -13,13 +13,13 @@ use super::{
     inventory::{applied, placed, set},
     look::{self, next_ask},
     memory::Hold,
-    perform::{perform, record_command, write_status},
+    perform::{perform, queue, record_command, write_status},
     prepare::{self, Prepared},
     prune, restore, take_up, watching,
     write::{self, Wrote},
 };
 use crate::{
-    api::{Application, ApplicationStatus, DeletionPolicy, FINALIZER, Reason},
+    api::{Application, ApplicationStatus, Class, DeletionPolicy, FINALIZER, Reason},
     model::{Now, text},
     report::StageLabel,
     rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
@@ -36,6 +36,10 @@ pub struct Wake {
 
 /// Steps of one reconcile; a set goes from wanted to soaking in about eight.
 const STEPS: usize = 32;
+/// Shortest time between two looks that nothing else wakes.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// How soon an Application that waits for another is looked at again.
+const DEPENDENCY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest time between two looks at what is under way, if no watch and no window wakes us earlier.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
@@ -51,16 +55,9 @@ pub async fn reconcile(
         Err(failure) => return refuse(context, application, memory, failure).await,
     };
     memory.blocked = None;
-    if !memory.loaded {
-        memory.status = application.status.clone().unwrap_or_default();
-        memory.resource_version = application
-            .metadata
-            .resource_version
-            .clone()
-            .unwrap_or_default();
-    }
     match run(context, application, &subject, memory, stop).await {
         Ok(()) => {
+            memory.forgive();
             context
                 .metrics
                 .count_reconcile(Some((context.clock)().wall.as_second()));
@@ -73,8 +70,11 @@ pub async fn reconcile(
             context.metrics.count_reconcile(None);
             tracing::warn!(reason = error.reason().as_str(), error = %text::chain(&error), "reconcile failed; nothing was lost");
             let delay = memory.back_off((context.clock)().monotonic, Hold::Error);
-            // What is known is said, if the API server can be asked at all.
-            if let Err(error) = write_status(context, application, &subject, memory, false).await {
+            // What is known is said, if the API server can be asked at all; but nothing that is not recorded yet.
+            if memory.pending.is_empty()
+                && let Err(error) =
+                    write_status(context, application, &subject, memory, false).await
+            {
                 tracing::debug!(error = %text::chain(&error), "could not write the status");
             }
             Wake {
@@ -130,6 +130,9 @@ async fn run(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     if !memory.loaded {
+        let fresh = fresh(context, application, memory).await?;
+        memory.status = fresh.status.unwrap_or_default();
+        memory.resource_version = fresh.metadata.resource_version.unwrap_or_default();
         let status: ApplicationStatus = memory.status.clone();
         take_up::take_up(context, subject, memory, &status).await?;
     }
@@ -137,6 +140,8 @@ async fn run(
         return finalize::finalize(context, application, subject, memory, stop).await;
     }
     keep_finalizer(context, application, subject).await?;
+    // What an earlier reconcile decided and could not perform comes before anything else.
+    perform(context, application, subject, memory).await?;
     let mut events = commands(context, subject, memory).await?;
     let now = (context.clock)();
     let paused = command::paused(subject, now).is_some();
@@ -159,6 +164,25 @@ async fn run(
         take(context, application, subject, memory, event).await?;
     }
     write_status(context, application, subject, memory, false).await
+}
+
+/// Returns the Application to take up. The first time the watch's is new enough; a second time in one process means
+/// that what was known was old, and the watch may be so too.
+async fn fresh(
+    context: &Context,
+    application: &Application,
+    memory: &mut Memory,
+) -> Result<Application, Error> {
+    let again = std::mem::replace(&mut memory.taken_up, true);
+    if !again {
+        return Ok(application.clone());
+    }
+    let key = super::application_key(application);
+    Ok(context
+        .keeper
+        .get_application(&key)
+        .await?
+        .unwrap_or_else(|| application.clone()))
 }
 
 /// An Application has a finalizer only under `Cascade` (DESIGN.md, State).
@@ -189,7 +213,7 @@ async fn commands(
     let mut events = Vec::new();
     for (identity, asked, event) in command::new_commands(subject, memory) {
         if asked.verb == "sync" || asked.verb == "release" {
-            memory.ask_git();
+            memory.ask_git((context.clock)().monotonic);
             memory.settle();
             events.extend(cancelled_before(memory));
         }
@@ -215,7 +239,6 @@ fn cancelled_before(memory: &Memory) -> Option<Event> {
             digest: target.digest.clone(),
         }),
         State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Watching { .. }
         | State::Soaking { .. }
@@ -235,7 +258,7 @@ fn due_retries(memory: &Memory, now: Now) -> Vec<Event> {
         .filter(|entry| {
             Some(&entry.digest) == wanted && entry.retry_at.is_some_and(|at| at <= now.wall)
         })
-        .map(|entry| Event::Released {
+        .map(|entry| Event::RetryDue {
             digest: entry.digest.clone(),
         })
         .collect()
@@ -259,6 +282,15 @@ async fn take(
         "step"
     );
     let was_good = memory.rollout.good.clone();
+    if matches!(rollout.state, State::Applying { wave: 0, .. })
+        && rollout.attempt != memory.rollout.attempt
+    {
+        // A new attempt: what older ones had under way is over, and its clock is its own.
+        memory.applying_since = Some(now.monotonic);
+        memory.return_begun = false;
+        memory.prune_attempt = None;
+        memory.drift_attempt = None;
+    }
     memory.rollout = rollout;
     if before != std::mem::discriminant(&memory.rollout.state) {
         entered(memory, now);
@@ -274,7 +306,8 @@ async fn take(
         memory.good_attempts.drain(..excess);
         memory.sweep_due = true;
     }
-    perform(context, application, subject, memory, effects).await
+    queue(context, subject, memory, effects);
+    perform(context, application, subject, memory).await
 }
 
 /// What begins anew with a state: its clock, and what was sighted.
@@ -287,11 +320,8 @@ fn entered(memory: &mut Memory, now: Now) {
             memory.settle();
         }
         State::Idle | State::Soaking { .. } => memory.settle(),
-        State::Applying { .. }
-        | State::Held { .. }
-        | State::Pruning
-        | State::Returning { .. }
-        | State::Failed { .. } => {}
+        State::Applying { .. } => memory.applying_since = Some(now.monotonic),
+        State::Pruning | State::Returning { .. } | State::Failed { .. } => {}
     }
 }
 
@@ -309,15 +339,30 @@ async fn do_work(
         Work::Accept => Ok(memory.wanted.as_ref().map(|wanted| Event::Satisfied {
             revision: wanted.desired.revision.clone(),
         })),
-        Work::Supersede => {
-            memory.plan = None;
-            memory.return_begun = false;
-            Ok(Some(Event::Superseded))
-        }
         Work::Prepare if wanted_is_held(memory, now) => {
             look_at_health(context, subject, memory, paused, stop).await
         }
         Work::Prepare => prepare(context, subject, memory, paused, stop).await,
+        Work::Apply { .. } | Work::Restore { .. } | Work::Remove { .. }
+            if memory.holds(now.monotonic, &Hold::Error) =>
+        {
+            Ok(None)
+        }
+        Work::Apply { .. }
+            if memory
+                .applying_since
+                .is_some_and(|at| now.since(at) >= subject.gates.timeout) =>
+        {
+            memory.plan = None;
+            Ok(Some(Event::ApplyFailed(rollout::Failure {
+                reason: Reason::HealthTimeout,
+                class: Class::Environment,
+                message: format!(
+                    "not written within {}",
+                    text::duration(subject.gates.timeout)
+                ),
+            })))
+        }
         Work::Apply { target } => {
             let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
             let objects = placed(context, subject, &rendered).await?;
@@ -387,9 +432,14 @@ async fn prepare(
     let now = (context.clock)();
     match prepare::prepare(context, subject, memory).await? {
         Prepared::Event(event) => {
-            if matches!(event, Event::Refused { .. } | Event::Held { .. }) {
-                // Asked again later: the owner of a field, a right, or a dependency can change without git.
-                hold_wanted(memory, now);
+            // Asked again later: the owner of a field, a right, or a dependency can change without git.
+            match &event {
+                Event::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => {
+                    hold_wanted(memory, now);
+                    memory.hold_at_most(now.monotonic + DEPENDENCY_AGAIN);
+                }
+                Event::Refused { .. } | Event::Held { .. } => hold_wanted(memory, now),
+                _ => {}
             }
             Ok(Some(event))
         }
@@ -410,7 +460,7 @@ async fn look_at_health(
     };
     watching::demand(context, subject, memory, &objects);
     let at_rest = match memory.rollout.state {
-        State::Idle | State::Soaking { .. } | State::Failed { .. } | State::Held { .. } => true,
+        State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
         State::Applying { .. }
         | State::Watching { .. }
         | State::Pruning
@@ -444,7 +494,6 @@ async fn look_at_health(
         ) => true,
         (
             State::Idle
-            | State::Held { .. }
             | State::Applying { .. }
             | State::Pruning
             | State::Returning { .. }
@@ -500,9 +549,33 @@ async fn sweep_if_due(context: &Context, subject: &Subject, memory: &mut Memory)
 /// Returns when to look again if nothing happens before.
 fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
     let asked = memory.asked.map_or(Duration::ZERO, |at| now.since(at));
-    let mut wake = next_ask(subject, memory).saturating_sub(asked);
-    let mut earlier = |at: Duration| wake = wake.min(at.saturating_sub(now.monotonic));
+    let mut wake = match command::paused_for(subject, now) {
+        // Git is not asked meanwhile.
+        Some(left) => left,
+        None => next_ask(subject, memory).saturating_sub(asked),
+    };
+    // A moment that has passed asks for nothing any more.
+    let mut earlier = |at: Duration| {
+        if at > now.monotonic {
+            wake = wake.min(at - now.monotonic);
+        }
+    };
     if let Some(at) = memory.next_look {
+        earlier(at);
+    }
+    let retry = memory
+        .rollout
+        .quarantine
+        .iter()
+        .filter_map(|entry| entry.retry_at)
+        .min();
+    if let Some(at) = retry {
+        let left = at
+            .as_millisecond()
+            .saturating_sub(now.wall.as_millisecond());
+        earlier(now.monotonic + Duration::from_millis(u64::try_from(left).unwrap_or_default()));
+    }
+    if let Some(at) = memory.drift_hold {
         earlier(at);
     }
     if let Some((at, _)) = &memory.hold {
@@ -515,7 +588,7 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
         State::Soaking { spent, .. } => {
             earlier(now.monotonic + subject.gates.soak.saturating_sub(spent));
         }
-        State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
+        State::Idle | State::Pruning | State::Failed { .. } => {}
     }
-    wake.max(Duration::from_millis(5))
+    wake.max(SHORTEST)
 }

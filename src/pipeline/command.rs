@@ -4,6 +4,8 @@
 //! Leaves: events for the rollout and records of the commands.
 //! Never: a change of the spec.
 
+use std::time::Duration;
+
 use super::{Memory, Subject};
 use crate::{
     history::Command,
@@ -79,7 +81,7 @@ pub(super) fn new_commands(
         );
     }
     for command in &commands.cancel {
-        let event = (command.attempt == memory.rollout.attempt && memory.rollout.is_in_flight())
+        let event = (command.attempt == memory.rollout.under_way && memory.rollout.is_in_flight())
             .then(|| Event::Cancelled {
                 by: command.by.clone(),
             });
@@ -120,6 +122,24 @@ pub(super) fn handled(memory: &mut Memory, identity: String) {
     memory.handled.push(identity);
     let excess = memory.handled.len().saturating_sub(REMEMBERED);
     memory.handled.drain(..excess);
+}
+
+/// Returns how long a pause lasts, at most five minutes at a time; None where it is not paused.
+pub(super) fn paused_for(subject: &Subject, now: Now) -> Option<Duration> {
+    paused(subject, now)?;
+    let most = Duration::from_secs(300);
+    let until = subject
+        .spec
+        .commands
+        .pause
+        .as_ref()
+        .and_then(|pause| pause.until);
+    Some(until.map_or(most, |until| {
+        let left = until
+            .as_millisecond()
+            .saturating_sub(now.wall.as_millisecond());
+        Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(most)
+    }))
 }
 
 /// Returns who paused the Application and until when, while that holds.

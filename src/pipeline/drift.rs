@@ -4,7 +4,7 @@
 //! Leaves: an event, after what was changed is given back; or a note where policy leaves it.
 //! Never: a request for a hint that shows no difference; a write where a dry-run shows none.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,7 @@ use super::{
     memory::Notes,
     observe::{Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
+    restore::is_exempt,
     watching,
     write::{note, ours},
 };
@@ -23,8 +24,11 @@ use crate::{
     cluster::Identity,
     model::{AttemptKind, Head, Live, Object, ObjectId, Observed, Seen, text},
     plan::{Plan, Policy, live_differs, plan, questions},
-    rollout::Event,
+    rollout::{Event, State},
 };
+
+/// Time in which so many repairs are a fight with another controller, and the pause that follows.
+pub(super) const FIGHT: Duration = Duration::from_secs(60);
 
 /// Looks at what the watches hinted at, and gives back what was changed.
 pub(super) async fn repair(
@@ -33,9 +37,15 @@ pub(super) async fn repair(
     memory: &mut Memory,
     stop: &CancellationToken,
 ) -> Result<Option<Event>, Error> {
-    if memory.drifted.is_empty() {
+    let nothing = memory.compared && memory.drifted.is_empty();
+    if nothing
+        || memory
+            .drift_hold
+            .is_some_and(|until| (context.clock)().monotonic < until)
+    {
         return Ok(None);
     }
+    memory.drift_hold = None;
     let (Some(set), Some(target)) = (
         applied(context, subject, memory).await?,
         memory.rollout.applied.clone(),
@@ -43,18 +53,35 @@ pub(super) async fn repair(
         memory.drifted.clear();
         return Ok(None);
     };
-    let (doubtful, what) = differing(context, subject, memory, &set);
+    if !memory.compared {
+        memory
+            .drifted
+            .extend(set.iter().map(|object| object.id().clone()));
+    }
+    let Differing {
+        doubtful,
+        what,
+        unknown,
+    } = differing(context, subject, memory, &set);
+    memory.compared = unknown.is_empty();
     if subject.spec.drift == DriftPolicy::Ignore || doubtful.is_empty() {
-        memory.drifted.clear();
         memory.drift_message = None;
-        return Ok(None);
+        let hinted = std::mem::replace(&mut memory.drifted, unknown);
+        return Ok(resumed(memory, &target, &hinted));
     }
     let desired: Vec<Object> = set
         .iter()
         .filter(|object| doubtful.contains(object.id()))
         .cloned()
         .collect();
-    let plan = plan_repair(context, subject, memory, &desired, &set).await?;
+    let (plan, yielding) = plan_repair(context, subject, memory, &desired, &set).await?;
+    if subject.spec.drift == DriftPolicy::Report {
+        // It is looked at again with the next hint, and until then it stays said.
+        memory.drifted = unknown;
+        let found = !yielding.is_empty() || !plan.is_empty() || !plan.refused().is_empty();
+        memory.drift_message = found.then(|| text::list(&what, 5));
+        return Ok(None);
+    }
     let unchanged: Vec<&Object> = desired
         .iter()
         .filter(|object| {
@@ -79,18 +106,53 @@ pub(super) async fn repair(
         memory.drifted.remove(object.id());
     }
     if plan.is_empty() && plan.refused().is_empty() {
-        memory.drifted.clear();
+        let hinted = std::mem::replace(&mut memory.drifted, unknown);
         memory.drift_message = None;
+        return Ok(resumed(memory, &target, &hinted));
+    }
+    if plan.is_empty() || memory.is_fighting((context.clock)().monotonic) {
+        // Nothing can be written, or it was written again and again: said, and looked at again later.
+        let refused: Vec<String> = plan.refused().iter().map(ToString::to_string).collect();
+        memory.drift_message = Some(if refused.is_empty() {
+            format!(
+                "changed again and again by others: {}",
+                text::list(&what, 5)
+            )
+        } else {
+            format!("cannot be given back: {}", text::list(&refused, 5))
+        });
+        memory.drift_hold = Some((context.clock)().monotonic + FIGHT);
         return Ok(None);
     }
-    if subject.spec.drift == DriftPolicy::Report {
-        memory.drifted.clear();
-        memory.drift_message = Some(text::list(&what, 5));
-        return Ok(None);
+    memory.drift_message = None;
+    memory.repairs.push((context.clock)().monotonic);
+    give_back(context, subject, memory, &target, &plan, stop).await
+}
+
+/// A repair that an earlier life of the controller began and carried out is recorded.
+fn resumed(memory: &mut Memory, target: &SetStatus, hinted: &BTreeSet<ObjectId>) -> Option<Event> {
+    let attempt = memory.drift_attempt?;
+    if !memory.compared {
+        return None;
     }
-    give_back(context, subject, memory, &target, &plan, stop)
-        .await
-        .map(Some)
+    memory.drift_attempt = None;
+    let what: Vec<String> = hinted.iter().map(ToString::to_string).collect();
+    tracing::info!(attempt, revision = %target.revision, "a repair was carried out before the restart");
+    Some(Event::Repaired {
+        attempt,
+        what: text::list(&what, 5),
+        failure: None,
+    })
+}
+
+/// Objects that were hinted at.
+struct Differing {
+    /// Those that differ from what we gave them.
+    doubtful: BTreeSet<ObjectId>,
+    /// The same, with the field, for people.
+    what: Vec<String>,
+    /// Those that a watch does not know yet; its listing wakes us.
+    unknown: BTreeSet<ObjectId>,
 }
 
 /// Returns the hinted objects that differ from what we gave them, by a look that costs no request.
@@ -99,17 +161,26 @@ fn differing(
     subject: &Subject,
     memory: &mut Memory,
     set: &[Object],
-) -> (BTreeSet<ObjectId>, Vec<String>) {
+) -> Differing {
     let mut doubtful = BTreeSet::new();
     let mut what = Vec::new();
+    let mut unknown = BTreeSet::new();
+    // What a return leaves as it is differs by design.
+    let returned = matches!(memory.rollout.state, State::Failed { returned: true, .. });
     for object in set
         .iter()
         .filter(|object| memory.drifted.contains(object.id()))
+        .filter(|object| !(returned && is_exempt(object)))
     {
         let id = object.id();
         let expected = memory.expected.get(id).cloned();
         let difference = match watching::seen(context, subject, memory, object) {
-            Seen::Unknown => continue,
+            Seen::Unknown => {
+                unknown.insert(id.clone());
+                continue;
+            }
+            // A Job that ran is not run again because it was tidied away.
+            Seen::Absent if object.id().is("batch", "Job") => None,
             Seen::Absent => Some("is gone".to_owned()),
             Seen::Present(live) => {
                 live_differs(expected.as_deref().unwrap_or(object.value()), &live)
@@ -120,7 +191,11 @@ fn differing(
             doubtful.insert(id.clone());
         }
     }
-    (doubtful, what)
+    Differing {
+        doubtful,
+        what,
+        unknown,
+    }
 }
 
 async fn plan_repair(
@@ -129,7 +204,7 @@ async fn plan_repair(
     memory: &mut Memory,
     desired: &[Object],
     set: &[Object],
-) -> Result<Plan, Error> {
+) -> Result<(Plan, BTreeSet<ObjectId>), Error> {
     let sets = written(context, subject, memory).await?;
     let reader = context
         .cluster
@@ -141,15 +216,20 @@ async fn plan_repair(
     };
     let asked = questions(desired, None, &BTreeSet::new());
     let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;
-    // What policy leaves to others is what runs: nothing to write for it.
-    live.objects
-        .retain(|_, observed| !matches!(observed, Observed::Yielding { .. }));
+    // What policy leaves to others is what runs: nothing to write for it, and under `report` it is said.
+    let yielding: BTreeSet<ObjectId> = live
+        .objects
+        .iter()
+        .filter(|(_, observed)| matches!(observed, Observed::Yielding { .. }))
+        .map(|(id, _)| id.clone())
+        .collect();
+    live.objects.retain(|id, _| !yielding.contains(id));
     let policy = Policy {
         application: subject.key.clone(),
         conflicts: subject.spec.apply.conflicts,
         partial: true,
     };
-    Ok(plan(desired.to_vec(), None, &live, &policy))
+    Ok((plan(desired.to_vec(), None, &live, &policy), yielding))
 }
 
 async fn give_back(
@@ -159,7 +239,7 @@ async fn give_back(
     target: &SetStatus,
     plan: &Plan,
     stop: &CancellationToken,
-) -> Result<Event, Error> {
+) -> Result<Option<Event>, Error> {
     let now = (context.clock)();
     let attempt = match memory.drift_attempt {
         Some(begun) => begun,
@@ -201,6 +281,10 @@ async fn give_back(
     for wave in plan.waves() {
         let outcome = apply::apply(&reader, &writer, wave, stop).await;
         note(memory, wave, &outcome);
+        if outcome.is_stopped() {
+            memory.drift_attempt = Some(attempt);
+            return Ok(None);
+        }
         refusals.extend(outcome.refusals().cloned());
         for change in wave {
             memory.drifted.remove(change.object.id());
@@ -221,9 +305,9 @@ async fn give_back(
     }
     memory.drift_attempt = None;
     context.metrics.count_drift(&subject.key);
-    Ok(Event::Repaired {
+    Ok(Some(Event::Repaired {
         attempt,
         what: text::list(&what, 5),
         failure: (!refusals.is_empty()).then(|| refusals_failure(&refusals)),
-    })
+    }))
 }

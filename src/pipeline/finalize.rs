@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject,
     inventory::{inventory, written},
-    prune,
+    prune::{self, Left},
 };
 use crate::{
-    api::{Application, FINALIZER},
+    api::{Application, Class, FINALIZER, Reason},
     cluster,
-    model::ObjectId,
+    model::{ObjectId, text},
 };
 
 /// Deletes what the Application owns and lets it go.
@@ -36,28 +36,25 @@ pub(super) async fn finalize(
     if !ours {
         return Ok(());
     }
-    let left = match delete_all(context, subject, memory, stop).await {
-        Ok(left) => left,
+    let kept = match delete_all(context, subject, memory, stop).await {
+        Ok(left) => {
+            let mut waits = left.waiting;
+            waits.extend(left.failed.iter().map(ToString::to_string));
+            if !waits.is_empty() {
+                return Err(Error::failure(
+                    Reason::PruneBlocked,
+                    Class::Environment,
+                    format!("deleting the Application: {}", text::list(&waits, 5)),
+                ));
+            }
+            left.kept
+        }
         // The account is gone and, its namespace being deleted, cannot come back: nothing more can be done.
         Err(error) if nobody_can(context, subject, &error).await? => vec![error.to_string()],
         Err(error) => return Err(error),
     };
-    let waiting: Vec<&String> = left
-        .iter()
-        .filter(|line| line.contains("waits for"))
-        .collect();
-    if !waiting.is_empty() {
-        return Err(Error::failure(
-            crate::api::Reason::PruneBlocked,
-            crate::api::Class::Environment,
-            format!(
-                "deleting the Application: {}",
-                crate::model::text::list(&waiting, 5)
-            ),
-        ));
-    }
     tracing::info!(
-        left = crate::model::text::list(&left, 5),
+        kept = text::list(&kept, 5),
         "deleted what the Application owned"
     );
     context.keeper.put_finalizer(application, false).await?;
@@ -69,7 +66,7 @@ async fn delete_all(
     subject: &Subject,
     memory: &mut Memory,
     stop: &CancellationToken,
-) -> Result<Vec<String>, Error> {
+) -> Result<Left, Error> {
     let sets = written(context, subject, memory).await?;
     let inventory = inventory(&sets);
     let ids: Vec<ObjectId> = inventory

@@ -59,8 +59,10 @@ pub(super) fn look(
     let (assessment, sightings) = assess(&view, &rules, std::mem::take(&mut memory.sightings), now);
     memory.sightings = sightings;
     memory.next_look = assessment.next_look.map(|wait| now.monotonic + wait);
-    memory.counts = Some(assessment.counts());
     let all_unknown = !seen.is_empty() && seen.iter().all(|live| matches!(live, Seen::Unknown));
+    if !all_unknown {
+        memory.counts = Some(assessment.counts());
+    }
     let verdict = verdict(assessment.verdict());
     memory.health = Some(match &verdict {
         Verdict::Ready => Health::Ready,

@@ -31,8 +31,11 @@ pub(super) async fn look(
         return Vec::new();
     }
     memory.asked = Some(now.monotonic);
-    memory.ask_now = false;
-    let fetched = fetch(context, subject, memory, now).await;
+    let fresh = memory
+        .ask_since
+        .take()
+        .map_or(SHARED, |since| now.since(since).min(SHARED));
+    let fetched = fetch(context, subject, memory, fresh, now).await;
     let took = (context.clock)().since(now.monotonic);
     context.metrics.observe_stage(StageLabel::Fetch, took);
     let snapshot = match fetched {
@@ -94,7 +97,7 @@ fn is_due(subject: &Subject, memory: &Memory, now: Now) -> bool {
     let Some(asked) = memory.asked else {
         return true;
     };
-    if memory.ask_now {
+    if memory.ask_since.is_some() {
         return true;
     }
     now.since(asked) >= next_ask(subject, memory)
@@ -113,12 +116,13 @@ async fn fetch(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,
+    fresh: Duration,
     now: Now,
 ) -> Result<Snapshot, Error> {
     let credentials = credentials(context, subject, memory, now).await?;
     Ok(context
         .mirrors
-        .fetch(&subject.source(), &credentials, SHARED, now)
+        .fetch(&subject.source(), &credentials, fresh, now)
         .await?)
 }
 

@@ -5,7 +5,7 @@
 //! Never: a truth of its own; after a restart it is empty and the cluster is looked at anew.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -16,11 +16,11 @@ use serde_json::Value;
 use crate::{
     api::{ApplicationStatus, HealthCounts, RecordHead},
     health::{Rules, Sightings},
-    history::ObjectChange,
+    history::{Entry, ObjectChange},
     model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId},
     plan::Plan,
     render::{RenderSpec, Rendered},
-    report::{FetchState, Health},
+    report::{FetchState, Health, Notice},
     rollout::{Desired, Failure, Rollout},
 };
 
@@ -44,6 +44,20 @@ pub(super) struct Notes {
     pub(super) resumed: bool,
     /// Objects that were absent when the attempt was planned.
     pub(super) creates: BTreeSet<ObjectId>,
+    /// Objects that the attempt was begun to delete.
+    pub(super) deletes: Vec<ObjectId>,
+}
+
+/// Repairs within a minute that are no fight yet.
+const REPAIRS: usize = 10;
+
+/// An effect that must be performed before anything else.
+#[derive(Clone, Debug)]
+pub(super) enum Pending {
+    /// A record, made when the attempt ended.
+    Record(Box<Entry>),
+    /// The status, before anything is written to the cluster's objects.
+    Status,
 }
 
 /// What is tried again later.
@@ -68,6 +82,8 @@ pub(super) type Placed = Arc<Vec<Object>>;
 )]
 pub struct Memory {
     pub(super) loaded: bool,
+    /// Whether it was loaded before in this process.
+    pub(super) taken_up: bool,
     pub(super) rollout: Rollout,
     /// Status as the cluster has it, and the version that the next write builds on.
     pub(super) status: ApplicationStatus,
@@ -83,14 +99,19 @@ pub struct Memory {
     pub(super) fetch_failures: u32,
     pub(super) credentials: Option<(Duration, Credentials)>,
     pub(super) wanted: Option<Wanted>,
-    /// Forces the next reconcile to ask git, for example after a webhook or a command.
-    pub(super) ask_now: bool,
+    /// Forces the next reconcile to ask git, for example after a webhook or a command: since when.
+    /// What git answered before does not count.
+    pub(super) ask_since: Option<Duration>,
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// Effects that were decided and not performed yet, oldest first.
+    pub(super) pending: VecDeque<Pending>,
+    /// What people are still to be told.
+    pub(super) notices: Vec<Notice>,
     pub(super) notes: Notes,
     pub(super) return_begun: bool,
     /// Attempts whose sets were good, newest last; the last three are kept.
@@ -104,7 +125,14 @@ pub struct Memory {
     /// Generation that the server answered to our last write of an object.
     pub(super) generations: BTreeMap<ObjectId, i64>,
     pub(super) drifted: BTreeSet<ObjectId>,
+    /// Whether the whole set was compared with what the watches know: what drifted while no controller ran.
+    pub(super) compared: bool,
     pub(super) drift_message: Option<String>,
+    /// Monotonic time before which drift is not looked at, and when the last repairs were.
+    pub(super) drift_hold: Option<Duration>,
+    pub(super) repairs: Vec<Duration>,
+    /// Since when a set is being written.
+    pub(super) applying_since: Option<Duration>,
     pub(super) sightings: Sightings,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
@@ -127,9 +155,9 @@ impl Memory {
         Self::default()
     }
 
-    /// Asks git at the next reconcile, whatever the interval says.
-    pub fn ask_git(&mut self) {
-        self.ask_now = true;
+    /// Asks git at the next reconcile, whatever the interval says; only answers from `at` on count.
+    pub fn ask_git(&mut self, at: Duration) {
+        self.ask_since = self.ask_since.max(Some(at));
     }
 
     /// Notes that a watch saw a change of an object, or that it is gone.
@@ -154,6 +182,13 @@ impl Memory {
             )
     }
 
+    /// Says whether repairs come so fast that somebody else undoes them.
+    pub(super) fn is_fighting(&mut self, now: Duration) -> bool {
+        self.repairs
+            .retain(|at| now.saturating_sub(*at) < super::drift::FIGHT);
+        self.repairs.len() >= REPAIRS
+    }
+
     /// Exponential back-off with a cap: 1 s, 2 s ... 5 min.
     pub(super) fn back_off(&mut self, now: Duration, hold: Hold) -> Duration {
         let same = self.hold.as_ref().is_none_or(|(_, known)| *known == hold);
@@ -173,6 +208,20 @@ impl Memory {
         self.hold
             .as_ref()
             .is_some_and(|(until, hold)| hold == what && now < *until)
+    }
+
+    /// Brings the end of the hold forward.
+    pub(super) fn hold_at_most(&mut self, until: Duration) {
+        if let Some((at, _)) = &mut self.hold {
+            *at = (*at).min(until);
+        }
+    }
+
+    /// Forgets an error after a reconcile without one.
+    pub(super) fn forgive(&mut self) {
+        if matches!(self.hold, Some((_, Hold::Error))) {
+            self.settle();
+        }
     }
 
     pub(super) fn settle(&mut self) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Context, Error, Memory, Subject, command};
+use super::{Context, Error, Memory, Subject, command, memory::Pending};
 use crate::{
     api::{Application, ApplicationStatus, ConditionStatus, ConditionType, SetStatus, SyncRecord},
     cluster::{Event as ClusterEvent, EventType, RecordWrite, StatusWrite},
@@ -23,22 +23,19 @@ const QUIET: Duration = Duration::from_secs(15);
 /// Records that are stepped over to find the end of the chain after a lost status.
 const FORWARD: u64 = 10_000;
 
-/// Performs the effects of a step, in order.
-pub(super) async fn perform(
+/// Takes the effects of a step into memory; records are made now, from what is known now.
+pub(super) fn queue(
     context: &Context,
-    application: &Application,
     subject: &Subject,
     memory: &mut Memory,
     effects: Vec<Effect>,
-) -> Result<(), Error> {
+) {
     for notice in notices(&effects) {
-        tell(context, subject, &notice).await;
+        memory.notices.push(notice);
     }
     for effect in effects {
         match effect {
-            Effect::Persist => {
-                write_status(context, application, subject, memory, true).await?;
-            }
+            Effect::Persist => memory.pending.push_back(Pending::Status),
             Effect::Record {
                 action,
                 attempt,
@@ -53,10 +50,29 @@ pub(super) async fn perform(
                 let entry = entry(
                     context, subject, memory, action, attempt, set, ending, details,
                 );
-                append(context, subject, memory, &entry).await?;
+                memory.pending.push_back(Pending::Record(Box::new(entry)));
             }
             Effect::Notice { .. } => {}
         }
+    }
+}
+
+/// Performs what is pending, in order; what fails stays, and comes first the next time.
+pub(super) async fn perform(
+    context: &Context,
+    application: &Application,
+    subject: &Subject,
+    memory: &mut Memory,
+) -> Result<(), Error> {
+    for notice in std::mem::take(&mut memory.notices) {
+        tell(context, subject, &notice).await;
+    }
+    while let Some(pending) = memory.pending.front().cloned() {
+        match pending {
+            Pending::Status => write_status(context, application, subject, memory, true).await?,
+            Pending::Record(entry) => append(context, subject, memory, &entry).await?,
+        }
+        memory.pending.pop_front();
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::{
     inventory::{applied, forms, placed, written},
     memory::{Notes, Wanted},
     observe::{Manner, observe},
+    restore::is_exempt,
 };
 use crate::{
     api::{Class, Reason, SetStatus},
@@ -18,7 +19,7 @@ use crate::{
     model::{AttemptKind, Head, ObjectId, Refusal, RefusalReason, text},
     plan::{Plan, Policy, plan, questions},
     report::StageLabel,
-    rollout::{Event, Failure},
+    rollout::{Event, Failure, State},
 };
 
 /// What becomes of a preparation.
@@ -107,6 +108,15 @@ async fn plan_wanted(
         );
     }
     doubtful.extend(memory.drifted.iter().cloned());
+    if matches!(memory.rollout.state, State::Failed { returned: true, .. }) {
+        // What the return left as it was is not what the restored set says.
+        doubtful.extend(
+            desired
+                .iter()
+                .filter(|object| is_exempt(object))
+                .map(|object| object.id().clone()),
+        );
+    }
     let asked = questions(
         &desired,
         before.as_ref().map(|set| set.as_slice()),

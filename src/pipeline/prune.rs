@@ -14,13 +14,13 @@ use super::{
     Context, Error, Memory, Subject,
     inventory::{applied, inventory, written},
     memory::Notes,
-    prepare::{claimed_by_other, refusals_failure},
+    prepare::claimed_by_other,
 };
 use crate::{
     apply,
     cluster::{Identity, ListQuery, Reader},
     history::ObjectChange,
-    model::{AttemptKind, Doomed, Head, ObjectId, Outcome, text},
+    model::{AttemptKind, Doomed, Head, ObjectId, Outcome, Refusal, RefusalReason, text},
     plan::{Candidate, Inventory, PruneLimits, PrunePlan, Verdict, plan_prune},
     rollout::{Event, PruneOutcome},
 };
@@ -64,7 +64,10 @@ pub(super) async fn prune(
         &approved,
     );
     match plan.verdict() {
-        Verdict::Nothing => Ok(event(memory.prune_attempt.take(), finished(memory))),
+        Verdict::Nothing => {
+            note_deleted(memory, &plan);
+            Ok(event(memory.prune_attempt.take(), finished(memory)))
+        }
         Verdict::NeedsApproval { why } => Ok(event(
             None,
             PruneOutcome::NeedsApproval {
@@ -74,6 +77,22 @@ pub(super) async fn prune(
             },
         )),
         Verdict::Open => carry_out(context, subject, memory, &plan, stop).await,
+    }
+}
+
+/// What the prune was begun for and is gone was deleted by it, be it in an earlier life of the controller.
+fn note_deleted(memory: &mut Memory, plan: &PrunePlan) {
+    let kept: BTreeSet<&ObjectId> = plan.kept().iter().map(|(id, _)| id).collect();
+    let known: BTreeSet<ObjectId> = memory
+        .notes
+        .changes
+        .iter()
+        .map(|change| change.id.clone())
+        .collect();
+    for id in std::mem::take(&mut memory.notes.deletes) {
+        if !kept.contains(&id) && !known.contains(&id) {
+            memory.notes.changes.push(deleted(&id));
+        }
     }
 }
 
@@ -126,6 +145,7 @@ async fn carry_out(
         return Ok(event(Some(attempt), PruneOutcome::Partly { why }));
     }
     memory.prune_attempt = None;
+    note_deleted(memory, plan);
     Ok(event(Some(attempt), finished(memory)))
 }
 
@@ -172,6 +192,11 @@ async fn begin(
     memory.prune_attempt = Some(attempt);
     memory.notes = Notes {
         began: Some(now.wall),
+        deletes: head
+            .deletes
+            .iter()
+            .map(|doomed| doomed.id.clone())
+            .collect(),
         ..Notes::default()
     };
     Ok(attempt)
@@ -257,7 +282,18 @@ async fn instances(reader: &Reader, definition: &Value) -> Result<usize, Error> 
     }
 }
 
-/// Deletes what a return removes; returns what stays, for people.
+/// What became of objects that were to go.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Stay by rule: protected, handed over, not ours any more.
+    pub(super) kept: Vec<String>,
+    /// Were accepted and wait for finalizers.
+    pub(super) waiting: Vec<String>,
+    /// Were not deleted: refused, or not reached.
+    pub(super) failed: Vec<Refusal>,
+}
+
+/// Deletes objects of the Application without a limit of number: what a return removes, and what a cascade takes along.
 pub(super) async fn remove(
     context: &Context,
     subject: &Subject,
@@ -265,15 +301,17 @@ pub(super) async fn remove(
     ids: &[ObjectId],
     inventory: &Inventory,
     stop: &CancellationToken,
-) -> Result<Vec<String>, Error> {
+) -> Result<Left, Error> {
     let candidates = candidates(context, subject, inventory, ids).await?;
-    let approved = BTreeSet::new();
-    let plan = plan_prune(&subject.key, inventory, &candidates, None, &approved);
-    let mut left: Vec<String> = plan
-        .kept()
-        .iter()
-        .map(|(id, why)| format!("{id} {why}"))
-        .collect();
+    let plan = plan_prune(&subject.key, inventory, &candidates, None, &BTreeSet::new());
+    let mut left = Left {
+        kept: plan
+            .kept()
+            .iter()
+            .map(|(id, why)| format!("{id} {why}"))
+            .collect(),
+        ..Left::default()
+    };
     let protected = |doomed: &&Doomed| {
         let kind = doomed.id.group_kind();
         kind.is("", "Namespace")
@@ -282,7 +320,7 @@ pub(super) async fn remove(
             || kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
     };
     let (keep, go): (Vec<&Doomed>, Vec<&Doomed>) = plan.deletes().iter().partition(protected);
-    left.extend(
+    left.kept.extend(
         keep.iter()
             .map(|doomed| format!("{} needs approval", doomed.id)),
     );
@@ -291,16 +329,19 @@ pub(super) async fn remove(
         .cluster
         .writer(subject.account.clone(), context.fence.clone());
     let outcome = apply::delete(&writer, &go, stop).await;
-    for (id, outcome) in &outcome.outcomes {
+    for (id, outcome) in outcome.outcomes {
         match outcome {
-            Outcome::Deleted => memory.notes.changes.push(deleted(id)),
+            Outcome::Deleted => memory.notes.changes.push(deleted(&id)),
             Outcome::Deleting { finalizers } => {
-                left.push(format!("{id} waits for {}", text::list(finalizers, 3)));
+                left.waiting
+                    .push(format!("{id} waits for {}", text::list(&finalizers, 3)));
             }
-            Outcome::Refused(refusal) => {
-                left.push(refusals_failure(std::slice::from_ref(refusal)).message);
-            }
-            Outcome::Stopped => left.push(format!("{id} was not reached")),
+            Outcome::Refused(refusal) => left.failed.push(refusal),
+            Outcome::Stopped => left.failed.push(Refusal {
+                id,
+                reason: RefusalReason::Unavailable,
+                message: "was not reached before the stop".to_owned(),
+            }),
             Outcome::Written { .. } | Outcome::Unchanged | Outcome::Deferred { .. } => {}
         }
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject,
     inventory::{forms, inventory, placed, set, written},
+    memory::Placed,
     observe::{Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     prune,
@@ -21,7 +22,7 @@ use crate::{
     apply,
     cluster::Identity,
     model::{AttemptKind, Head, Object, ObjectId, Refusal},
-    plan::{Policy, plan, questions},
+    plan::{Inventory, Policy, plan, questions},
     rollout::{Event, State},
 };
 
@@ -29,7 +30,7 @@ use crate::{
 const LOOK_BACK: u64 = 16;
 
 /// Kinds that a return leaves as they are.
-fn is_exempt(object: &Object) -> bool {
+pub(super) fn is_exempt(object: &Object) -> bool {
     let kind = object.group_kind();
     kind.is("batch", "Job")
         || kind.is("", "PersistentVolumeClaim")
@@ -73,10 +74,17 @@ pub(super) async fn restore(
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
         drift: crate::api::DriftPolicy::Repair,
-        read_all: false,
+        // Many are asked about that need no write: their live form tells.
+        read_all: true,
     };
     // Deleted or changed by others meanwhile: asked about although both sets agree on it.
-    let doubtful: BTreeSet<ObjectId> = memory.drifted.iter().cloned().collect();
+    let mut doubtful: BTreeSet<ObjectId> = memory.drifted.iter().cloned().collect();
+    if memory.rollout.partial {
+        doubtful.extend(
+            sets.iter()
+                .flat_map(|(_, set)| set.iter().map(|object| object.id().clone())),
+        );
+    }
     let asked = questions(&desired, Some(&failed), &doubtful);
     let live = observe(&reader, &asked, &desired, &forms(&sets), manner).await?;
     let policy = Policy {
@@ -113,7 +121,6 @@ fn failure_reason(memory: &Memory) -> &'static str {
     match &memory.rollout.state {
         State::Returning { failure, .. } => failure.reason.as_str(),
         State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Watching { .. }
         | State::Soaking { .. }
@@ -187,17 +194,66 @@ pub(super) async fn remove(
         .iter()
         .map(|object| object.id().clone())
         .collect();
+    let sets = written(context, subject, memory).await?;
+    let inventory = inventory(&sets);
     let created = created_by(context, subject, memory, from).await?;
     let ids: Vec<ObjectId> = created
         .into_iter()
         .filter(|id| !stays.contains(id))
         .collect();
-    let sets = written(context, subject, memory).await?;
-    let left = prune::remove(context, subject, memory, &ids, &inventory(&sets), stop).await?;
+    let left = prune::remove(context, subject, memory, &ids, &inventory, stop).await?;
+    if left
+        .failed
+        .iter()
+        .any(|refusal| refusal.reason.is_environment())
+    {
+        let failure = refusals_failure(&left.failed);
+        return Err(Error::failure(
+            failure.reason,
+            failure.class,
+            failure.message,
+        ));
+    }
     memory.return_begun = false;
+    let mut lines = left.kept;
+    lines.extend(still_there(context, subject, &sets, &inventory, to, from).await?);
+    lines.extend(left.waiting);
+    lines.extend(left.failed.iter().map(ToString::to_string));
     Ok(Event::Removed {
-        left: crate::model::text::list(&left, 5),
+        left: crate::model::text::list(&lines, 5),
     })
+}
+
+/// Returns the objects that only the failed set holds and that live: its set stays in the inventory for them.
+async fn still_there(
+    context: &Context,
+    subject: &Subject,
+    sets: &[(u64, Placed)],
+    inventory: &Inventory,
+    to: &SetStatus,
+    from: &SetStatus,
+) -> Result<Vec<String>, Error> {
+    if to.attempt == from.attempt {
+        return Ok(Vec::new());
+    }
+    let elsewhere: BTreeSet<&ObjectId> = sets
+        .iter()
+        .filter(|(attempt, _)| *attempt != from.attempt)
+        .flat_map(|(_, set)| set.iter().map(Object::id))
+        .collect();
+    let only_here: Vec<ObjectId> = sets
+        .iter()
+        .filter(|(attempt, _)| *attempt == from.attempt)
+        .flat_map(|(_, set)| set.iter().map(Object::id))
+        .filter(|id| !elsewhere.contains(id))
+        .cloned()
+        .collect();
+    let found = prune::candidates(context, subject, inventory, &only_here).await?;
+    Ok(found
+        .into_iter()
+        .filter(|candidate| candidate.live.is_some())
+        .map(|candidate| format!("{} is still there", candidate.id))
+        .collect())
 }
 
 /// Returns what the failed sync found absent when it was planned: from memory, or from its head.
@@ -207,17 +263,16 @@ async fn created_by(
     memory: &Memory,
     from: &SetStatus,
 ) -> Result<BTreeSet<ObjectId>, Error> {
-    if !memory.notes.creates.is_empty() {
-        return Ok(memory.notes.creates.clone());
-    }
+    let mut created = memory.notes.creates.clone();
     let newest = memory.rollout.attempt;
     for attempt in (newest.saturating_sub(LOOK_BACK)..=newest).rev() {
         if let Some(head) = context.keeper.load_head(&subject.uid, attempt).await?
             && head.kind == AttemptKind::Sync
             && head.digest == from.digest
         {
-            return Ok(head.creates.into_iter().collect());
+            // A set that was tried before may have left what a later try found there.
+            created.extend(head.creates);
         }
     }
-    Ok(BTreeSet::new())
+    Ok(created)
 }

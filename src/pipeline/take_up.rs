@@ -12,7 +12,7 @@ use super::{Context, Error, Memory, Subject, memory::Notes};
 use crate::{
     api::{ApplicationStatus, SetStatus},
     history::{Link, record_name, verify},
-    model::{AttemptKind, Head},
+    model::{AttemptKind, Head, ObjectId},
     rollout::{Rollout, State},
 };
 
@@ -27,9 +27,11 @@ pub(super) async fn take_up(
     memory.record.clone_from(&status.record);
     memory.handled.clone_from(&status.handled);
     memory.plan = None;
+    memory.pending.clear();
     memory.prune_attempt = None;
     memory.drift_attempt = None;
     memory.return_begun = false;
+    memory.compared = false;
     memory.notes = Notes {
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
@@ -94,10 +96,12 @@ async fn read_forward(
 /// Goes on with an attempt that the status does not know of.
 fn adopt(memory: &mut Memory, head: &Head) {
     memory.rollout.attempt = memory.rollout.attempt.max(head.attempt);
+    memory.rollout.under_way = head.attempt;
     memory.notes = Notes {
         began: Some(head.began),
         resumed: true,
         creates: head.creates.iter().cloned().collect(),
+        deletes: doomed(head),
         ..Notes::default()
     };
     match head.kind {
@@ -119,15 +123,45 @@ fn adopt(memory: &mut Memory, head: &Head) {
         // The status said Returning before the head was stored.
         AttemptKind::Return => memory.return_begun = true,
         AttemptKind::Prune => {
+            // It was begun after its set had proved itself, perhaps later than the status was written.
+            runs(memory, head);
+            memory.rollout.good.clone_from(&memory.rollout.applied);
             memory.prune_attempt = Some(head.attempt);
             memory.rollout.state = State::Pruning;
         }
         AttemptKind::Drift => {
+            runs(memory, head);
             memory.drift_attempt = Some(head.attempt);
             memory.drifted.extend(head.forces.iter().cloned());
             memory.drifted.extend(head.creates.iter().cloned());
         }
     }
+}
+
+/// The set of a head that is no sync was written whole before, perhaps later than the status was.
+fn runs(memory: &mut Memory, head: &Head) {
+    if memory
+        .rollout
+        .applied
+        .as_ref()
+        .is_some_and(|applied| applied.digest == head.digest)
+    {
+        return;
+    }
+    memory.rollout.applied = Some(SetStatus {
+        revision: head.revision.clone(),
+        digest: head.digest.clone(),
+        attempt: head.set_attempt,
+    });
+    memory.rollout.partial = false;
+    memory.rollout.state = State::Idle;
+}
+
+fn doomed(head: &Head) -> Vec<ObjectId> {
+    head.deletes
+        .iter()
+        .map(|doomed| doomed.id.clone())
+        .collect()
 }
 
 async fn restore_notes(
@@ -137,7 +171,7 @@ async fn restore_notes(
 ) -> Result<(), Error> {
     let Some(head) = context
         .keeper
-        .load_head(&subject.uid, memory.rollout.attempt)
+        .load_head(&subject.uid, memory.rollout.under_way)
         .await?
     else {
         return Ok(());
@@ -146,7 +180,10 @@ async fn restore_notes(
     match head.kind {
         AttemptKind::Sync => memory.notes.creates = head.creates.into_iter().collect(),
         AttemptKind::Return => memory.return_begun = true,
-        AttemptKind::Prune => memory.prune_attempt = Some(head.attempt),
+        AttemptKind::Prune => {
+            memory.notes.deletes = doomed(&head);
+            memory.prune_attempt = Some(head.attempt);
+        }
         AttemptKind::Drift => memory.drift_attempt = Some(head.attempt),
     }
     Ok(())
@@ -179,7 +216,7 @@ pub(super) async fn sweep(
             keep.insert(to.attempt);
             keep.insert(from.attempt);
         }
-        State::Idle | State::Held { .. } | State::Pruning | State::Failed { .. } => {}
+        State::Idle | State::Pruning | State::Failed { .. } => {}
     }
     context
         .keeper

@@ -16,7 +16,7 @@ use super::{
     prepare::refusals_failure,
 };
 use crate::{
-    api::SetStatus,
+    api::{Class, SetStatus},
     apply,
     cluster::{Identity, Reader},
     history::ObjectChange,
@@ -47,7 +47,12 @@ pub(super) async fn write_wave(
 ) -> Result<Wrote, Error> {
     if memory.plan.is_none() {
         match plan_again(context, subject, memory, target).await? {
-            Ok(plan) => memory.plan = Some(plan),
+            Ok(plan) => {
+                memory.plan = Some(plan);
+                if let State::Applying { wave, .. } = &mut memory.rollout.state {
+                    *wave = 0;
+                }
+            }
             Err(refusals) => {
                 return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(
                     &refusals,
@@ -87,9 +92,16 @@ pub(super) async fn write_wave(
     let refusals: Vec<Refusal> = outcome.refusals().cloned().collect();
     if !refusals.is_empty() && !subject.spec.apply.partial {
         memory.plan = None;
-        return Ok(Wrote::Event(Event::ApplyFailed(refusals_failure(
-            &refusals,
-        ))));
+        let failure = refusals_failure(&refusals);
+        if failure.class == Class::Environment {
+            // The cluster's fault: the same attempt goes on later, until its deadline.
+            return Err(Error::failure(
+                failure.reason,
+                failure.class,
+                failure.message,
+            ));
+        }
+        return Ok(Wrote::Event(Event::ApplyFailed(failure)));
     }
     if wave as usize + 1 == plan.waves().len() {
         memory.plan = None;
@@ -193,6 +205,9 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
         } else {
             change.action.as_str()
         };
+        if !*created {
+            memory.notes.creates.remove(id);
+        }
         memory.notes.changes.push(ObjectChange {
             id: id.clone(),
             action: action.to_owned(),

@@ -129,7 +129,7 @@ pub fn plan_prune(
         if let Some(why) = protected_kind(candidate) {
             protected.push(format!("{} {why}", candidate.id));
         }
-        if !is_generated(inventory, candidate) {
+        if !is_generated(inventory, candidates, candidate) {
             counted += 1;
         }
         deletes.push(Doomed {
@@ -258,7 +258,7 @@ fn protected_kind(candidate: &Candidate) -> Option<String> {
 }
 
 /// A generated ConfigMap or Secret that its next hash replaces does not count against the limit.
-fn is_generated(inventory: &Inventory, candidate: &Candidate) -> bool {
+fn is_generated(inventory: &Inventory, candidates: &[Candidate], candidate: &Candidate) -> bool {
     let id = &candidate.id;
     if !(id.group.is_empty() && matches!(id.kind.as_str(), "ConfigMap" | "Secret")) {
         return false;
@@ -267,7 +267,8 @@ fn is_generated(inventory: &Inventory, candidate: &Candidate) -> bool {
         return false;
     };
     inventory.iter().any(|(other, _)| {
-        other != id
+        // Only one that stays replaces it.
+        !candidates.iter().any(|candidate| candidate.id == *other)
             && other.kind == id.kind
             && other.group == id.group
             && other.namespace == id.namespace

@@ -10,7 +10,7 @@ use super::status::{Facts, FetchState, Health};
 use crate::{
     api::{Condition, ConditionStatus, ConditionType, Reason},
     model::text,
-    rollout::{Failure, State},
+    rollout::{Failure, Held, State},
 };
 
 /// What is said of one type; None leaves it out.
@@ -56,7 +56,22 @@ pub(super) fn conditions(
     }
     put(ConditionType::Reconciling, reconciling(facts));
     put(ConditionType::Stalled, stalled(facts));
-    put(ConditionType::Healthy, healthy(facts));
+    match facts.health {
+        // Not looked at yet, for example after a restart: it stays as it was.
+        Health::Unknown => {
+            let known = previous
+                .iter()
+                .find(|condition| condition.kind == ConditionType::Healthy);
+            let said = known.and_then(|known| {
+                let reason = Reason::parse(&known.reason)?;
+                Some(say(known.status, reason, known.message.clone()))
+            });
+            put(ConditionType::Healthy, said);
+        }
+        Health::Ready | Health::Progressing { .. } | Health::Failed(_) => {
+            put(ConditionType::Healthy, healthy(facts))
+        }
+    }
     put(
         ConditionType::Fetched,
         match &facts.fetch {
@@ -124,6 +139,15 @@ pub(super) fn blocked_conditions(
 fn ready(facts: &Facts<'_>) -> Said {
     use ConditionStatus::{False, True, Unknown};
     let refused = |failure: &Failure| say(False, failure.reason, failure.message.clone());
+    // What is under way is said first; a set that waits beside it is said when nothing is.
+    if let Some(held) = facts
+        .rollout
+        .held
+        .as_ref()
+        .filter(|_| !facts.rollout.is_in_flight())
+    {
+        return waits(held);
+    }
     match &facts.rollout.state {
         State::Idle if facts.rollout.applied.is_none() => match &facts.fetch {
             FetchState::Failed { reason, message } => say(Unknown, *reason, message.clone()),
@@ -143,18 +167,6 @@ fn ready(facts: &Facts<'_>) -> Said {
                 say(True, reason, applied_message(facts))
             }
         },
-        State::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => {
-            say(Unknown, failure.reason, failure.message.clone())
-        }
-        State::Held {
-            failure, repeated, ..
-        } => {
-            let mut said = refused(failure);
-            if *repeated > 0 {
-                said.message = format!("{} ({} more times)", said.message, repeated);
-            }
-            said
-        }
         State::Applying { target, .. } => say(
             Unknown,
             Reason::Applying,
@@ -205,6 +217,25 @@ fn ready(facts: &Facts<'_>) -> Said {
     }
 }
 
+fn waits(held: &Held) -> Said {
+    if held.failure.reason == Reason::DependencyNotReady {
+        return say(
+            ConditionStatus::Unknown,
+            held.failure.reason,
+            held.failure.message.clone(),
+        );
+    }
+    let again = match held.repeated {
+        0 => String::new(),
+        times => format!(" ({times} more times)"),
+    };
+    say(
+        ConditionStatus::False,
+        held.failure.reason,
+        format!("{}{again}", held.failure.message),
+    )
+}
+
 fn applied_message(facts: &Facts<'_>) -> String {
     facts
         .rollout
@@ -228,30 +259,40 @@ fn applied_message(facts: &Facts<'_>) -> String {
 
 fn reconciling(facts: &Facts<'_>) -> Option<Said> {
     let yes = |reason| Some(say(ConditionStatus::True, reason, String::new()));
+    let awaits = facts
+        .rollout
+        .held
+        .as_ref()
+        .is_some_and(|held| held.failure.reason == Reason::DependencyNotReady);
     match &facts.rollout.state {
         State::Applying { .. } => yes(Reason::Applying),
         State::Watching { .. } => yes(Reason::Progressing),
         State::Returning { .. } => yes(Reason::Returning),
-        State::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => {
-            yes(failure.reason)
+        State::Idle | State::Soaking { .. } | State::Pruning | State::Failed { .. } if awaits => {
+            yes(Reason::DependencyNotReady)
         }
-        State::Idle if facts.rollout.applied.is_none() => yes(Reason::Progressing),
-        State::Idle
-        | State::Held { .. }
-        | State::Soaking { .. }
-        | State::Pruning
-        | State::Failed { .. } => None,
+        State::Idle if facts.rollout.applied.is_none() && facts.rollout.held.is_none() => {
+            yes(Reason::Progressing)
+        }
+        State::Idle | State::Soaking { .. } | State::Pruning | State::Failed { .. } => None,
     }
 }
 
 fn stalled(facts: &Facts<'_>) -> Option<Said> {
+    if facts.rollout.is_in_flight() {
+        return None;
+    }
+    if let Some(held) = &facts.rollout.held {
+        let waits = held.failure.reason == Reason::DependencyNotReady;
+        return (!waits).then(|| {
+            say(
+                ConditionStatus::True,
+                held.failure.reason,
+                held.failure.message.clone(),
+            )
+        });
+    }
     match &facts.rollout.state {
-        State::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => None,
-        State::Held { failure, .. } => Some(say(
-            ConditionStatus::True,
-            failure.reason,
-            failure.message.clone(),
-        )),
         State::Failed {
             failure, returned, ..
         } => {

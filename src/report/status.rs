@@ -75,7 +75,7 @@ pub fn status(facts: &Facts<'_>, previous: &ApplicationStatus, now: Now) -> Appl
     let mut status = ApplicationStatus {
         observed_generation: facts.generation,
         revision: facts.revision.clone().or_else(|| previous.revision.clone()),
-        health: facts.counts,
+        health: facts.counts.or(previous.health),
         record: facts.record.clone(),
         handled: facts.handled.clone(),
         conditions: conditions(facts, &previous.conditions, now.wall),

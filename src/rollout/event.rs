@@ -127,8 +127,6 @@ pub enum Event {
     Applied,
     /// A write was refused although the dry-run was not.
     ApplyFailed(Failure),
-    /// A newer revision takes over.
-    Superseded,
     /// A person ended the attempt.
     Cancelled {
         /// Who.
@@ -171,7 +169,12 @@ pub enum Event {
         /// Why some of it was not.
         failure: Option<Failure>,
     },
-    /// A person released a digest from quarantine, or its retry is due.
+    /// The retry of a digest is due; how often it was tried stays known.
+    RetryDue {
+        /// The digest.
+        digest: Digest,
+    },
+    /// A person released a digest from quarantine.
     Released {
         /// The digest.
         digest: Digest,

@@ -14,7 +14,7 @@ mod work;
 pub use event::{Action, Effect, Ending, Event, Failure, PruneOutcome, Verdict};
 pub use gate::Gates;
 pub use rollback::{ReturnChoice, choose_return, retry_delay};
-pub use state::{Desired, ReturnStage, Rollout, State};
+pub use state::{Desired, Held, ReturnStage, Rollout, State};
 pub use step::{Step, step};
 pub use work::{Work, work};
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::{
-    api::{ApplicationStatus, FailureStatus, Phase, PruneStatus, Quarantine, SetStatus},
+    api::{
+        ApplicationStatus, FailureStatus, HeldStatus, Phase, PruneStatus, Quarantine, SetStatus,
+    },
     model::{Digest, Revision},
 };
 
@@ -37,17 +39,6 @@ pub enum ReturnStage {
 pub enum State {
     /// The applied set is what is wanted.
     Idle,
-    /// A wanted set waits: refused, or for something outside.
-    Held {
-        /// The revision that is wanted.
-        revision: Revision,
-        /// The set that it gave; None where it does not render.
-        digest: Option<Digest>,
-        /// Why.
-        failure: Failure,
-        /// How often the same was found again.
-        repeated: u32,
-    },
     /// The set is being written.
     Applying {
         /// The set.
@@ -99,13 +90,31 @@ pub enum State {
     },
 }
 
+/// A set that git wants and that is not taken up: refused, or waiting for something outside.
+/// It stands beside the state: what runs is watched, proved and returned from all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The revision that is wanted.
+    pub revision: Revision,
+    /// The set that it gave; None where it does not render.
+    pub digest: Option<Digest>,
+    /// Why.
+    pub failure: Failure,
+    /// How often the same was found again.
+    pub repeated: u32,
+}
+
 /// One Application: what is going on, and what is known of its sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout {
     /// What is going on.
     pub state: State,
+    /// What git wants and is not taken up.
+    pub held: Option<Held>,
     /// Number of the newest attempt; 0 before the first.
     pub attempt: u64,
+    /// Number of the attempt that is under way or ended last; a refusal beside it has a newer one.
+    pub under_way: u64,
     /// Set that was last written as a whole.
     pub applied: Option<SetStatus>,
     /// Newest set that became Ready and stayed so through the soak.
@@ -128,7 +137,9 @@ impl Rollout {
     pub fn new() -> Self {
         Self {
             state: State::Idle,
+            held: None,
             attempt: 0,
+            under_way: 0,
             applied: None,
             good: None,
             written: Vec::new(),
@@ -140,7 +151,9 @@ impl Rollout {
 
     /// Returns the quarantine entry of a digest.
     pub fn quarantined(&self, digest: &Digest) -> Option<&Quarantine> {
-        self.quarantine.iter().find(|entry| entry.digest == *digest)
+        self.quarantine
+            .iter()
+            .find(|entry| entry.digest == *digest && !entry.released)
     }
 
     /// Returns the set that drift is measured against: what we last wrote and want to run.
@@ -155,9 +168,7 @@ impl Rollout {
             | State::Watching { .. }
             | State::Returning { .. }
             | State::Pruning => true,
-            State::Idle | State::Held { .. } | State::Soaking { .. } | State::Failed { .. } => {
-                false
-            }
+            State::Idle | State::Soaking { .. } | State::Failed { .. } => false,
         }
     }
 
@@ -165,7 +176,6 @@ impl Rollout {
     pub fn phase(&self) -> Phase {
         match self.state {
             State::Idle => Phase::Idle,
-            State::Held { .. } => Phase::Held,
             State::Applying { .. } => Phase::Applying,
             State::Watching { .. } => Phase::Watching,
             State::Soaking { .. } => Phase::Soaking,
@@ -183,22 +193,8 @@ impl Rollout {
         let failure = status.failure.as_ref().map(Failure::from);
         let spent = Duration::from_secs(status.spent_seconds);
         let state = match (status.phase, status.target.clone(), failure) {
-            (Phase::Held, target, Some(failure)) => match status.revision.clone() {
-                Some(revision) => State::Held {
-                    revision,
-                    digest: target.map(|target| target.digest),
-                    failure,
-                    repeated: status
-                        .failure
-                        .as_ref()
-                        .map_or(0, |failure| failure.repeated),
-                },
-                None => State::Idle,
-            },
-            (Phase::Applying, Some(target), _) => State::Applying {
-                target,
-                wave: status.wave,
-            },
+            // A plan made anew has other waves: it begins with its first.
+            (Phase::Applying, Some(target), _) => State::Applying { target, wave: 0 },
             (Phase::Watching, Some(target), _) => State::Watching { target, spent },
             (Phase::Soaking, Some(target), _) => State::Soaking {
                 target,
@@ -218,16 +214,12 @@ impl Rollout {
                 None => State::Idle,
             },
             (Phase::Failed, Some(target), Some(failure)) => State::Failed {
-                returned: status
-                    .applied
-                    .as_ref()
-                    .is_some_and(|applied| applied.digest != target.digest),
+                returned: status.returned,
                 target,
                 failure,
             },
             (
                 Phase::Idle
-                | Phase::Held
                 | Phase::Applying
                 | Phase::Watching
                 | Phase::Soaking
@@ -237,9 +229,17 @@ impl Rollout {
                 _,
             ) => State::Idle,
         };
+        let held = status.held.as_ref().map(|held| Held {
+            revision: held.revision.clone(),
+            digest: held.digest.clone(),
+            failure: Failure::from(&held.failure),
+            repeated: held.failure.repeated,
+        });
         Self {
             state,
+            held,
             attempt: status.attempt,
+            under_way: status.under_way,
             applied: status.applied.clone(),
             good: status.last_known_good.clone(),
             written: status.written.clone(),
@@ -253,6 +253,7 @@ impl Rollout {
     pub fn write_to(&self, status: &mut ApplicationStatus) {
         status.phase = self.phase();
         status.attempt = self.attempt;
+        status.under_way = self.under_way;
         status.applied.clone_from(&self.applied);
         status.last_known_good.clone_from(&self.good);
         status.written.clone_from(&self.written);
@@ -262,29 +263,17 @@ impl Rollout {
         status.spent_seconds = 0;
         status.wave = 0;
         status.failure = None;
+        status.held = self.held.as_ref().map(|held| HeldStatus {
+            revision: held.revision.clone(),
+            digest: held.digest.clone(),
+            failure: FailureStatus {
+                repeated: held.repeated,
+                ..FailureStatus::from(&held.failure)
+            },
+        });
         match &self.state {
             State::Idle | State::Pruning => status.target.clone_from(&self.applied),
-            State::Held {
-                revision,
-                digest,
-                failure,
-                repeated,
-            } => {
-                status.revision = Some(revision.clone());
-                status.target = digest.as_ref().map(|digest| SetStatus {
-                    revision: revision.clone(),
-                    digest: digest.clone(),
-                    attempt: 0,
-                });
-                status.failure = Some(FailureStatus {
-                    repeated: *repeated,
-                    ..FailureStatus::from(failure)
-                });
-            }
-            State::Applying { target, wave } => {
-                status.target = Some(target.clone());
-                status.wave = *wave;
-            }
+            State::Applying { target, .. } => status.target = Some(target.clone()),
             State::Watching { target, spent } | State::Soaking { target, spent, .. } => {
                 status.target = Some(target.clone());
                 status.spent_seconds = spent.as_secs();
@@ -300,8 +289,11 @@ impl Rollout {
                 status.wave = if *own_attempt { RETURN_OF_ITS_OWN } else { 0 };
             }
             State::Failed {
-                target, failure, ..
+                target,
+                failure,
+                returned,
             } => {
+                status.returned = *returned;
                 status.target = Some(target.clone());
                 status.failure = Some(failure.into());
             }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Effect, Ending, Event, Failure, Gates, PruneOutcome, ReturnChoice, ReturnStage,
+    Action, Effect, Ending, Event, Failure, Gates, Held, PruneOutcome, ReturnChoice, ReturnStage,
     Rollout, State, Verdict, choose_return, retry_delay, state::QUARANTINE_LIMIT,
 };
 use crate::{
@@ -58,14 +58,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             failure,
         } => hold(rollout, digest, revision, failure, false),
         Event::Satisfied { revision } => satisfied(rollout, revision),
-        Event::Began { target, attempt } => {
-            rollout.attempt = attempt;
-            rollout.remember_written(target.attempt);
-            rollout.prune = None;
-            rollout.partial = true;
-            rollout.state = State::Applying { target, wave: 0 };
-            Step::new(rollout, Vec::new())
-        }
+        Event::Began { target, attempt } => began(rollout, target, attempt),
         Event::WaveDone { next } => {
             if let State::Applying { wave, .. } = &mut rollout.state {
                 *wave = next;
@@ -90,18 +83,17 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         Event::ApplyFailed(failure) => match rollout.state.clone() {
             State::Applying { target, .. } => fail(rollout, target, failure, gates, now, false),
             State::Idle
-            | State::Held { .. }
             | State::Watching { .. }
             | State::Soaking { .. }
             | State::Pruning
             | State::Returning { .. }
             | State::Failed { .. } => Step::new(rollout, Vec::new()),
         },
-        Event::Superseded => end_early(rollout, Ending::Superseded),
         Event::Cancelled { by } => end_early(rollout, Ending::Cancelled { by }),
         Event::Assessed { verdict, elapsed } => assessed(rollout, verdict, elapsed, gates, now),
         Event::ReturnBegan { attempt } => {
             rollout.attempt = attempt;
+            rollout.under_way = attempt;
             Step::new(rollout, Vec::new())
         }
         Event::Restored => {
@@ -124,6 +116,17 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             what,
             failure,
         } => repaired(rollout, attempt, &what, failure),
+        Event::RetryDue { digest } => {
+            for entry in rollout
+                .quarantine
+                .iter_mut()
+                .filter(|entry| entry.digest == digest)
+            {
+                entry.released = true;
+                entry.retry_at = None;
+            }
+            Step::new(rollout, Vec::new())
+        }
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
             let cancelled = match &rollout.state {
@@ -131,7 +134,6 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
                     target, failure, ..
                 } => target.digest == digest && failure.reason == Reason::Cancelled,
                 State::Idle
-                | State::Held { .. }
                 | State::Applying { .. }
                 | State::Watching { .. }
                 | State::Soaking { .. }
@@ -162,22 +164,16 @@ fn hold(
     failure: Failure,
     is_attempt: bool,
 ) -> Step {
-    if let State::Held {
-        revision: held_revision,
-        digest: held,
-        failure: known,
-        repeated,
-    } = &mut rollout.state
-    {
-        let same_set = match (&held, &digest) {
-            (Some(held), Some(digest)) => held == digest,
-            (None, None) => *held_revision == revision,
+    if let Some(held) = &mut rollout.held {
+        let same_set = match (&held.digest, &digest) {
+            (Some(known), Some(digest)) => known == digest,
+            (None, None) => held.revision == revision,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if same_set && known.reason == failure.reason {
-            *repeated = repeated.saturating_add(1);
-            *held_revision = revision;
-            known.message = failure.message;
+        if same_set && held.failure.reason == failure.reason {
+            held.repeated = held.repeated.saturating_add(1);
+            held.revision = revision;
+            held.failure.message = failure.message;
             return Step::new(rollout, Vec::new());
         }
     }
@@ -197,12 +193,12 @@ fn hold(
         });
     }
     effects.push(notice(true, failure.reason, failure.message.clone()));
-    rollout.state = State::Held {
+    rollout.held = Some(Held {
         revision,
         digest,
         failure,
         repeated: 0,
-    };
+    });
     Step::new(rollout, effects)
 }
 
@@ -210,7 +206,7 @@ fn hold(
 fn satisfied(mut rollout: Rollout, revision: Revision) -> Step {
     let mut effects = Vec::new();
     if let Some(applied) = &mut rollout.applied {
-        if let State::Failed { .. } | State::Held { .. } = rollout.state {
+        if rollout.held.is_some() || matches!(rollout.state, State::Failed { .. }) {
             effects.push(notice(
                 false,
                 Reason::Healthy,
@@ -226,7 +222,23 @@ fn satisfied(mut rollout: Rollout, revision: Revision) -> Step {
         }
         applied.revision = revision;
     }
-    rollout.state = State::Idle;
+    rollout.held = None;
+    if matches!(rollout.state, State::Failed { .. }) {
+        rollout.state = State::Idle;
+    }
+    Step::new(rollout, effects)
+}
+
+/// A new attempt begins; what was under way is superseded by it.
+fn began(rollout: Rollout, target: SetStatus, attempt: u64) -> Step {
+    let (mut rollout, effects) = end_early(rollout, Ending::Superseded).into_parts();
+    rollout.attempt = attempt;
+    rollout.under_way = attempt;
+    rollout.remember_written(target.attempt);
+    rollout.held = None;
+    rollout.prune = None;
+    rollout.partial = true;
+    rollout.state = State::Applying { target, wave: 0 };
     Step::new(rollout, effects)
 }
 
@@ -259,18 +271,14 @@ fn end_early(mut rollout: Rollout, ending: Ending) -> Step {
                 ),
             ))
         }
-        State::Idle
-        | State::Held { .. }
-        | State::Soaking { .. }
-        | State::Pruning
-        | State::Failed { .. } => None,
+        State::Idle | State::Soaking { .. } | State::Pruning | State::Failed { .. } => None,
     };
     let Some((action, set, details)) = ended else {
         return Step::new(rollout, Vec::new());
     };
     let effects = vec![Effect::Record {
         action,
-        attempt: rollout.attempt,
+        attempt: rollout.under_way,
         set: Some(set.clone()),
         ending: ending.clone(),
         details,
@@ -381,7 +389,6 @@ fn assessed(
             Step::new(rollout, effects)
         }
         State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Pruning
         | State::Returning { .. }
@@ -457,7 +464,7 @@ fn became_ready(mut rollout: Rollout, target: SetStatus, gates: &Gates) -> Step 
     let mut effects = vec![
         Effect::Record {
             action: Action::Sync,
-            attempt: rollout.attempt,
+            attempt: rollout.under_way,
             set: Some(target.clone()),
             ending: Ending::Ready,
             details: String::new(),
@@ -521,6 +528,8 @@ fn fail(
         ReturnChoice::To(to) => {
             let message = format!("{}; returning to {}", failure.message, to.revision);
             let effects = vec![notice(true, failure.reason, message), Effect::Persist];
+            // Until the last known good is written whole, nothing can be assumed of what is live.
+            rollout.partial = true;
             rollout.state = State::Returning {
                 to,
                 from: target,
@@ -546,7 +555,7 @@ fn fail(
             if !was_ready {
                 effects.push(Effect::Record {
                     action: Action::Sync,
-                    attempt: rollout.attempt,
+                    attempt: rollout.under_way,
                     set: Some(target.clone()),
                     ending: Ending::Failed {
                         failure: failure.clone(),
@@ -567,7 +576,9 @@ fn fail(
 
 fn quarantine(rollout: &mut Rollout, target: &SetStatus, failure: &Failure, now: Now) {
     let tries = rollout
-        .quarantined(&target.digest)
+        .quarantine
+        .iter()
+        .find(|entry| entry.digest == target.digest)
         .map_or(0, |entry| entry.tries)
         + 1;
     rollout
@@ -584,6 +595,7 @@ fn quarantine(rollout: &mut Rollout, target: &SetStatus, failure: &Failure, now:
         since: now.wall,
         retry_at,
         tries,
+        released: false,
     });
     let excess = rollout.quarantine.len().saturating_sub(QUARANTINE_LIMIT);
     rollout.quarantine.drain(..excess);
@@ -625,7 +637,7 @@ fn removed(mut rollout: Rollout, left: &str) -> Step {
             } else {
                 Action::Sync
             },
-            attempt: rollout.attempt,
+            attempt: rollout.under_way,
             set: Some(from.clone()),
             ending: Ending::Failed {
                 failure: failure.clone(),
@@ -670,7 +682,7 @@ fn return_failed(mut rollout: Rollout, cause: &Failure) -> Step {
             } else {
                 Action::Sync
             },
-            attempt: rollout.attempt,
+            attempt: rollout.under_way,
             set: Some(from.clone()),
             ending: Ending::Failed {
                 failure: failure.clone(),
@@ -691,12 +703,14 @@ fn return_failed(mut rollout: Rollout, cause: &Failure) -> Step {
 fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> Step {
     if let Some(attempt) = attempt {
         rollout.attempt = rollout.attempt.max(attempt);
+        rollout.under_way = attempt;
     }
     let mut effects = Vec::new();
     match outcome {
         PruneOutcome::Nothing | PruneOutcome::Done { .. } => {
-            let keep = rollout.applied.as_ref().map(|applied| applied.attempt);
-            rollout.written.retain(|attempt| Some(*attempt) == keep);
+            if let Some(keep) = rollout.applied.as_ref().map(|applied| applied.attempt) {
+                rollout.written.retain(|attempt| *attempt == keep);
+            }
             rollout.prune = None;
             if let (PruneOutcome::Done { objects }, Some(attempt)) = (&outcome, attempt) {
                 let what = text::plural(*objects as usize, "object");
@@ -744,7 +758,6 @@ fn leave_pruning(state: State) -> State {
     match state {
         State::Pruning => State::Idle,
         other @ (State::Idle
-        | State::Held { .. }
         | State::Applying { .. }
         | State::Watching { .. }
         | State::Soaking { .. }

@@ -156,11 +156,16 @@ impl World {
             Act::Fail(class) => self.elapse(1, Verdict::Failed(failure(class))),
             Act::Refuse => {
                 if work(&self.rollout, Some(&desired(self.wanted)), false) == Work::Prepare {
+                    let before = self.rollout.state.clone();
                     self.take(Event::Refused {
                         digest: Some(digest(self.wanted)),
                         revision: revision(self.wanted),
                         failure: failure(Class::Change),
                     });
+                    assert_eq!(
+                        self.rollout.state, before,
+                        "a refusal leaves what runs as it is"
+                    );
                 }
             }
             Act::Work {
@@ -188,7 +193,6 @@ impl World {
             Work::Accept => self.take(Event::Satisfied {
                 revision: wanted.revision,
             }),
-            Work::Supersede => self.take(Event::Superseded),
             Work::Prepare => {
                 if self.rollout.quarantined(&wanted.digest).is_some() {
                     self.take(Event::Held {

@@ -14,8 +14,6 @@ pub enum Work {
     Look,
     /// The wanted set is what runs; say so.
     Accept,
-    /// End what is under way, for something newer is wanted.
-    Supersede,
     /// Observe and plan the wanted set, and begin if it is not refused.
     Prepare,
     /// Write the waves of a set that was begun.
@@ -47,36 +45,31 @@ pub enum Work {
 pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work {
     let wanted = desired.filter(|_| !paused);
     match &rollout.state {
-        State::Applying { target, .. } => match wanted {
-            Some(wanted) if is_newer(rollout, wanted, target) => Work::Supersede,
-            Some(_) | None => Work::Apply {
+        State::Applying { target, .. } => preempted(
+            rollout,
+            wanted,
+            target,
+            Work::Apply {
                 target: target.clone(),
             },
-        },
-        State::Watching { target, .. } => match wanted {
-            Some(wanted) if is_newer(rollout, wanted, target) => Work::Supersede,
-            Some(_) | None => Work::Look,
-        },
-        State::Soaking { target, .. } => match wanted {
-            Some(wanted) if is_newer(rollout, wanted, target) => Work::Prepare,
-            Some(_) | None => Work::Look,
-        },
+        ),
+        State::Watching { target, .. } | State::Soaking { target, .. } => {
+            if accepts(rollout, wanted) {
+                return Work::Accept;
+            }
+            preempted(rollout, wanted, target, Work::Look)
+        }
         State::Pruning => match wanted {
-            Some(wanted)
-                if !is_running(rollout, wanted)
-                    && rollout.quarantined(&wanted.digest).is_none() =>
-            {
+            Some(wanted) if !is_running(rollout, wanted) && is_open(rollout, wanted) => {
                 Work::Prepare
             }
+            Some(_) | None if paused => Work::Look,
             Some(_) | None => Work::Prune,
         },
         State::Returning {
             to, from, stage, ..
-        } => match wanted {
-            Some(wanted) if wanted.digest != from.digest && is_newer(rollout, wanted, to) => {
-                Work::Supersede
-            }
-            Some(_) | None => match stage {
+        } => {
+            let go_on = match stage {
                 ReturnStage::Restoring => Work::Restore {
                     to: to.clone(),
                     from: from.clone(),
@@ -86,14 +79,10 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
                     to: to.clone(),
                     from: from.clone(),
                 },
-            },
-        },
+            };
+            preempted(rollout, wanted, to, go_on)
+        }
         State::Idle => at_rest(rollout, wanted),
-        State::Held { digest, .. } => match wanted {
-            Some(wanted) if digest.as_ref() == Some(&wanted.digest) => Work::Prepare,
-            Some(_) => at_rest(rollout, wanted),
-            None => Work::Look,
-        },
         State::Failed {
             target, failure, ..
         } => match wanted {
@@ -105,33 +94,47 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
                     && !is_running(rollout, wanted);
                 if again { Work::Prepare } else { Work::Look }
             }
-            Some(_) => at_rest(rollout, wanted),
-            None => Work::Look,
+            Some(_) | None => at_rest(rollout, wanted),
         },
     }
 }
 
-fn at_rest(rollout: &Rollout, wanted: Option<&Desired>) -> Work {
-    let Some(wanted) = wanted else {
-        return Work::Look;
-    };
-    if is_running(rollout, wanted) {
-        let settled = match &rollout.state {
-            State::Idle => rollout
-                .applied
-                .as_ref()
-                .is_some_and(|applied| applied.revision == wanted.revision),
-            State::Held { .. }
-            | State::Failed { .. }
-            | State::Applying { .. }
-            | State::Watching { .. }
-            | State::Soaking { .. }
-            | State::Pruning
-            | State::Returning { .. } => false,
-        };
-        return if settled { Work::Look } else { Work::Accept };
+/// What is under way goes on, unless something newer is wanted that may be tried.
+fn preempted(rollout: &Rollout, wanted: Option<&Desired>, target: &SetStatus, go_on: Work) -> Work {
+    match wanted {
+        Some(wanted) if wanted.digest != target.digest && is_open(rollout, wanted) => Work::Prepare,
+        Some(_) | None => go_on,
     }
-    Work::Prepare
+}
+
+/// A set that failed, or was refused already, does not push aside what is under way.
+fn is_open(rollout: &Rollout, wanted: &Desired) -> bool {
+    let refused = rollout
+        .held
+        .as_ref()
+        .is_some_and(|held| held.digest.as_ref() == Some(&wanted.digest));
+    !refused && rollout.quarantined(&wanted.digest).is_none()
+}
+
+fn at_rest(rollout: &Rollout, wanted: Option<&Desired>) -> Work {
+    match wanted {
+        None => Work::Look,
+        Some(_) if accepts(rollout, wanted) => Work::Accept,
+        Some(wanted) if is_running(rollout, wanted) => Work::Look,
+        Some(_) => Work::Prepare,
+    }
+}
+
+/// Says whether what is wanted runs already, and that is news: another revision, or the end of a refusal or a failure.
+fn accepts(rollout: &Rollout, wanted: Option<&Desired>) -> bool {
+    let Some(wanted) = wanted.filter(|wanted| is_running(rollout, wanted)) else {
+        return false;
+    };
+    let known = rollout
+        .applied
+        .as_ref()
+        .is_some_and(|applied| applied.revision == wanted.revision);
+    !known || rollout.held.is_some() || matches!(rollout.state, State::Failed { .. })
 }
 
 fn is_running(rollout: &Rollout, wanted: &Desired) -> bool {
@@ -140,9 +143,4 @@ fn is_running(rollout: &Rollout, wanted: &Desired) -> bool {
             .applied
             .as_ref()
             .is_some_and(|applied| applied.digest == wanted.digest)
-}
-
-/// A digest that failed does not push aside what is under way: it will not be tried.
-fn is_newer(rollout: &Rollout, wanted: &Desired, target: &SetStatus) -> bool {
-    wanted.digest != target.digest && rollout.quarantined(&wanted.digest).is_none()
 }

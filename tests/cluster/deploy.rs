@@ -48,7 +48,7 @@ fn deploy() -> Rendered {
 }
 
 /// Where an object of `deploy/` lives.
-fn path_of(object: &Value) -> String {
+pub(crate) fn path_of(object: &Value) -> String {
     let name = object["metadata"]["name"].as_str().unwrap();
     let namespace = object["metadata"]["namespace"]
         .as_str()
@@ -124,7 +124,7 @@ impl People {
 }
 
 /// Installs `deploy/` once the kinds are there, with bindings that hold in namespaces of this label only.
-async fn install(admin: &Admin, label: &str) {
+pub(crate) async fn install(admin: &Admin, label: &str) {
     admin.install_crds().await;
     for object in deploy().objects() {
         let mut value = object.value().clone();

@@ -13,4 +13,6 @@ mod room_read;
 mod room_state;
 mod room_watch;
 mod room_write;
+mod story_support;
+mod story_sync;
 mod support;

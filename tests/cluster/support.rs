@@ -36,11 +36,12 @@ const START: Duration = Duration::from_secs(120);
 /// Poll interval of `eventually`.
 const POLL: Duration = Duration::from_millis(30);
 
-/// The control plane of this test binary. It ends with the process: its standard input is a pipe of ours.
+/// A control plane of this test binary. It ends with the process: its standard input is a pipe of ours.
 pub(crate) struct Devcluster {
     /// Path of a kubeconfig of a cluster administrator.
     pub(crate) kubeconfig: PathBuf,
     audit_log: PathBuf,
+    installed: tokio::sync::OnceCell<()>,
     _process: Mutex<Child>,
 }
 
@@ -54,10 +55,16 @@ struct ReadyLine {
 /// Returns the control plane; the first caller starts it and the others wait.
 pub(crate) fn devcluster() -> &'static Devcluster {
     static DEVCLUSTER: OnceLock<Devcluster> = OnceLock::new();
-    DEVCLUSTER.get_or_init(start)
+    DEVCLUSTER.get_or_init(|| start("plimsoll-devcluster-"))
 }
 
-fn start() -> Devcluster {
+/// Returns a second control plane, for tests that end controllers: those of the other one are left alone.
+pub(crate) fn second_devcluster() -> &'static Devcluster {
+    static DEVCLUSTER: OnceLock<Devcluster> = OnceLock::new();
+    DEVCLUSTER.get_or_init(|| start("plimsoll-second-"))
+}
+
+fn start(prefix: &str) -> Devcluster {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("devcluster/build.sh");
     let built = Command::new(&script)
         .stderr(Stdio::inherit())
@@ -67,7 +74,7 @@ fn start() -> Devcluster {
         gone(&format!("{} failed: {}", script.display(), built.status));
     }
     let binary = String::from_utf8_lossy(&built.stdout).trim().to_owned();
-    let directory = fresh_directory();
+    let directory = fresh_directory(prefix);
     let mut process = Command::new(&binary)
         .args(["up", "--dir"])
         .arg(&directory)
@@ -96,6 +103,7 @@ fn start() -> Devcluster {
     Devcluster {
         kubeconfig: ready.kubeconfig,
         audit_log: ready.audit_log,
+        installed: tokio::sync::OnceCell::new(),
         _process: Mutex::new(process),
     }
 }
@@ -106,9 +114,8 @@ fn gone(why: &str) -> ! {
 }
 
 /// A new directory, short enough for the sockets in it; those of test binaries that ended are removed.
-fn fresh_directory() -> PathBuf {
+fn fresh_directory(prefix: &str) -> PathBuf {
     let all = std::env::temp_dir();
-    let prefix = "plimsoll-devcluster-";
     for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(process) = name.strip_prefix(prefix)
@@ -164,19 +171,36 @@ pub(crate) fn open_fence() -> Fence {
 #[derive(Clone)]
 pub(crate) struct Admin {
     client: Client,
+    cluster: &'static Devcluster,
 }
 
 impl Admin {
     pub(crate) async fn new() -> Self {
+        Self::of(devcluster()).await
+    }
+
+    /// Returns the administrator of this cluster.
+    pub(crate) async fn of(cluster: &'static Devcluster) -> Self {
         install_provider();
         let kubeconfig =
-            Kubeconfig::read_from(&devcluster().kubeconfig).expect("the kubeconfig can be read");
+            Kubeconfig::read_from(&cluster.kubeconfig).expect("the kubeconfig can be read");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect("the kubeconfig can be used");
         Self {
             client: Client::try_from(config).expect("a client can be made"),
+            cluster,
         }
+    }
+
+    /// Returns the client, for watches.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Returns the cluster.
+    pub(crate) fn cluster(&self) -> &'static Devcluster {
+        self.cluster
     }
 
     /// Sends one request and returns the HTTP status code and the body.
@@ -305,10 +329,11 @@ impl Admin {
             )
             .await;
         let text =
-            fs::read_to_string(&devcluster().kubeconfig).expect("the kubeconfig can be read");
+            fs::read_to_string(&self.cluster.kubeconfig).expect("the kubeconfig can be read");
         let mut config: Value = serde_json::from_str(&text).expect("it is JSON");
         config["users"][0]["user"] = json!({"token": answer["status"]["token"]});
-        let path = devcluster()
+        let path = self
+            .cluster
             .kubeconfig
             .with_file_name(format!("{namespace}-{name}.kubeconfig"));
         fs::write(&path, config.to_string()).expect("the directory can be written");
@@ -317,8 +342,8 @@ impl Admin {
 
     /// Installs our own kinds, once, and waits until they are served.
     pub(crate) async fn install_crds(&self) {
-        static INSTALLED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-        INSTALLED
+        self.cluster
+            .installed
             .get_or_init(|| async {
                 let definitions = plimsoll::api::crds().expect("the definitions can be written");
                 for (_, yaml) in definitions {
@@ -436,15 +461,25 @@ impl AuditEntry {
 
 /// Marks the present end of the audit log.
 pub(crate) fn audit_mark() -> AuditMark {
-    let size = fs::metadata(&devcluster().audit_log).map_or(0, |metadata| metadata.len());
+    audit_mark_of(devcluster())
+}
+
+/// Marks the present end of the audit log of this cluster.
+pub(crate) fn audit_mark_of(cluster: &Devcluster) -> AuditMark {
+    let size = fs::metadata(&cluster.audit_log).map_or(0, |metadata| metadata.len());
     AuditMark(size)
 }
 
 /// Returns the requests that were answered since the mark, in order.
 pub(crate) fn audit_since(mark: AuditMark) -> Vec<AuditEntry> {
+    audit_since_of(devcluster(), mark)
+}
+
+/// Returns the requests that this cluster answered since the mark, in order.
+pub(crate) fn audit_since_of(cluster: &Devcluster, mark: AuditMark) -> Vec<AuditEntry> {
     static READING: Mutex<()> = Mutex::new(());
     let _reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut file = fs::File::open(&devcluster().audit_log).expect("the audit log can be read");
+    let mut file = fs::File::open(&cluster.audit_log).expect("the audit log can be read");
     file.seek(SeekFrom::Start(mark.0))
         .expect("the mark lies in the audit log");
     let mut text = String::new();

@@ -4,7 +4,7 @@
 //! Leaves: the example that does not render or decode.
 //! Never: a cluster; the demo applies them to one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Command};
 
 use plimsoll::api::Application;
 use serde_json::Value;
@@ -132,6 +132,28 @@ fn applications_decode_and_point_into_the_examples() {
             "tenants.yaml lacks {wanted}"
         );
     }
+}
+
+#[test]
+fn tenants_are_what_the_command_prints() {
+    let by_title = |objects: Vec<Value>| -> BTreeMap<String, Value> {
+        objects
+            .into_iter()
+            .filter(|object| object["kind"] != "Namespace")
+            .map(|object| (title(&object), object))
+            .collect()
+    };
+    let mut printed = Vec::new();
+    for environment in ["dev", "staging", "prod"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+            .args(["tenant", &format!("shop-{environment}")])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        printed.extend(documents(&String::from_utf8(output.stdout).unwrap()));
+    }
+    let examples = documents(&read("examples/applications/tenants.yaml"));
+    assert_eq!(by_title(examples), by_title(printed));
 }
 
 #[test]

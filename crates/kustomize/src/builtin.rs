@@ -122,7 +122,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Generates one ConfigMap or Secret.
+    /// Generates one `ConfigMap` or `Secret`.
     ///
     /// # Errors
     /// When a source is missing or malformed, or a key stands twice.
@@ -256,7 +256,7 @@ impl<'a> Loader<'a> {
                 transform::labels(objects, &pairs, &settings.specs()?)
             }
             "HashTransformer" => {
-                crate::accumulate::add_hashes(objects, &schema);
+                crate::finish::add_hashes(objects, &schema);
                 Ok(())
             }
             "ImageTagTransformer" => {
@@ -318,9 +318,34 @@ impl<'a> Loader<'a> {
                 let list = self.load_replacements(&directory, &file, entries)?;
                 transform::replacements(objects, &list, &schema)
             }
+            "PatchTransformer" | "PatchStrategicMergeTransformer" | "PatchJson6902Transformer" => {
+                self.run_patch(&directory, object, &node, objects)
+            }
+            "ValueAddTransformer" => self.run_value_add(&directory, object, &node, objects),
+            _ => Err(failed(
+                object,
+                format!(
+                    "load the transformer {}: there is none of this kind",
+                    object.id.gvk.kind
+                ),
+            )),
+        }
+    }
+
+    fn run_patch(
+        &mut self,
+        directory: &Rc<Directory<'a>>,
+        object: &Object,
+        node: &Node,
+        objects: &mut Objects,
+    ) -> Result<(), Error> {
+        let file = object.origin.file.clone();
+        let read = |known: &[&str]| Settings::read(node, &file, known);
+        let schema = std::sync::Arc::clone(&self.schema);
+        match object.id.gvk.kind.as_str() {
             "PatchTransformer" => {
-                let patch = Patch::read(&Field::lenient(&node, &file))?;
-                let loaded = self.load_patch(&directory, &file, &patch)?;
+                let patch = Patch::read(&Field::lenient(node, &file))?;
+                let loaded = self.load_patch(directory, &file, &patch)?;
                 transform::apply_patch(objects, &loaded, &schema)
             }
             "PatchStrategicMergeTransformer" => {
@@ -329,7 +354,7 @@ impl<'a> Loader<'a> {
                     .get("paths")
                     .map_or(Ok(Vec::new()), Field::located_list)?;
                 let text = settings.text("patches")?;
-                let mut patches = self.load_merge_patches(&directory, &file, &paths)?;
+                let mut patches = self.load_merge_patches(directory, &file, &paths)?;
                 if !text.is_empty() {
                     patches.extend(self.objects(text.as_bytes(), &file)?);
                 }
@@ -341,21 +366,21 @@ impl<'a> Loader<'a> {
                 }
                 transform::apply_merge_patches(objects, &patches, &schema)
             }
-            "PatchJson6902Transformer" => {
+            _ => {
                 let settings = read(&["target", "path", "jsonOp"])?;
                 let patch = Patch {
                     path: Located {
                         text: settings.text("path")?,
                         ..Located::default()
                     },
-                    patch: Located {
+                    content: Located {
                         text: settings.text("jsonOp")?,
                         ..Located::default()
                     },
                     target: settings.get("target").map(Selector::read).transpose()?,
                     ..Patch::default()
                 };
-                let loaded = self.load_json_patch(&directory, &file, &patch)?;
+                let loaded = self.load_json_patch(directory, &file, &patch)?;
                 match (&loaded.content, &loaded.target) {
                     (PatchContent::Json(json), Some(selector)) => {
                         transform::apply_json(objects, json, selector, false, &schema)
@@ -363,14 +388,6 @@ impl<'a> Loader<'a> {
                     (PatchContent::Json(_) | PatchContent::Merge(_), _) => Ok(()),
                 }
             }
-            "ValueAddTransformer" => self.run_value_add(&directory, object, &node, objects),
-            _ => Err(failed(
-                object,
-                format!(
-                    "load the transformer {}: there is none of this kind",
-                    object.id.gvk.kind
-                ),
-            )),
         }
     }
 
@@ -495,7 +512,7 @@ impl LoadedPatch {
             file: file.to_owned(),
             place: Located {
                 text: String::new(),
-                ..patch.patch.clone()
+                ..patch.content.clone()
             },
         }
     }

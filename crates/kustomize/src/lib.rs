@@ -16,11 +16,13 @@
 //! ```
 
 mod accumulate;
+mod apply;
 mod built;
 mod builtin;
 mod config;
 mod error;
 mod files;
+mod finish;
 mod generate;
 mod hint;
 mod identity;
@@ -31,6 +33,7 @@ mod object;
 mod objects;
 mod options;
 mod order;
+mod patching;
 mod plain;
 mod read;
 mod reference;

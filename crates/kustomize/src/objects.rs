@@ -110,6 +110,13 @@ impl Objects {
                         new.set_annotation(crate::trail::ORIGIN, origin);
                     }
                 }
+                if let Some(key) = new.rewritten_keys().find(|key| !scalar::is_plain_key(key)) {
+                    return Err(failed(format!(
+                        "{} {}: the key \"{key}\" would not be a text",
+                        behavior.as_str(),
+                        new.id
+                    )));
+                }
                 new.refresh(schema);
                 self.list[*at] = new;
                 self.identities_changed();
@@ -129,6 +136,19 @@ impl Objects {
             any
         });
         any.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// As [`Objects::check_unique`], if identities may have changed since they were checked.
+    ///
+    /// # Errors
+    /// When an identity is there twice.
+    pub(crate) fn check_if_changed(&mut self) -> Result<(), Error> {
+        if !self.stale {
+            return Ok(());
+        }
+        self.check_unique()?;
+        self.refresh();
+        Ok(())
     }
 
     /// Checks that every identity is there once.
@@ -215,6 +235,14 @@ impl Object {
         self.variables.clone_from(&old.variables);
         self.set_name(&old.id.name);
         self.set_namespace(&old.id.namespace);
+    }
+
+    /// The keys of the mappings that taking an object's place writes anew.
+    fn rewritten_keys(&self) -> impl Iterator<Item = &String> {
+        let metadata = ["labels", "annotations"].map(|field| self.metadata().and_then(|metadata| metadata.get(field)));
+        let data = ["data", "binaryData"].map(|field| self.value.get(field));
+        let mappings = metadata.into_iter().chain(data).flatten().filter_map(serde_json::Value::as_object);
+        mappings.flat_map(serde_json::Map::keys)
     }
 
     /// Adds the data of the object that it takes the place of.

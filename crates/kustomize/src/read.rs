@@ -15,7 +15,7 @@ use crate::object::Object;
 use crate::yaml::{self, Document, Node, NodeKind};
 
 /// What is wrong with a text, as an error of this crate.
-pub(crate) fn syntax(error: yaml::Error, file: &str) -> Error {
+pub(crate) fn syntax(error: &yaml::Error, file: &str) -> Error {
     let kind = match error.kind {
         yaml::ErrorKind::Bytes(_)
         | yaml::ErrorKind::Depth(_)
@@ -29,7 +29,7 @@ pub(crate) fn syntax(error: yaml::Error, file: &str) -> Error {
 
 /// Reads a file of settings: its first document, null where there is none.
 pub(crate) fn settings(content: &[u8], file: &str, limits: &yaml::Limits) -> Result<Node, Error> {
-    let documents = yaml::parse_nodes(content, limits).map_err(|error| syntax(error, file))?;
+    let documents = yaml::parse_nodes(content, limits).map_err(|error| syntax(&error, file))?;
     let none = Node {
         line: 1,
         column: 1,
@@ -65,7 +65,7 @@ impl Loader<'_> {
     /// When the text is malformed, or a document is no object.
     pub(crate) fn objects(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
         let documents =
-            yaml::parse_values(content, &self.limits()).map_err(|error| syntax(error, file))?;
+            yaml::parse_values(content, &self.limits()).map_err(|error| syntax(&error, file))?;
         let mut documents = VecDeque::from(documents);
         if documents.len() == 1 {
             documents = unwrap_list(documents);
@@ -113,7 +113,7 @@ impl Loader<'_> {
             .defects
             .into_iter()
             .next()
-            .map(|defect| std::sync::Arc::new(syntax(defect, file)));
+            .map(|defect| std::sync::Arc::new(syntax(&defect, file)));
         object
     }
 }

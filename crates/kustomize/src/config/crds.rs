@@ -1,4 +1,4 @@
-//! `crds:`: OpenAPI definitions whose extensions say which fields hold labels, annotations, names and references.
+//! `crds:`: `OpenAPI` definitions whose extensions say which fields hold labels, annotations, names and references.
 
 use serde_json::{Map, Value};
 

@@ -163,13 +163,13 @@ mod tests {
         assert_eq!(split_path_clever("a.b\\.c", '.'), ["a", "b.c"]);
     }
 
-    fn check(mut value: Value, path: &str, create: Create, expected: Value) {
+    fn check(mut value: Value, path: &str, create: Create, expected: &Value) {
         walk(&mut value, &split_path(path, '/'), create, &mut |field| {
             *field = json!("x");
             Ok(())
         })
         .unwrap();
-        assert_eq!(value, expected, "{path}");
+        assert_eq!(value, *expected, "{path}");
     }
 
     #[test]
@@ -178,21 +178,21 @@ mod tests {
             json!({"a": [{"b": 1}, {"c": 2}]}),
             "a/b",
             Create::Nothing,
-            json!({"a": [{"b": "x"}, {"c": 2}]}),
+            &json!({"a": [{"b": "x"}, {"c": 2}]}),
         );
-        check(json!({}), "a/b", Create::Nothing, json!({}));
-        check(json!({}), "a/b", Create::Scalar, json!({"a": {"b": "x"}}));
+        check(json!({}), "a/b", Create::Nothing, &json!({}));
+        check(json!({}), "a/b", Create::Scalar, &json!({"a": {"b": "x"}}));
         check(
             json!({"a": null}),
             "a[]/b",
             Create::Scalar,
-            json!({"a": []}),
+            &json!({"a": []}),
         );
         check(
             json!({"a": null}),
             "a/b",
             Create::Nothing,
-            json!({"a": null}),
+            &json!({"a": null}),
         );
     }
 }

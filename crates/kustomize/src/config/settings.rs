@@ -91,9 +91,7 @@ impl Configuration {
             for item in field.list()? {
                 let inner = item.mapping(&["group", "version", "kind", "fieldSpecs"])?;
                 let text = |name: &str| {
-                    inner
-                        .get(name)
-                        .map_or(Ok(String::new()), |field| field.text())
+                    inner.get(name).map_or(Ok(String::new()), Field::text)
                 };
                 let target = Gvk {
                     group: text("group")?,
@@ -102,7 +100,7 @@ impl Configuration {
                 };
                 let referrers = inner
                     .get("fieldSpecs")
-                    .map_or(Ok(Vec::new()), |specs| field_specs(specs))?;
+                    .map_or(Ok(Vec::new()), field_specs)?;
                 configuration
                     .name_references
                     .push(NameReference { target, referrers });

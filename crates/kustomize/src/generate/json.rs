@@ -87,7 +87,13 @@ fn write_number(number: &serde_json::Number, out: &mut String) {
         let (sign, digits) = exponent
             .strip_prefix('-')
             .map_or(("+", exponent), |digits| ("-", digits));
-        out.push_str(&format!("{mantissa}e{sign}{digits:0>2}"));
+        out.push_str(mantissa);
+        out.push('e');
+        out.push_str(sign);
+        if digits.len() < 2 {
+            out.push('0');
+        }
+        out.push_str(digits);
     } else {
         out.push_str(&float.to_string());
     }
@@ -105,7 +111,9 @@ fn write_text(text: &str, out: &mut String) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                let code = u32::from(c);
+                out.push_str("\\u");
+                out.extend([12, 8, 4, 0].map(|shift| char::from_digit((code >> shift) & 15, 16).unwrap_or('0')));
             }
             other => out.push(other),
         }

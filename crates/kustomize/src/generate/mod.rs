@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets from literals, files and env files; the hash in their names.
+//! Config maps and secrets from literals, files and env files; the hash in their names.
 //! Enters: arguments, and the contents of the files that they name.
 //! Leaves: objects.
 

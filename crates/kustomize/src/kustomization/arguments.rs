@@ -98,7 +98,7 @@ impl Selector {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Patch {
     pub(crate) path: Located,
-    pub(crate) patch: Located,
+    pub(crate) content: Located,
     pub(crate) target: Option<Selector>,
     pub(crate) allow_name_change: bool,
     pub(crate) allow_kind_change: bool,
@@ -115,7 +115,7 @@ impl Patch {
         let located = |name: &str| fields.get(name).map_or(Ok(place.clone()), Field::located);
         Ok(Self {
             path: located("path")?,
-            patch: located("patch")?,
+            content: located("patch")?,
             target: fields.get("target").map(Selector::read).transpose()?,
             allow_name_change: flag(&options, "allowNameChange")?,
             allow_kind_change: flag(&options, "allowKindChange")?,
@@ -342,7 +342,7 @@ pub(crate) struct Replacement {
 /// One entry of `replacements`: inline, or a file of them.
 #[derive(Debug, Clone)]
 pub(crate) enum ReplacementEntry {
-    Inline(Replacement),
+    Inline(Box<Replacement>),
     File(Located),
 }
 
@@ -352,9 +352,11 @@ impl ReplacementEntry {
         let path = fields
             .get("path")
             .map_or(Ok(Located::default()), Field::located)?;
-        let replacement = Replacement::from_fields(field, &fields)?;
+        let mut replacement = Replacement::from_fields(field, &fields)?;
         if path.text.is_empty() {
-            return Ok(Self::Inline(replacement));
+            // An empty list counts as none here, though not in a file.
+            replacement.targets = replacement.targets.filter(|targets| !targets.is_empty());
+            return Ok(Self::Inline(Box::new(replacement)));
         }
         if replacement.source.is_some()
             || replacement

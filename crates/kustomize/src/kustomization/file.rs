@@ -306,8 +306,8 @@ mod tests {
     use super::*;
     use crate::kustomization::node_of;
 
-    fn read(value: Value) -> Result<Kustomization, Error> {
-        Kustomization::read(&node_of(&value), "/kustomization.yaml")
+    fn read(value: &Value) -> Result<Kustomization, Error> {
+        Kustomization::read(&node_of(value), "/kustomization.yaml")
     }
 
     #[test]
@@ -318,14 +318,14 @@ mod tests {
             json!({"kind": "Component"}),
             json!({"bases": [], "namePrefix": ""}),
         ] {
-            assert!(read(value.clone()).is_err(), "{value}");
+            assert!(read(&value).is_err(), "{value}");
         }
-        assert!(read(json!({"resources": []})).is_ok());
+        assert!(read(&json!({"resources": []})).is_ok());
     }
 
     #[test]
     fn legacy_fields_move_and_warn() {
-        let kustomization = read(json!({"resources": ["a"], "bases": ["b"]})).unwrap();
+        let kustomization = read(&json!({"resources": ["a"], "bases": ["b"]})).unwrap();
         assert_eq!(kustomization.resources.len(), 2);
         assert_eq!(kustomization.warnings.len(), 1);
     }
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn all_errors_are_reported_at_once() {
         let error =
-            read(json!({"namePrefix": 1, "images": [{"name": 2}], "resources": "a"})).unwrap_err();
+            read(&json!({"namePrefix": 1, "images": [{"name": 2}], "resources": "a"})).unwrap_err();
         assert_eq!(error.all().len(), 3, "{error}");
     }
 }

@@ -77,7 +77,7 @@ fn round_numbers(value: &mut Value) {
     const EXACT: u64 = 1 << 53;
     match value {
         Value::Number(number) if !number.is_f64() => {
-            let large = number.as_i64().map_or(true, |number| number.unsigned_abs() > EXACT);
+            let large = number.as_i64().is_none_or(|number| number.unsigned_abs() > EXACT);
             if let Some(float) = number.as_f64().filter(|_| large) {
                 *value = scalar::resolve(&float.to_string());
             }
@@ -306,7 +306,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(patch: Value, expected: Option<Value>) {
+    #[expect(clippy::needless_pass_by_value, reason = "tables of literals read better without references")]
+    fn check(patch: &Value, expected: Option<Value>) {
         let mut document = json!({"a": {"b/c": 1}, "list": [1, 2, 3]});
         let result = JsonPatch::parse(&json!([patch]))
             .unwrap()
@@ -318,32 +319,32 @@ mod tests {
     fn operations() {
         let with = |a: Value, list: Value| Some(json!({"a": a, "list": list}));
         check(
-            json!({"op": "add", "path": "/list/-", "value": 4}),
+            &json!({"op": "add", "path": "/list/-", "value": 4}),
             with(json!({"b/c": 1}), json!([1, 2, 3, 4])),
         );
         check(
-            json!({"op": "add", "path": "/list/0", "value": 0}),
+            &json!({"op": "add", "path": "/list/0", "value": 0}),
             with(json!({"b/c": 1}), json!([0, 1, 2, 3])),
         );
         check(
-            json!({"op": "remove", "path": "/list/-1"}),
+            &json!({"op": "remove", "path": "/list/-1"}),
             with(json!({"b/c": 1}), json!([1, 2])),
         );
         check(
-            json!({"op": "replace", "path": "/a/b~1c", "value": 2}),
+            &json!({"op": "replace", "path": "/a/b~1c", "value": 2}),
             with(json!({"b/c": 2}), json!([1, 2, 3])),
         );
         check(
-            json!({"op": "replace", "path": "/a/new", "value": 2}),
+            &json!({"op": "replace", "path": "/a/new", "value": 2}),
             with(json!({"b/c": 1, "new": 2}), json!([1, 2, 3])),
         );
-        check(json!({"op": "remove", "path": "/a/none"}), None);
-        check(json!({"op": "add", "path": "/none/b", "value": 1}), None);
-        check(json!({"op": "test", "path": "/list/0", "value": 2}), None);
+        check(&json!({"op": "remove", "path": "/a/none"}), None);
+        check(&json!({"op": "add", "path": "/none/b", "value": 1}), None);
+        check(&json!({"op": "test", "path": "/list/0", "value": 2}), None);
         check(
-            json!({"op": "move", "from": "/list/0", "path": "/a/x"}),
+            &json!({"op": "move", "from": "/list/0", "path": "/a/x"}),
             with(json!({"b/c": 1, "x": 1}), json!([2, 3])),
         );
-        check(json!({"op": "sing", "path": "/a"}), None);
+        check(&json!({"op": "sing", "path": "/a"}), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Which lists merge by which keys, and which kinds have no namespace.
-//! Enters: the compact table of Kubernetes v1.21, or an OpenAPI document of the user.
+//! Enters: the compact table of Kubernetes v1.21, or an `OpenAPI` document of the user.
 //! Leaves: shapes to walk along with a value.
 
 use std::collections::HashMap;
@@ -50,6 +50,12 @@ impl Place {
     pub(crate) fn merge_keys(&self) -> Option<&[String]> {
         self.link.keys.as_deref()
     }
+
+    /// The place of an element of a list.
+    pub(crate) fn element(&self) -> Option<Self> {
+        let link = Link { list: false, keys: None, shape: self.link.shape };
+        self.link.list.then_some(Self { link })
+    }
 }
 
 /// Every type that matters.
@@ -93,16 +99,6 @@ impl Schema {
         let shape = self.shapes.get(place.link.shape?)?;
         let link = shape.fields.get(field).or(shape.others.as_ref())?;
         Some(Place { link: link.clone() })
-    }
-
-    pub(crate) fn element(&self, place: &Place) -> Option<Place> {
-        place.link.list.then(|| Place {
-            link: Link {
-                list: false,
-                keys: None,
-                shape: place.link.shape,
-            },
-        })
     }
 
     fn from_table(table: &str) -> Self {
@@ -158,7 +154,7 @@ impl Schema {
             .insert(kind.to_owned(), cluster_scoped);
     }
 
-    /// Reads an OpenAPI (swagger) document; it stands in place of the built-in one.
+    /// Reads an `OpenAPI` (swagger) document; it stands in place of the built-in one.
     pub(crate) fn from_open_api(document: &Value) -> Self {
         let mut schema = Self::default();
         let empty = serde_json::Map::new();
@@ -381,7 +377,7 @@ mod tests {
         let mut place = schema.root("apps/v1", "Deployment")?;
         for part in path {
             place = if *part == "[]" {
-                schema.element(&place)?
+                place.element()?
             } else {
                 schema.field(&place, part)?
             };

@@ -232,5 +232,5 @@ fn merge_into(
 /// Drops what patches deleted, and refuses two objects of one identity.
 fn finish(objects: &mut Objects) -> Result<(), Error> {
     objects.retain(|object| !object.value.is_null());
-    Ok(())
+    objects.check_if_changed()
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 use thiserror::Error as ThisError;
 
 use super::emit_text::{Writer, analyse};
-use super::key_order::natural_order;
+use super::key_order::sort_by_key;
 use super::number;
 use super::resolve::Meaning;
 
@@ -85,7 +85,7 @@ impl<'v> Printer<'_, 'v> {
             .iter()
             .map(|(key, value)| (key.as_str(), value))
             .collect();
-        entries.sort_by(|(left, _), (right, _)| natural_order(left, right));
+        sort_by_key(&mut entries, |(key, _)| key);
         for (key, value) in entries {
             self.path.push(Step::Key(key));
             self.writer.indent_to(indent);

@@ -2,15 +2,47 @@
 //!
 //! Enters: two keys. Leaves: which comes first. Never: a locale.
 //!
-//! Letters come after everything else; runs of digits compare as numbers, so that `item2` stands before `item10`.
+//! Letters come after everything else; runs of digits compare as numbers, so that `item2` stands before `item10`. That is no order:
+//! `v2` < `v10` < `v1a` < `v2`. Upstream prints such keys in another order every time; ours is the same every time.
 
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+/// Sorts entries by their keys. The comparison is not transitive, so the standard library's sorting, which may panic then, is of
+/// no use.
+pub(super) fn sort_by_key<T: Copy>(entries: &mut Vec<T>, key: impl Fn(&T) -> &str) {
+    let in_order = |left: &T, right: &T| natural_order(key(left), key(right)) != Ordering::Greater;
+    let mut width = 1;
+    while width < entries.len() {
+        // Runs of this width are in order; where neighbours are too, nothing has to move.
+        let is_sorted = entries.windows(2).all(|pair| matches!(pair, [left, right] if in_order(left, right)));
+        if is_sorted {
+            return;
+        }
+        let mut merged = Vec::with_capacity(entries.len());
+        for pair in entries.chunks(2 * width) {
+            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            while let ([first, left_rest @ ..], [second, right_rest @ ..]) = (left, right) {
+                if in_order(first, second) {
+                    merged.push(*first);
+                    left = left_rest;
+                } else {
+                    merged.push(*second);
+                    right = right_rest;
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        *entries = merged;
+        width *= 2;
+    }
+}
+
 /// Compares two keys.
-pub(super) fn natural_order(left: &str, right: &str) -> Ordering {
+fn natural_order(left: &str, right: &str) -> Ordering {
     if left == right {
         Ordering::Equal
     } else if left.is_ascii() && right.is_ascii() {
