@@ -82,14 +82,6 @@ impl Repository {
     }
 }
 
-/// Returns a text that does not compress well: some seven characters a number.
-pub(super) fn noise(numbers: std::ops::Range<u32>) -> String {
-    let words: Vec<String> = numbers
-        .map(|number| format!("{:x}", number.wrapping_mul(2_654_435_761)))
-        .collect();
-    words.concat()
-}
-
 /// Runs git without any configuration of whoever runs the tests.
 pub(super) fn git(directory: &Path, arguments: &[&str]) -> String {
     let output = git_command()
