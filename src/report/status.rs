@@ -107,7 +107,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{Class, Condition, ConditionStatus, ConditionType, SetStatus},
+        api::{
+            Class, Condition, ConditionStatus::{self, False, True, Unknown}, ConditionType, SetStatus,
+        },
         model::Digest,
         rollout::State,
     };
@@ -166,7 +168,6 @@ mod tests {
             applied: Some(set("good")),
             ..Rollout::new()
         };
-        use ConditionStatus::{False, True, Unknown};
         let cases = [
             (
                 with(State::Applying {
