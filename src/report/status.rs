@@ -108,7 +108,9 @@ mod tests {
     use super::*;
     use crate::{
         api::{
-            Class, Condition, ConditionStatus::{self, False, True, Unknown}, ConditionType, SetStatus,
+            Class, Condition,
+            ConditionStatus::{False, True, Unknown},
+            ConditionType, SetStatus,
         },
         model::Digest,
         rollout::State,

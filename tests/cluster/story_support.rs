@@ -853,7 +853,10 @@ impl Film {
         let mut frames = self.frames.lock().unwrap();
         let mut last: BTreeMap<String, Frame> = BTreeMap::new();
         for frame in frames.drain(..) {
-            let name = frame.object["metadata"]["name"].as_str().unwrap().to_owned();
+            let name = frame.object["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             if frame.gone {
                 last.remove(&name);
             } else {
@@ -871,7 +874,10 @@ impl Film {
         let frames = self.frames();
         let first = frames.iter().map(|frame| frame.at).min();
         for frame in &frames {
-            let name = frame.object["metadata"]["name"].as_str().unwrap().to_owned();
+            let name = frame.object["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             now.insert(name, !frame.gone && is(&frame.object));
             // The listing is one moment although it comes in pieces.
             if frame.at.duration_since(first.unwrap()) > Duration::from_millis(50) {

@@ -394,10 +394,6 @@ pub(crate) fn beside<T: Send + 'static>(
 }
 
 /// Waits until `check` returns something, and returns it; fails when it does not in time.
-#[expect(
-    clippy::panic,
-    reason = "a condition that does not come true fails the test"
-)]
 pub(crate) async fn eventually<T, F, Fut>(deadline: Duration, what: &str, mut check: F) -> T
 where
     F: FnMut() -> Fut,
@@ -408,9 +404,7 @@ where
         if let Some(found) = check().await {
             return found;
         }
-        if start.elapsed() > deadline {
-            panic!("not in {deadline:?}: {what}");
-        }
+        assert!(start.elapsed() <= deadline, "not in {deadline:?}: {what}");
         tokio::time::sleep(POLL).await;
     }
 }
