@@ -69,18 +69,22 @@ fn has_null(value: &Value) -> bool {
     }
 }
 
-/// Gives the scalars among annotations the text that they were written as.
-pub(crate) fn annotate(value: &mut Value, lines: &Lines<'_>, line: u32) {
+/// Gives the scalars among annotations the text that they were written as; written nulls only where `nulls` says so,
+/// for in a patch they mean something.
+pub(crate) fn annotate(value: &mut Value, lines: &Lines<'_>, line: u32, nulls: bool) {
     let Some(Value::Object(metadata)) = value.get_mut("metadata") else { return };
     let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return };
     if annotations.len() > MOST {
         return;
     }
-    for (key, value) in annotations.iter_mut().filter(|(_, value)| !is_text(value) && scalar::is_scalar(value)) {
+    for (key, value) in annotations.iter_mut() {
+        if is_text(value) || !scalar::is_scalar(value) || (value.is_null() && !nulls) {
+            continue;
+        }
         let fits = |text: &&str| match &*value {
             Value::String(date) => date.get(..10).is_some_and(|day| text.starts_with(day)),
             // Hexadecimal and the like are one number in several spellings.
-            other => scalar::resolve(text) == *other,
+            other => !text.is_empty() && scalar::resolve(text) == *other,
         };
         if let Some(text) = lines.behind(line, key).find(fits) {
             *value = Value::String(text.to_owned());
@@ -135,8 +139,8 @@ mod tests {
     fn annotations_get_their_text() {
         let mut value = json!({"metadata": {"annotations":
             {"f": 1.1, "o": 420, "e": null, "d": "2020-01-01T00:00:00Z"}, "x": null, "y": null}});
-        annotate(&mut value, &Lines::new(TEXT.as_bytes()), 1);
-        assert_eq!(value["metadata"]["annotations"], json!({"f": "1.10", "o": "0644", "e": "", "d": "2020-01-01"}));
+        annotate(&mut value, &Lines::new(TEXT.as_bytes()), 1, true);
+        assert_eq!(value["metadata"]["annotations"], json!({"f": "1.10", "o": "0644", "e": null, "d": "2020-01-01"}));
     }
 
     #[test]

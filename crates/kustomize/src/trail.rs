@@ -106,7 +106,7 @@ impl Trail {
                     inner.push_str("  ");
                     inner.push_str(field);
                     inner.push_str(": ");
-                    inner.push_str(value);
+                    inner.push_str(&crate::generate::go_yaml(&serde_json::Value::String(value.clone())));
                     inner.push('\n');
                 }
             }

@@ -351,8 +351,13 @@ impl Elements {
         if old.is_none() && matches!(patch, Source::Absent) {
             return Ok(None);
         }
+        // An element that is replaced is another one than that in the list, and the one in the list comes back in the end.
+        let replaces = match &patch {
+            Source::Patch(new) => new.get(DIRECTIVE).and_then(Value::as_str) == Some("replace"),
+            Source::Absent | Source::Same => false,
+        };
         let merged = walker.walk(old, patch, self.place.clone())?;
-        if let (Some(at), Some(merged)) = (at, &merged) {
+        if let (Some(at), Some(merged), false) = (at, &merged, replaces) {
             self.list[at].clone_from(merged);
         }
         Ok(merged)
