@@ -91,7 +91,7 @@ impl<'a> Loader<'a> {
                 };
                 let root = Field::lenient(&node, &file);
                 let mut arguments =
-                    GeneratorArguments::read(&root, generated == Generated::Secret)?;
+                    GeneratorArguments::read(&root, generated == Generated::Secret, true)?;
                 if arguments.name.is_empty() {
                     arguments.name.clone_from(&object.id.name);
                 }
@@ -356,7 +356,7 @@ impl<'a> Loader<'a> {
                 let text = settings.text("patches")?;
                 let mut patches = self.load_merge_patches(directory, &file, &paths)?;
                 if !text.is_empty() {
-                    patches.extend(self.objects(text.as_bytes(), &file)?);
+                    patches.extend(self.merge_patches(text.as_bytes(), &file)?);
                 }
                 if patches.is_empty() {
                     return Err(failed(

@@ -40,6 +40,7 @@ mod reference;
 mod remote;
 mod scalar;
 mod select;
+mod shared;
 mod trail;
 mod transform;
 pub mod yaml;

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::identity::{Gvk, Id, Previous};
 use crate::merge::Schema;
 use crate::scalar;
+use crate::shared::Shared;
 use crate::yaml;
 
 const PREFIX: &str = "internal.config.kubernetes.io/";
@@ -144,6 +145,8 @@ pub(crate) struct Object {
     pub(crate) defect: Option<Arc<Error>>,
     /// The names on the way to nulls that are blank in the file; a merge drops them.
     pub(crate) blanks: Option<Arc<BTreeSet<Vec<String>>>>,
+    /// Values that stand in several fields and are one.
+    pub(crate) shared: Vec<Shared>,
 }
 
 impl Object {
@@ -156,6 +159,7 @@ impl Object {
             origin,
             defect: None,
             blanks: None,
+            shared: Vec::new(),
         };
         object.absorb();
         object.refresh(schema);
@@ -235,6 +239,23 @@ impl Object {
         }
         if let Value::Object(map) = entry {
             map.insert(key.to_owned(), Value::String(value));
+        }
+    }
+
+    /// Makes sure that there is a mapping of annotations.
+    pub(crate) fn make_annotations(&mut self) {
+        let metadata = metadata_mut(&mut self.value);
+        let entry = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+        if entry.is_null() {
+            *entry = Value::Object(Map::new());
+        }
+    }
+
+    /// Makes all annotations texts, and removes what is no mapping, or an empty one.
+    pub(crate) fn tidy_annotations(&mut self) {
+        if self.metadata().is_some_and(|metadata| metadata.contains_key("annotations")) {
+            let entries = self.metadata_map("annotations");
+            self.set_metadata_map("annotations", entries);
         }
     }
 
@@ -391,10 +412,13 @@ impl Object {
                         0,
                     ));
                 }
-                for value in annotations.values_mut() {
-                    if !value.is_string() {
-                        *value = Value::String(scalar::text(value));
-                    }
+                let blank = |key: &str| {
+                    let path = ["metadata", "annotations", key].map(str::to_owned);
+                    self.blanks.as_ref().is_some_and(|blanks| blanks.contains(path.as_slice()))
+                };
+                for (key, value) in annotations.iter_mut().filter(|(_, value)| !value.is_string()) {
+                    let text = if blank(key) { String::new() } else { scalar::text(value) };
+                    *value = Value::String(text);
                 }
                 annotations.is_empty()
             }

@@ -44,7 +44,7 @@ impl<'a> Loader<'a> {
                 (content.to_vec(), real)
             }
         };
-        let objects = self.objects(&text, &source);
+        let objects = self.merge_patches(&text, &source);
         let json = std::str::from_utf8(&text)
             .ok()
             .and_then(|text| read::json_patch(text, &self.limits()));
@@ -150,7 +150,7 @@ impl<'a> Loader<'a> {
     ) -> Result<Vec<Object>, Error> {
         let mut patches = Vec::new();
         for entry in entries {
-            if let Ok(mut inline) = self.objects(entry.text.as_bytes(), file) {
+            if let Ok(mut inline) = self.merge_patches(entry.text.as_bytes(), file) {
                 for object in &mut inline {
                     object.origin.line += entry.line;
                 }
@@ -163,7 +163,7 @@ impl<'a> Loader<'a> {
                     .field("patchesStrategicMerge")
             };
             let (content, real) = self.load(directory, &entry.text).map_err(at)?;
-            patches.extend(self.objects(&content, &real)?);
+            patches.extend(self.merge_patches(&content, &real)?);
         }
         Ok(patches)
     }

@@ -64,8 +64,26 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn objects(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents =
-            yaml::parse_values(content, &self.limits()).map_err(|error| syntax(&error, file))?;
+        let documents = yaml::parse_values(content, &self.limits()).map_err(|error| syntax(&error, file))?;
+        self.checked(documents, content, file, false)
+    }
+
+    /// Reads strategic merge patches.
+    ///
+    /// # Errors
+    /// When the text is malformed, or a document is no object.
+    pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
+        let documents = yaml::parse_patches(content, &self.limits()).map_err(|error| syntax(&error, file))?;
+        self.checked(documents, content, file, true)
+    }
+
+    fn checked(
+        &self,
+        documents: Vec<Document<Value>>,
+        content: &[u8],
+        file: &str,
+        patches: bool,
+    ) -> Result<Vec<Object>, Error> {
         let mut documents = VecDeque::from(documents);
         if documents.len() == 1 {
             documents = unwrap_list(documents);
@@ -82,7 +100,7 @@ impl Loader<'_> {
                 Items::Object(document) => {
                     let lines = hint::is_needed(&document.value)
                         .then(|| lines.get_or_insert_with(|| hint::Lines::new(content)));
-                    objects.push(self.object(document, file, lines.as_deref()));
+                    objects.push(self.object(document, file, lines.as_deref(), patches));
                 }
                 Items::List(items) => documents.extend(items),
             }
@@ -102,6 +120,7 @@ impl Loader<'_> {
         mut document: Document<Value>,
         file: &str,
         lines: Option<&hint::Lines<'_>>,
+        is_patch: bool,
     ) -> Object {
         let origin = Origin {
             file: file.to_owned(),
@@ -109,9 +128,8 @@ impl Loader<'_> {
         };
         let mut blanks = None;
         if let Some(lines) = lines {
-            hint::annotate(&mut document.value, lines, document.line);
-            blanks = Some(hint::blanks(&document.value, lines, document.line))
-                .filter(|blanks| !blanks.is_empty());
+            hint::annotate(&mut document.value, lines, document.line, !is_patch);
+            blanks = Some(hint::blanks(&document.value, lines, document.line)).filter(|blanks| !blanks.is_empty());
         }
         let mut object = Object::new(document.value, origin, &self.schema);
         object.blanks = blanks.map(std::sync::Arc::new);

@@ -50,9 +50,6 @@ pub(crate) fn fix(
             }
         }
     }
-    if by_name.is_empty() {
-        return Ok(());
-    }
     let names = Names {
         by_name,
         candidates: &candidates,

@@ -106,7 +106,7 @@ impl Trail {
                     inner.push_str("  ");
                     inner.push_str(field);
                     inner.push_str(": ");
-                    inner.push_str(value);
+                    inner.push_str(&crate::generate::go_yaml(&serde_json::Value::String(value.clone())));
                     inner.push('\n');
                 }
             }
@@ -122,6 +122,10 @@ impl Trail {
 
     /// Notes that something was done to an object; one without an origin was made by it.
     pub(crate) fn note(&self, object: &mut Object) {
+        // Upstream writes all annotations anew, so they are no longer those of other fields.
+        for group in &mut object.shared {
+            group.paths.retain(|path| path != &["metadata", "annotations"]);
+        }
         let text = self.to_yaml();
         if object.annotation(ORIGIN).is_none() {
             object.set_annotation(ORIGIN, text);

@@ -255,7 +255,8 @@ pub(crate) struct GeneratorArguments {
 }
 
 impl GeneratorArguments {
-    pub(crate) fn read(field: &Field<'_>, secret: bool) -> Result<Self, Error> {
+    /// Reads an entry; `plugin` where it is the configuration of a generator, for which upstream does not mend the old field `env`.
+    pub(crate) fn read(field: &Field<'_>, secret: bool, plugin: bool) -> Result<Self, Error> {
         let mut known = vec![
             "name",
             "namespace",
@@ -271,7 +272,7 @@ impl GeneratorArguments {
         }
         let fields = field.mapping(&known)?;
         let mut envs = located_list(&fields, "envs")?;
-        if let Some(env) = fields.get("env").filter(|env| !env.is_empty()) {
+        if let Some(env) = fields.get("env").filter(|env| !plugin && !env.is_empty()) {
             envs.push(env.located()?);
         }
         Ok(Self {

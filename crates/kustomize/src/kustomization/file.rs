@@ -126,10 +126,10 @@ impl Kustomization {
         };
         let global = reader.read("generatorOptions", GeneratorOptions::read);
         let mut config_maps = reader.each("configMapGenerator", |field| {
-            GeneratorArguments::read(field, false)
+            GeneratorArguments::read(field, false, false)
         });
         let mut secrets = reader.each("secretGenerator", |field| {
-            GeneratorArguments::read(field, true)
+            GeneratorArguments::read(field, true, false)
         });
         for arguments in config_maps.iter_mut().chain(&mut secrets) {
             arguments.options.fill(&global);

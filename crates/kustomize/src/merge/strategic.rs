@@ -186,8 +186,13 @@ impl Merge<'_> {
         place: Option<&Place>,
     ) -> Result<(), Error> {
         let inner = place.and_then(|place| self.schema.field(place, &key));
+        let quoted = old.as_ref().and_then(Value::as_str).is_some_and(must_be_quoted);
         self.path.push(key);
-        let merged = self.walk(old, patch, inner)?;
+        let merged = self.walk(old, patch, inner)?.map(|merged| match merged {
+            // The quotes of the old text stay around what is merged in.
+            Value::Number(_) | Value::Bool(_) if quoted => Value::String(scalar::text(&merged)),
+            other => other,
+        });
         if let (Some(key), Some(merged)) = (self.path.pop(), merged) {
             result.insert(key, merged);
         }
@@ -264,6 +269,11 @@ impl Merge<'_> {
     fn error(&self, message: String) -> Error {
         Error::new(ErrorKind::Patch, message).field(self.path.join("."))
     }
+}
+
+/// Whether a text would be something else without quotes.
+fn must_be_quoted(text: &str) -> bool {
+    !text.is_empty() && !matches!(scalar::resolve(text), Value::String(_))
 }
 
 /// What stands where lists and scalars are replaced whole.
@@ -361,8 +371,13 @@ impl Elements {
         if old.is_none() && matches!(patch, Source::Absent) {
             return Ok(None);
         }
+        // An element that is replaced is another one than that in the list, and the one in the list comes back in the end.
+        let replaces = match &patch {
+            Source::Patch(new) => new.get(DIRECTIVE).and_then(Value::as_str) == Some("replace"),
+            Source::Absent | Source::Same => false,
+        };
         let merged = walker.walk(old, patch, self.place.clone())?;
-        if let (Some(at), Some(merged)) = (at, &merged) {
+        if let (Some(at), Some(merged), false) = (at, &merged, replaces) {
             self.list[at].clone_from(merged);
         }
         Ok(merged)

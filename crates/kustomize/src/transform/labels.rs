@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::compile;
 use crate::config::{Create, FieldSpec};
 use crate::error::{Error, ErrorKind};
+use crate::object::Memory;
 use crate::objects::Objects;
 use crate::scalar;
+use crate::shared::Shared;
 
 /// Sets labels.
 ///
@@ -44,31 +46,54 @@ fn set_pairs(
     }
     let compiled = compile(specs);
     for object in objects.all_mut() {
+        let mut fresh: BTreeMap<&String, Vec<Vec<String>>> = BTreeMap::new();
         for spec in &compiled {
-            spec.apply(object, Create::Mapping, &mut |field| match field {
-                Value::Object(fields) => {
-                    for (key, value) in pairs {
-                        if !scalar::is_plain_key(key) && !fields.contains_key(key) {
-                            let message = format!(
-                                "set a label or annotation: the key \"{key}\" would not be a text"
-                            );
-                            return Err(Error::new(ErrorKind::Transformer, message));
-                        }
-                        fields.insert(key.clone(), Value::String(value.clone()));
+            // What upstream remembers about an object stands in its annotations, so there are some.
+            if spec.spec.path == "metadata/annotations" && object.memory != Memory::default() {
+                object.make_annotations();
+            }
+            let mut seen: BTreeMap<&String, (bool, bool)> = BTreeMap::new();
+            spec.apply(object, Create::Mapping, &mut |field| {
+                let Value::Object(fields) = field else { return not_a_mapping(field) };
+                for (key, value) in pairs {
+                    let old = fields.insert(key.clone(), Value::String(value.clone()));
+                    let (is_new, is_old) = seen.entry(key).or_default();
+                    if old.is_some() {
+                        *is_old = true;
+                    } else {
+                        *is_new = true;
+                        check_key(key)?;
                     }
-                    Ok(())
                 }
-                Value::Null => Ok(()),
-                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                    Err(Error::new(
-                        ErrorKind::Transformer,
-                        "set labels or annotations: the field is no mapping",
-                    ))
-                }
+                Ok(())
             })?;
+            for (key, _) in seen.into_iter().filter(|(_, (is_new, is_old))| *is_new && !*is_old) {
+                fresh.entry(key).or_default().push(spec.path.clone());
+            }
+        }
+        object.spread_shared();
+        for (key, mut paths) in fresh.into_iter().filter(|(_, paths)| paths.len() > 1) {
+            paths.sort();
+            let value = Value::String(pairs[key].clone());
+            object.shared.push(Shared { key: key.clone(), value, paths });
         }
     }
     Ok(())
+}
+
+fn not_a_mapping(field: &Value) -> Result<(), Error> {
+    if field.is_null() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Transformer, "set labels or annotations: the field is no mapping"))
+}
+
+fn check_key(key: &str) -> Result<(), Error> {
+    if scalar::is_plain_key(key) {
+        return Ok(());
+    }
+    let message = format!("set a label or annotation: the key \"{key}\" would not be a text");
+    Err(Error::new(ErrorKind::Transformer, message))
 }
 
 #[cfg(test)]

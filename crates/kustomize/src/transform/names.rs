@@ -85,6 +85,7 @@ fn rename(
                     format!("{old}{text}")
                 };
                 *field = match field {
+                    _ if new.is_empty() => Value::Null,
                     Value::Null => Value::String(new),
                     _ => scalar::untyped(field, new),
                 };

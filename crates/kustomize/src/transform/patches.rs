@@ -126,7 +126,9 @@ pub(crate) fn apply_json(
             Error::new(ErrorKind::Patch, format!("apply a JSON patch to {id}")).caused_by(error)
         })?;
         object.absorb();
+        object.tidy_annotations();
         object.blanks = None;
+        object.shared.clear();
         object.memory = memory;
         object.refresh(schema);
         let changed = remember || object.id.gvk != before.gvk || object.id != before;
@@ -214,6 +216,7 @@ fn merge_into(
         return Ok(());
     };
     object.value = merged;
+    object.spread_shared();
     object.absorb();
     if !allow_kind_change {
         object.set_kind(&before.gvk.kind);

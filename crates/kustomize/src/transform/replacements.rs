@@ -1,5 +1,7 @@
 //! `replacements`: copies a value from one field into others.
 
+use std::sync::Arc;
+
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -48,19 +50,36 @@ fn apply(objects: &mut Objects, replacement: &Replacement, schema: &Schema) -> R
             ));
         }
         (None, None) => return Err(failed("replace: there is no source").field("source")),
-        (None, Some(text)) => Value::String(text.clone()),
+        (None, Some(text)) => Copied { value: Value::String(text.clone()), live: None },
         (Some(source), None) => read(objects, source)?,
     };
-    // A literal value has no type of its own where it becomes a new field.
+    let mut value = value;
     targets
         .iter()
-        .try_for_each(|target| write(objects, target, &value, schema))
+        .try_for_each(|target| write(objects, target, &mut value, schema))
 }
 
-fn read(objects: &Objects, source: &Source) -> Result<Value, Error> {
+/// What is copied.
+struct Copied {
+    value: Value,
+    /// The position of the object and the path of the field, where the whole field is copied: upstream reads it
+    /// again for every target, and a target may be the source.
+    live: Option<(usize, Vec<String>)>,
+}
+
+impl Copied {
+    fn refresh(&mut self, objects: &Objects) {
+        let Some((index, path)) = &self.live else { return };
+        if let Ok(Some(value)) = lookup(&objects.get(*index).value, path) {
+            self.value.clone_from(value);
+        }
+    }
+}
+
+fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
     let mut found = None;
-    for object in objects.iter().filter(|object| is_source(object, source)) {
-        if found.replace(object).is_some() {
+    for (index, object) in objects.iter().enumerate().filter(|(_, object)| is_source(object, source)) {
+        if found.replace((index, object)).is_some() {
             return Err(failed(format!(
                 "find the source {}: there are several",
                 describe(source)
@@ -68,7 +87,7 @@ fn read(objects: &Objects, source: &Source) -> Result<Value, Error> {
             .field("source"));
         }
     }
-    let object = found.ok_or_else(|| {
+    let (index, object) = found.ok_or_else(|| {
         failed(format!(
             "find the source {}: there is none",
             describe(source)
@@ -80,7 +99,8 @@ fn read(objects: &Objects, source: &Source) -> Result<Value, Error> {
     } else {
         &source.field_path
     };
-    let value = lookup(&object.value, &split_path_clever(path, '.'))
+    let parts = split_path_clever(path, '.');
+    let value = lookup(&object.value, &parts)
         .map_err(|error| error.field(path))?
         .filter(|value| !scalar::is_empty(value))
         .ok_or_else(|| {
@@ -88,7 +108,7 @@ fn read(objects: &Objects, source: &Source) -> Result<Value, Error> {
         })?;
     let delimiter = &source.options.delimiter;
     if delimiter.is_empty() {
-        return Ok(value.clone());
+        return Ok(Copied { value: value.clone(), live: Some((index, parts)) });
     }
     if !scalar::is_scalar(value) {
         return Err(failed("split the source: it is no scalar").field(path));
@@ -104,7 +124,7 @@ fn read(objects: &Objects, source: &Source) -> Result<Value, Error> {
         ))
         .field(path)
     })?;
-    Ok(Value::String(part.to_owned()))
+    Ok(Copied { value: Value::String(part.to_owned()), live: None })
 }
 
 fn describe(source: &Source) -> String {
@@ -206,7 +226,7 @@ fn element(part: &str) -> Result<Option<(&str, &str)>, Error> {
 fn write(
     objects: &mut Objects,
     target: &TargetSelector,
-    value: &Value,
+    copied: &mut Copied,
     schema: &Schema,
 ) -> Result<(), Error> {
     let select = target
@@ -229,7 +249,8 @@ fn write(
         .iter()
         .map(|path| (path, split_path_clever(path, '.')))
         .collect();
-    for object in objects.all_mut() {
+    for index in 0..objects.len() {
+        let object = objects.get(index);
         let chosen = select.matches_content(object)
             && !reject.iter().any(|reject| {
                 (!reject.is_any_content() && reject.matches_content(object))
@@ -240,12 +261,19 @@ fn write(
             continue;
         }
         for (path, parts) in &paths {
-            set_field(&mut object.value, parts, value, &target.options).map_err(|error| {
+            copied.refresh(objects);
+            let object = &mut objects.all_mut()[index];
+            let fit = set_field(&mut object.value, parts, &copied.value, &target.options).map_err(|error| {
                 error
                     .field((*path).clone())
                     .hint(format!("the target is {}", object.id))
             })?;
+            if let Fit::Unprintable(error) = fit {
+                object.defect = Some(Arc::new(error.field((*path).clone())));
+            }
         }
+        let object = &mut objects.all_mut()[index];
+        object.spread_shared();
         object.refresh(schema);
     }
     Ok(())
@@ -256,9 +284,9 @@ fn set_field(
     path: &[String],
     value: &Value,
     options: &FieldOptions,
-) -> Result<(), Error> {
+) -> Result<Fit, Error> {
     if structured::set(root, path, value, options).is_some() {
-        return Ok(());
+        return Ok(Fit::Fits);
     }
     let create = options.create.then_some(value);
     let mut found = Found::default();
@@ -273,12 +301,15 @@ fn set_field(
             "{action} the field of a replacement target"
         )));
     }
+    let mut fit = Fit::Fits;
     for (steps, created) in &found.places {
-        if let Some(field) = follow(root, steps) {
-            assign(field, value, options, *created)?;
+        if let Some(field) = follow(root, steps)
+            && let Fit::Unprintable(error) = assign(field, value, options, *created)?
+        {
+            fit = Fit::Unprintable(error);
         }
     }
-    Ok(())
+    Ok(fit)
 }
 
 /// One step from a container into what it contains.
@@ -307,13 +338,20 @@ pub(super) fn follow<'a>(root: &'a mut Value, steps: &[Step]) -> Option<&'a mut 
         })
 }
 
+/// Whether a value fits into a field.
+pub(super) enum Fit {
+    Fits,
+    /// Upstream writes it, and fails when it prints the object, if it does.
+    Unprintable(Error),
+}
+
 /// Writes a value into a field; a scalar keeps the type of the field.
 pub(super) fn assign(
     field: &mut Value,
     value: &Value,
     options: &FieldOptions,
     created: bool,
-) -> Result<(), Error> {
+) -> Result<Fit, Error> {
     let mut new = value.clone();
     if !options.delimiter.is_empty() {
         if !scalar::is_scalar(field) {
@@ -339,23 +377,24 @@ pub(super) fn assign(
     }
     if !scalar::is_scalar(field) {
         *field = new;
-        return Ok(());
+        return Ok(Fit::Fits);
     }
     if created && !scalar::is_scalar(&new) {
         *field = new;
-        return Ok(());
+        return Ok(Fit::Fits);
     }
     let text = scalar::text(&new);
     if created {
         *field = scalar::resolve(&text);
-        return Ok(());
+        return Ok(Fit::Fits);
     }
-    *field = scalar::retyped(field, &text).ok_or_else(|| {
-        failed(format!(
-            "write \"{text}\" over a value of another type: {field}"
-        ))
-    })?;
-    Ok(())
+    if let Some(new) = scalar::retyped(field, &text) {
+        *field = new;
+        return Ok(Fit::Fits);
+    }
+    let message = format!("write \"{text}\" over a value of another type: {field}");
+    *field = Value::String(text);
+    Ok(Fit::Unprintable(failed(message)))
 }
 
 /// Finds the places that a path leads to, and creates them where `create` says what for.
@@ -567,7 +606,8 @@ mod tests {
         expected: Option<Value>,
     ) {
         let result = set_field(&mut root, &split_path_clever(path, '.'), &value, options);
-        assert_eq!(result.ok().map(|()| root), expected, "{path}");
+        let fits = matches!(result, Ok(Fit::Fits));
+        assert_eq!(fits.then_some(root), expected, "{path}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::config::{Create, FieldSpec};
 use crate::error::{Error, ErrorKind};
 use crate::kustomization::Replica;
 use crate::objects::Objects;
+use crate::scalar;
 
 /// Sets the count of the objects of a name.
 ///
@@ -29,13 +30,19 @@ pub(crate) fn replicas(
             if matches {
                 found = true;
                 spec.apply(object, Create::Scalar, &mut |field| {
-                    if !crate::scalar::is_scalar(field) {
+                    if !scalar::is_scalar(field) {
                         return Err(Error::new(
                             ErrorKind::Transformer,
                             "set the replicas: the field is no scalar",
                         ));
                     }
-                    *field = Value::from(replica.count);
+                    *field = match field {
+                        // What had to be quoted stays quoted.
+                        Value::String(old) if !old.is_empty() && !matches!(scalar::resolve(old), Value::String(_)) => {
+                            Value::String(replica.count.to_string())
+                        }
+                        _ => Value::from(replica.count),
+                    };
                     Ok(())
                 })?;
             }

@@ -124,6 +124,7 @@ pub(crate) fn resolve(
                 replace(field, &values, &mut used)
             })?;
         }
+        object.spread_shared();
     }
     Ok(values
         .into_keys()
