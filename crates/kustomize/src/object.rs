@@ -245,7 +245,9 @@ impl Object {
     /// Makes sure that there is a mapping of annotations.
     pub(crate) fn make_annotations(&mut self) {
         let metadata = metadata_mut(&mut self.value);
-        let entry = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+        let entry = metadata
+            .entry("annotations")
+            .or_insert_with(|| Value::Object(Map::new()));
         if entry.is_null() {
             *entry = Value::Object(Map::new());
         }
@@ -253,7 +255,10 @@ impl Object {
 
     /// Makes all annotations texts, and removes what is no mapping, or an empty one.
     pub(crate) fn tidy_annotations(&mut self) {
-        if self.metadata().is_some_and(|metadata| metadata.contains_key("annotations")) {
+        if self
+            .metadata()
+            .is_some_and(|metadata| metadata.contains_key("annotations"))
+        {
             let entries = self.metadata_map("annotations");
             self.set_metadata_map("annotations", entries);
         }
@@ -414,10 +419,19 @@ impl Object {
                 }
                 let blank = |key: &str| {
                     let path = ["metadata", "annotations", key].map(str::to_owned);
-                    self.blanks.as_ref().is_some_and(|blanks| blanks.contains(path.as_slice()))
+                    self.blanks
+                        .as_ref()
+                        .is_some_and(|blanks| blanks.contains(path.as_slice()))
                 };
-                for (key, value) in annotations.iter_mut().filter(|(_, value)| !value.is_string()) {
-                    let text = if blank(key) { String::new() } else { scalar::text(value) };
+                for (key, value) in annotations
+                    .iter_mut()
+                    .filter(|(_, value)| !value.is_string())
+                {
+                    let text = if blank(key) {
+                        String::new()
+                    } else {
+                        scalar::text(value)
+                    };
                     *value = Value::String(text);
                 }
                 annotations.is_empty()

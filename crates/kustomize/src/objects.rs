@@ -284,7 +284,16 @@ fn entries(value: &serde_json::Value, field: &str) -> std::collections::BTreeMap
     fields
         .into_iter()
         .flatten()
-        .map(|(key, value)| (key.clone(), if value.is_null() { String::new() } else { scalar::text(value) }))
+        .map(|(key, value)| {
+            (
+                key.clone(),
+                if value.is_null() {
+                    String::new()
+                } else {
+                    scalar::text(value)
+                },
+            )
+        })
         .collect()
 }
 

@@ -186,7 +186,10 @@ impl Merge<'_> {
         place: Option<&Place>,
     ) -> Result<(), Error> {
         let inner = place.and_then(|place| self.schema.field(place, &key));
-        let quoted = old.as_ref().and_then(Value::as_str).is_some_and(must_be_quoted);
+        let quoted = old
+            .as_ref()
+            .and_then(Value::as_str)
+            .is_some_and(must_be_quoted);
         self.path.push(key);
         let merged = self.walk(old, patch, inner)?.map(|merged| match merged {
             // The quotes of the old text stay around what is merged in.
