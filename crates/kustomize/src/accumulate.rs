@@ -273,7 +273,8 @@ impl<'a> Loader<'a> {
                 let mut accumulator = self.accumulate(&below, accumulator)?;
                 accumulator.objects.check_unique()?;
                 // Upstream merges what the component left into an empty accumulator, where specs can contradict each other.
-                accumulator.configuration = Configuration::merge(&Arc::default(), &accumulator.configuration)?;
+                accumulator.configuration =
+                    Configuration::merge(&Arc::default(), &accumulator.configuration)?;
                 Ok(accumulator)
             }
             Kind::Kustomization => {
@@ -358,7 +359,6 @@ impl<'a> Loader<'a> {
         let accumulator = self.resources(target, accumulator, &paths, field)?;
         Ok(accumulator.objects.into_list())
     }
-
 }
 
 /// One entry of `helmCharts`, with the namespace of the kustomizations above.

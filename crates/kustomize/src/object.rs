@@ -245,7 +245,9 @@ impl Object {
     /// Makes sure that there is a mapping of annotations.
     pub(crate) fn make_annotations(&mut self) {
         let metadata = metadata_mut(&mut self.value);
-        let entry = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+        let entry = metadata
+            .entry("annotations")
+            .or_insert_with(|| Value::Object(Map::new()));
         if entry.is_null() {
             *entry = Value::Object(Map::new());
         }
@@ -253,7 +255,10 @@ impl Object {
 
     /// Makes all annotations texts, and removes what is no mapping, or an empty one.
     pub(crate) fn tidy_annotations(&mut self) {
-        if self.metadata().is_some_and(|metadata| metadata.contains_key("annotations")) {
+        if self
+            .metadata()
+            .is_some_and(|metadata| metadata.contains_key("annotations"))
+        {
             let entries = self.metadata_map("annotations");
             self.set_metadata_map("annotations", entries);
         }
@@ -369,7 +374,10 @@ impl Object {
     }
 
     /// What is said when the object cannot be printed.
-    pub(crate) fn unprintable(&self, defect: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    pub(crate) fn unprintable(
+        &self,
+        defect: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
         Error::new(
             ErrorKind::Object,
             format!("print {}: it cannot be printed as it was read", self.id),
@@ -400,15 +408,30 @@ impl Object {
             Some(Value::Object(annotations)) => {
                 annotations.retain(|key, _| !STRIPPED.contains(&key.as_str()) && keep(key));
                 if let Some(key) = annotations.keys().find(|key| !scalar::is_plain_key(key)) {
-                    let message = format!("print {id}: the key \"{key}\" of an annotation would not be a text");
-                    return Err(Error::new(ErrorKind::Object, message).at(&self.origin.file, self.origin.line, 0));
+                    let message = format!(
+                        "print {id}: the key \"{key}\" of an annotation would not be a text"
+                    );
+                    return Err(Error::new(ErrorKind::Object, message).at(
+                        &self.origin.file,
+                        self.origin.line,
+                        0,
+                    ));
                 }
                 let blank = |key: &str| {
                     let path = ["metadata", "annotations", key].map(str::to_owned);
-                    self.blanks.as_ref().is_some_and(|blanks| blanks.contains(path.as_slice()))
+                    self.blanks
+                        .as_ref()
+                        .is_some_and(|blanks| blanks.contains(path.as_slice()))
                 };
-                for (key, value) in annotations.iter_mut().filter(|(_, value)| !value.is_string()) {
-                    let text = if blank(key) { String::new() } else { scalar::text(value) };
+                for (key, value) in annotations
+                    .iter_mut()
+                    .filter(|(_, value)| !value.is_string())
+                {
+                    let text = if blank(key) {
+                        String::new()
+                    } else {
+                        scalar::text(value)
+                    };
                     *value = Value::String(text);
                 }
                 annotations.is_empty()
@@ -430,9 +453,9 @@ fn may_be_unprintable(value: &Value) -> bool {
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
         Value::String(inner) => text(inner),
         Value::Array(items) => items.iter().any(may_be_unprintable),
-        Value::Object(fields) => {
-            fields.iter().any(|(key, value)| key.len() > KEY || text(key) || may_be_unprintable(value))
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| key.len() > KEY || text(key) || may_be_unprintable(value)),
     }
 }
 

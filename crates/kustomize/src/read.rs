@@ -64,7 +64,8 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn objects(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents = yaml::parse_values(content, &self.limits()).map_err(|error| syntax(&error, file))?;
+        let documents =
+            yaml::parse_values(content, &self.limits()).map_err(|error| syntax(&error, file))?;
         self.checked(documents, content, file, false)
     }
 
@@ -73,7 +74,8 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents = yaml::parse_patches(content, &self.limits()).map_err(|error| syntax(&error, file))?;
+        let documents =
+            yaml::parse_patches(content, &self.limits()).map_err(|error| syntax(&error, file))?;
         self.checked(documents, content, file, true)
     }
 
@@ -129,7 +131,8 @@ impl Loader<'_> {
         let mut blanks = None;
         if let Some(lines) = lines {
             hint::annotate(&mut document.value, lines, document.line, !is_patch);
-            blanks = Some(hint::blanks(&document.value, lines, document.line)).filter(|blanks| !blanks.is_empty());
+            blanks = Some(hint::blanks(&document.value, lines, document.line))
+                .filter(|blanks| !blanks.is_empty());
         }
         let mut object = Object::new(document.value, origin, &self.schema);
         object.blanks = blanks.map(std::sync::Arc::new);

@@ -49,7 +49,9 @@ fn spread(root: &mut Value, group: &mut Shared) -> bool {
         });
         found
     });
-    let Some(new) = changed else { return group.paths.len() > 1 };
+    let Some(new) = changed else {
+        return group.paths.len() > 1;
+    };
     if !scalar::is_scalar(&new) {
         return false;
     }
@@ -84,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_change_in_one_field_is_one_in_all() {
-        let value = json!({"kind": "K", "metadata": {"labels": {"a": "2"}}, "spec": {"sel": {"a": "1"}}});
+        let value =
+            json!({"kind": "K", "metadata": {"labels": {"a": "2"}}, "spec": {"sel": {"a": "1"}}});
         let mut object = Object::new(value, Origin::default(), &Schema::built_in());
         let path = |text: &str| text.split('/').map(str::to_owned).collect();
         object.shared.push(Shared {

@@ -106,7 +106,9 @@ impl Trail {
                     inner.push_str("  ");
                     inner.push_str(field);
                     inner.push_str(": ");
-                    inner.push_str(&crate::generate::go_yaml(&serde_json::Value::String(value.clone())));
+                    inner.push_str(&crate::generate::go_yaml(&serde_json::Value::String(
+                        value.clone(),
+                    )));
                     inner.push('\n');
                 }
             }
@@ -124,7 +126,9 @@ impl Trail {
     pub(crate) fn note(&self, object: &mut Object) {
         // Upstream writes all annotations anew, so they are no longer those of other fields.
         for group in &mut object.shared {
-            group.paths.retain(|path| path != &["metadata", "annotations"]);
+            group
+                .paths
+                .retain(|path| path != &["metadata", "annotations"]);
         }
         let text = self.to_yaml();
         if object.annotation(ORIGIN).is_none() {

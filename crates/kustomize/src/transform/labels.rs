@@ -54,7 +54,9 @@ fn set_pairs(
             }
             let mut seen: BTreeMap<&String, (bool, bool)> = BTreeMap::new();
             spec.apply(object, Create::Mapping, &mut |field| {
-                let Value::Object(fields) = field else { return not_a_mapping(field) };
+                let Value::Object(fields) = field else {
+                    return not_a_mapping(field);
+                };
                 for (key, value) in pairs {
                     let old = fields.insert(key.clone(), Value::String(value.clone()));
                     let (is_new, is_old) = seen.entry(key).or_default();
@@ -67,7 +69,10 @@ fn set_pairs(
                 }
                 Ok(())
             })?;
-            for (key, _) in seen.into_iter().filter(|(_, (is_new, is_old))| *is_new && !*is_old) {
+            for (key, _) in seen
+                .into_iter()
+                .filter(|(_, (is_new, is_old))| *is_new && !*is_old)
+            {
                 fresh.entry(key).or_default().push(spec.path.clone());
             }
         }
@@ -75,7 +80,11 @@ fn set_pairs(
         for (key, mut paths) in fresh.into_iter().filter(|(_, paths)| paths.len() > 1) {
             paths.sort();
             let value = Value::String(pairs[key].clone());
-            object.shared.push(Shared { key: key.clone(), value, paths });
+            object.shared.push(Shared {
+                key: key.clone(),
+                value,
+                paths,
+            });
         }
     }
     Ok(())
@@ -85,7 +94,10 @@ fn not_a_mapping(field: &Value) -> Result<(), Error> {
     if field.is_null() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Transformer, "set labels or annotations: the field is no mapping"))
+    Err(Error::new(
+        ErrorKind::Transformer,
+        "set labels or annotations: the field is no mapping",
+    ))
 }
 
 fn check_key(key: &str) -> Result<(), Error> {

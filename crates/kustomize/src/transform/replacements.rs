@@ -50,7 +50,10 @@ fn apply(objects: &mut Objects, replacement: &Replacement, schema: &Schema) -> R
             ));
         }
         (None, None) => return Err(failed("replace: there is no source").field("source")),
-        (None, Some(text)) => Copied { value: Value::String(text.clone()), live: None },
+        (None, Some(text)) => Copied {
+            value: Value::String(text.clone()),
+            live: None,
+        },
         (Some(source), None) => read(objects, source)?,
     };
     let mut value = value;
@@ -69,7 +72,9 @@ struct Copied {
 
 impl Copied {
     fn refresh(&mut self, objects: &Objects) {
-        let Some((index, path)) = &self.live else { return };
+        let Some((index, path)) = &self.live else {
+            return;
+        };
         if let Ok(Some(value)) = lookup(&objects.get(*index).value, path) {
             self.value.clone_from(value);
         }
@@ -78,7 +83,11 @@ impl Copied {
 
 fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
     let mut found = None;
-    for (index, object) in objects.iter().enumerate().filter(|(_, object)| is_source(object, source)) {
+    for (index, object) in objects
+        .iter()
+        .enumerate()
+        .filter(|(_, object)| is_source(object, source))
+    {
         if found.replace((index, object)).is_some() {
             return Err(failed(format!(
                 "find the source {}: there are several",
@@ -108,7 +117,10 @@ fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
         })?;
     let delimiter = &source.options.delimiter;
     if delimiter.is_empty() {
-        return Ok(Copied { value: value.clone(), live: Some((index, parts)) });
+        return Ok(Copied {
+            value: value.clone(),
+            live: Some((index, parts)),
+        });
     }
     if !scalar::is_scalar(value) {
         return Err(failed("split the source: it is no scalar").field(path));
@@ -124,7 +136,10 @@ fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
         ))
         .field(path)
     })?;
-    Ok(Copied { value: Value::String(part.to_owned()), live: None })
+    Ok(Copied {
+        value: Value::String(part.to_owned()),
+        live: None,
+    })
 }
 
 fn describe(source: &Source) -> String {
@@ -263,11 +278,13 @@ fn write(
         for (path, parts) in &paths {
             copied.refresh(objects);
             let object = &mut objects.all_mut()[index];
-            let fit = set_field(&mut object.value, parts, &copied.value, &target.options).map_err(|error| {
-                error
-                    .field((*path).clone())
-                    .hint(format!("the target is {}", object.id))
-            })?;
+            let fit = set_field(&mut object.value, parts, &copied.value, &target.options).map_err(
+                |error| {
+                    error
+                        .field((*path).clone())
+                        .hint(format!("the target is {}", object.id))
+                },
+            )?;
             if let Fit::Unprintable(error) = fit {
                 object.defect = Some(Arc::new(error.field((*path).clone())));
             }

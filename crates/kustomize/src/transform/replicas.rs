@@ -38,7 +38,10 @@ pub(crate) fn replicas(
                     }
                     *field = match field {
                         // What had to be quoted stays quoted.
-                        Value::String(old) if !old.is_empty() && !matches!(scalar::resolve(old), Value::String(_)) => {
+                        Value::String(old)
+                            if !old.is_empty()
+                                && !matches!(scalar::resolve(old), Value::String(_)) =>
+                        {
                             Value::String(replica.count.to_string())
                         }
                         _ => Value::from(replica.count),
