@@ -80,7 +80,10 @@ fn options(flags: &[String]) -> Options {
                 options.load_restrictions = LoadRestrictions::None;
             }
             other => {
-                assert_eq!(other, "--enable-managedby-label", "the last flag that is known");
+                assert_eq!(
+                    other, "--enable-managedby-label",
+                    "the last flag that is known"
+                );
                 options.managed_by_label = true;
             }
         }
