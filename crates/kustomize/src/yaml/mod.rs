@@ -27,6 +27,7 @@ mod read;
 mod refold;
 mod resolve;
 mod source;
+mod spelling;
 mod style;
 #[cfg(test)]
 mod tests;
@@ -38,4 +39,5 @@ pub use emit::{Unprintable, UnprintableKind, emit};
 pub use error::{Error, ErrorKind};
 pub use limits::Limits;
 pub use node::{Node, NodeKind};
-pub use read::{Document, locate, parse_nodes, parse_patches, parse_values};
+pub use read::{Document, locate, parse_nodes, parse_objects, parse_patches, parse_values};
+pub use spelling::Spellings;

@@ -10,6 +10,7 @@ use super::limits::Limits;
 use super::node::{Node, NodeKind, Nodes};
 use super::parser::{Dialect, Parser};
 use super::source::{Chunk, decode, normalise, split};
+use super::spelling::{Speller, Spellings};
 use super::value::Values;
 
 /// A document of a file.
@@ -69,6 +70,35 @@ pub fn parse_patches(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>
     parse_documents(text, Dialect::Patches, limits)
 }
 
+/// Reads a file of objects, and how its scalars are spelled.
+///
+/// # Errors
+/// When the text is not well-formed, or exceeds a limit.
+pub fn parse_objects(
+    text: &[u8],
+    limits: &Limits,
+) -> Result<Vec<(Document<Value>, Spellings)>, Error> {
+    let text = normalise(decode(text, limits)?);
+    let mut documents = Vec::new();
+    each_document(
+        &text,
+        Dialect::Objects,
+        limits,
+        |chunk, document, has_spellings| {
+            let mut spellings = Spellings::new();
+            if has_spellings {
+                let (root, _) = parse(chunk, Speller, Dialect::Objects, limits, 0)?;
+                if let Some((_, spelled, _)) = root {
+                    spelled.collect("", &mut spellings);
+                }
+            }
+            documents.push((document, spellings));
+            Ok(())
+        },
+    )?;
+    Ok(documents)
+}
+
 fn parse_documents(
     text: &[u8],
     dialect: Dialect,
@@ -76,8 +106,22 @@ fn parse_documents(
 ) -> Result<Vec<Document<Value>>, Error> {
     let text = normalise(decode(text, limits)?);
     let mut documents = Vec::new();
+    each_document(&text, dialect, limits, |_, document, _| {
+        documents.push(document);
+        Ok(())
+    })?;
+    Ok(documents)
+}
+
+/// Hands over each document that has a value, with its text, and whether scalars in it are printed otherwise than spelled.
+fn each_document(
+    text: &str,
+    dialect: Dialect,
+    limits: &Limits,
+    mut take: impl FnMut(Chunk<'_>, Document<Value>, bool) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut nodes = 0;
-    for chunk in split(&text, limits)? {
+    for chunk in split(text, limits)? {
         let (document, used) = parse(chunk, Values::default(), dialect, limits, nodes)?;
         nodes = used;
         let Some((line, value, build)) = document else {
@@ -93,13 +137,17 @@ fn parse_documents(
         {
             add_first_lines(chunk, limits, &mut defects)?;
         }
-        documents.push(Document {
-            line,
-            value,
-            defects,
-        });
+        take(
+            chunk,
+            Document {
+                line,
+                value,
+                defects,
+            },
+            build.has_spellings,
+        )?;
     }
-    Ok(documents)
+    Ok(())
 }
 
 /// Finds the place of a JSON pointer in a document of a file of objects, counted as [`parse_values`] returns them.

@@ -12,12 +12,15 @@ use super::error::{Error, ErrorKind};
 use super::number;
 use super::parser::Dialect;
 use super::resolve::{Meaning, is_surely_text, resolve};
+use super::spelling::is_unusual;
 
 /// Builds values.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     /// What was found that makes upstream fail, though not before it prints the object.
     pub(super) defects: Vec<Error>,
+    /// Whether a scalar is printed otherwise than it is spelled.
+    pub(super) has_spellings: bool,
 }
 
 /// A mapping that is not finished.
@@ -128,6 +131,7 @@ impl Build for Values {
         }
         match resolve(&scalar, Dialect::Objects) {
             Ok(meaning) => {
+                self.has_spellings = self.has_spellings || is_unusual(&meaning, &scalar.text);
                 let text = scalar.text.into_owned();
                 match meaning {
                     Meaning::Float(number) if !number.is_finite() => {
