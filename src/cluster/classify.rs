@@ -51,6 +51,10 @@ pub(super) fn said(status: &Status, code: u16, own: Option<(&Resource, &str)>) -
         return said;
     }
     let reason = status.reason.as_str();
+    // A proxy's page: it is not the API server that says no.
+    if reason.is_empty() && status.message.is_empty() && !matches!(code, 401 | 404 | 413) {
+        return Said::Failed;
+    }
     match (code, reason) {
         (401, _) => Said::Unauthorized,
         (404, _) => not_found(status, own),
@@ -122,7 +126,7 @@ fn not_found(status: &Status, own: Option<(&Resource, &str)>) -> Said {
         .as_ref()
         .filter(|details| !details.name.is_empty())
     else {
-        // No name: the path itself is not served. What a proxy answers with 404 looks the same, and is no absence either.
+        // No name: the path itself is not served. What a proxy answers looks the same: discovery judges which it is.
         return Said::Missing(MissingObject::Kind(GroupKind::new("", "")));
     };
     if let Some((resource, name)) = own

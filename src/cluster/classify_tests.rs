@@ -15,7 +15,7 @@ fn check(code: u16, value: Value, expected: &Said, words: &str) {
     assert_eq!(message(&status, code, false, &found), words);
 }
 
-fn causes_of(causes: Value) -> Value {
+fn causes_of(causes: &Value) -> Value {
     json!({"name": "web", "group": "apps", "kind": "Deployment", "causes": causes})
 }
 
@@ -92,7 +92,7 @@ fn an_immutable_field_is_told_from_a_wrong_one() {
         ),
     ] {
         let status = status(
-            json!({"message": "x is invalid", "reason": "Invalid", "details": causes_of(causes)}),
+            json!({"message": "x is invalid", "reason": "Invalid", "details": causes_of(&causes)}),
         );
         assert_eq!(
             said(&status, 422, None),

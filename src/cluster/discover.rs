@@ -20,7 +20,7 @@ const DOCUMENT_BYTES: usize = 32 << 20;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether a kind is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {
     /// It is.
     Served(&'a Resource),
@@ -147,6 +147,20 @@ impl Catalogue {
     }
 }
 
+fn served(lookup: Lookup<'_>, api_version: &str, kind: &str) -> Result<Resource, Error> {
+    match lookup {
+        Lookup::Served(resource) => Ok(resource.clone()),
+        Lookup::Unknown => Err(Error::KindUnknown {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        }),
+        Lookup::NotLooked => Err(Error::DiscoveryIncomplete {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        }),
+    }
+}
+
 fn read_resource(group: &str, version: &str, resource: APIResourceDiscovery) -> Option<Resource> {
     let kind = resource
         .response_kind?
@@ -213,16 +227,45 @@ impl Discovery {
         let catalogue = self
             .look(|catalogue| !matches!(catalogue.find(api_version, kind), Lookup::Served(_)))
             .await?;
-        match catalogue.find(api_version, kind) {
-            Lookup::Served(resource) => Ok(resource.clone()),
-            Lookup::Unknown => Err(Error::KindUnknown {
-                api_version: api_version.to_owned(),
-                kind: kind.to_owned(),
-            }),
-            Lookup::NotLooked => Err(Error::DiscoveryIncomplete {
-                api_version: api_version.to_owned(),
-                kind: kind.to_owned(),
-            }),
+        served(catalogue.find(api_version, kind), api_version, kind)
+    }
+
+    /// Returns the kind in this version or, where that is not served, in the best one: an object is the same object in
+    /// every version, and outlives the one in which it was written.
+    ///
+    /// # Errors
+    /// As for `resolve`; unknown is only a kind that no version of its group serves.
+    pub async fn reach(&self, api_version: &str, kind: &GroupKind) -> Result<Resource, Error> {
+        let found = |catalogue: &Catalogue| {
+            let group = api_version.split_once('/').map_or("", |(group, _)| group);
+            match catalogue.find(api_version, &kind.kind) {
+                Lookup::Served(resource) if group == kind.group => Ok(resource.clone()),
+                Lookup::Served(_) | Lookup::Unknown | Lookup::NotLooked => {
+                    served(catalogue.preferred(kind), api_version, &kind.kind)
+                }
+            }
+        };
+        found(&*self.look(|catalogue| found(catalogue).is_err()).await?)
+    }
+
+    /// Returns what it means that a path which discovery names is not served: only discovery judges that a kind is
+    /// gone, for a proxy's page looks the same.
+    pub(super) async fn judge(&self, call: &Call, resource: &Resource) -> Error {
+        let api_version = resource.api_version();
+        match self.refresh().await {
+            Ok(catalogue) => {
+                let lookup = catalogue.find(&api_version, &resource.kind);
+                match served(lookup, &api_version, &resource.kind) {
+                    Ok(_) => Error::Server {
+                        act: call.act.clone(),
+                        code: 404,
+                        message: "the path is not served, although the API server names it"
+                            .to_owned(),
+                    },
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
         }
     }
 

@@ -30,7 +30,7 @@ fn clock() -> Now {
 /// A body of these frames that then ends, or never does.
 #[derive(Default)]
 struct Frames {
-    frames: VecDeque<Result<Bytes, io::Error>>,
+    first: VecDeque<Result<Bytes, io::Error>>,
     repeats: Option<Bytes>,
     hangs: bool,
 }
@@ -43,7 +43,7 @@ impl HttpBody for Frames {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if let Some(frame) = self.frames.pop_front() {
+        if let Some(frame) = self.first.pop_front() {
             return Poll::Ready(Some(frame.map(Frame::data)));
         }
         if let Some(bytes) = &self.repeats {
@@ -95,7 +95,7 @@ fn mock(
                 Reply::Answer(code, value) => {
                     let frames = VecDeque::from([Ok(Bytes::from(value.to_string()))]);
                     let body = Frames {
-                        frames,
+                        first: frames,
                         ..Frames::default()
                     };
                     (code, [].as_slice(), body)
@@ -231,7 +231,7 @@ async fn a_server_that_never_answers_is_not_waited_for() {
 
     let (cluster, _) = mock(|_| {
         let body = Frames {
-            frames: VecDeque::from([Ok(Bytes::from_static(b"{\"items\": ["))]),
+            first: VecDeque::from([Ok(Bytes::from_static(b"{\"items\": ["))]),
             hangs: true,
             ..Frames::default()
         };
@@ -249,7 +249,7 @@ async fn half_an_answer_is_none() {
             Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
         ]);
         let body = Frames {
-            frames,
+            first: frames,
             ..Frames::default()
         };
         Reply::Raw(200, &[], body)
@@ -262,7 +262,7 @@ async fn half_an_answer_is_none() {
 
     let (cluster, _) = mock(|_| {
         let body = Frames {
-            frames: VecDeque::from([Ok(Bytes::from_static(b"{\"items\": ["))]),
+            first: VecDeque::from([Ok(Bytes::from_static(b"{\"items\": ["))]),
             ..Frames::default()
         };
         Reply::Raw(200, &[], body)
@@ -287,10 +287,18 @@ async fn an_answer_without_an_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_proxy_is_no_absence() {
-    for code in [404, 410, 502, 503] {
+async fn a_page_of_a_proxy_is_no_answer() {
+    for code in [400, 403, 404, 409, 410, 422, 502, 503] {
         let (cluster, _) = mock(move |_| Reply::Answer(code, json!("<html>nothing here</html>")));
-        assert!(get(&cluster).await.is_err(), "{code}");
+        let error = get(&cluster).await.unwrap_err();
+        assert!(matches!(error, Error::Server { .. }), "{code}: {error}");
+        assert!(names(&cluster).await.is_err(), "{code}");
+        let dry_run = cluster
+            .reader(Identity::Account(account()))
+            .dry_run(&config_map(), false)
+            .await;
+        let error = dry_run.unwrap_err();
+        assert!(matches!(error, Error::Server { .. }), "{code}: {error}");
     }
     let (cluster, _) = mock(|_| {
         Reply::Answer(
@@ -423,7 +431,7 @@ async fn only_an_account_is_impersonated() {
 async fn warnings_are_kept_but_those_about_secrets() {
     let warn = |_: &Request<Body>| {
         let body = Frames {
-            frames: VecDeque::from([Ok(Bytes::from_static(b"{}"))]),
+            first: VecDeque::from([Ok(Bytes::from_static(b"{}"))]),
             ..Frames::default()
         };
         Reply::Raw(201, &[("warning", "299 - \"canary is old\"")], body)
@@ -462,7 +470,7 @@ async fn a_watch_survives_what_cannot_be_read() {
                 "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"c\",\"namespace\":\"shop\",\"resourceVersion\":\"9\"}}}\n"
             };
             let body = Frames {
-                frames: VecDeque::from([Ok(Bytes::from(lines))]),
+                first: VecDeque::from([Ok(Bytes::from(lines))]),
                 hangs: true,
                 ..Frames::default()
             };

@@ -203,7 +203,7 @@ async fn open(
     let reply = Reply::of_failure(&call, head, body).await?;
     match classify::said(&reply.status(), reply.code, None) {
         Said::Expired => Ok(None),
-        Said::Missing(_) => Err(resource.unknown()),
+        Said::Missing(_) => Err(cluster.discovery().judge(&call, resource).await),
         Said::Absent
         | Said::Conflicts(_)
         | Said::Changed

@@ -94,7 +94,7 @@ impl Keeper {
         let reply = self
             .write(act, Method::PUT, format!("{}/status", path.1), JSON, &body)
             .await?;
-        Self::status_write(&resource, application, reply)
+        Self::status_write(&resource, application, &reply)
     }
 
     /// Adds our finalizer to an Application, or takes it away, over the resource version it came from.
@@ -120,13 +120,13 @@ impl Keeper {
         let reply = self
             .write(act, Method::PATCH, path.1, JSON_PATCH, &body)
             .await?;
-        Self::status_write(&resource, application, reply)
+        Self::status_write(&resource, application, &reply)
     }
 
     fn status_write(
         resource: &Resource,
         application: &Application,
-        (call, reply): (Call, Reply),
+        (call, reply): &(Call, Reply),
     ) -> Result<StatusWrite, Error> {
         if reply.is_success() {
             let value: Value = reply.read(&call.act).map_err(|error| call.lost(error))?;
@@ -150,7 +150,7 @@ impl Keeper {
             | Said::NotImpersonated
             | Said::Unauthorized
             | Said::Refused(_)
-            | Said::Failed => Err(classify::failure(&call, own, &reply)),
+            | Said::Failed => Err(classify::failure(call, own, reply)),
         }
     }
 

@@ -48,6 +48,6 @@ pub use read::{ListQuery, Reader};
 pub use resource::Resource;
 pub use state::Claim;
 pub use sweep::{Kept, Newer};
-pub use watch::{Hint, WatchState, Watches};
+pub use watch::{Hint, Listed, WatchState, Watches};
 pub use watch_key::WatchKey;
 pub use write::{Deletion, Writer};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Answer, Cluster, Error, Identity, Resource,
+    Answer, Cluster, Error, Identity, MissingObject, Resource,
     answer::{self},
     classify::{self, Said},
     request::{APPLY, Call, JSON},
@@ -64,15 +64,13 @@ impl Reader {
     }
 
     /// Reads one object, from a quorum. None only where the API server says that this object does not exist.
+    /// Where `api_version` is not served, it is read in the best version of its kind.
     ///
     /// # Errors
     /// The API server cannot be asked, does not serve the kind, or refuses.
     pub async fn get(&self, api_version: &str, id: &ObjectId) -> Result<Option<Value>, Error> {
-        let resource = self
-            .cluster
-            .discovery()
-            .resolve(api_version, &id.kind)
-            .await?;
+        let kind = id.group_kind();
+        let resource = self.cluster.discovery().reach(api_version, &kind).await?;
         get(&self.cluster, &self.who, &resource, &id.namespace, &id.name).await
     }
 
@@ -184,7 +182,16 @@ pub(super) async fn put(
     );
     call.fence = put.fence.cloned();
     let reply = cluster.send(&call).await?;
-    answer::read(&call, &reply, object, &resource, &catalogue)
+    let answer = answer::read(&call, &reply, object, &resource, &catalogue)?;
+    if let Answer::Missing(missing) = &answer
+        && matches!(missing.object, MissingObject::Kind(_))
+    {
+        return match discovery.judge(&call, &resource).await {
+            Error::KindUnknown { .. } => Ok(answer),
+            error => Err(error),
+        };
+    }
+    Ok(answer)
 }
 
 /// Refuses an object that cannot even be sent.
@@ -217,7 +224,7 @@ pub(super) async fn get(
     let own = Some((resource, name));
     match classify::said(&reply.status(), reply.code, own) {
         Said::Absent => Ok(None),
-        Said::Missing(_) => Err(resource.unknown()),
+        Said::Missing(_) => Err(cluster.discovery().judge(&call, resource).await),
         Said::Conflicts(_)
         | Said::Changed
         | Said::Exists
@@ -316,8 +323,10 @@ pub(super) async fn list<T>(
                 page_size = SMALL_PAGE;
                 error
             }
-            // A list has no name that could be missing: its path is not served any more.
-            Err(Error::NotFound { .. }) => return Err(resource.unknown()),
+            // A list has no name that could be missing: it is the path that is not served.
+            Err(Error::NotFound { .. }) => {
+                return Err(cluster.discovery().judge(&call, resource).await);
+            }
             Err(error) => return Err(error),
         };
         restarts += 1;

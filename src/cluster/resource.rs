@@ -80,14 +80,6 @@ impl Resource {
         self.group.is_empty() && self.kind == "Secret"
     }
 
-    /// Returns the error for a kind that is not served, or not any more.
-    pub(super) fn unknown(&self) -> Error {
-        Error::KindUnknown {
-            api_version: self.api_version(),
-            kind: self.kind.clone(),
-        }
-    }
-
     /// Returns the path of all objects, in one namespace or in all.
     pub(super) fn collection(&self, namespace: Option<&str>) -> Result<String, Error> {
         let mut path = if self.group.is_empty() {

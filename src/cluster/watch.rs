@@ -69,6 +69,9 @@ pub enum WatchState {
     },
 }
 
+/// Objects that a watch knows, by namespace and name.
+pub type Listed = Vec<Arc<Value>>;
+
 /// The watches of the process. Clones share them; they end with the last clone.
 #[derive(Clone)]
 pub struct Watches {
@@ -130,17 +133,15 @@ impl Watches {
     pub fn demand(&self, who: ApplicationKey, keys: BTreeSet<WatchKey>) {
         let mut state = lock(&self.inner.state);
         while state.tasks.try_join_next().is_some() {}
-        let before = if keys.is_empty() {
-            state.demands.remove(&who)
-        } else {
-            state.demands.insert(who, keys.clone())
-        }
-        .unwrap_or_default();
+        let before = state.demands.remove(&who).unwrap_or_default();
         for key in keys.difference(&before) {
             self.start(&mut state, key);
         }
         for key in before.difference(&keys) {
             self.leave(&mut state, key);
+        }
+        if !keys.is_empty() {
+            state.demands.insert(who, keys);
         }
     }
 
@@ -213,17 +214,14 @@ impl Watches {
     }
 
     /// Returns all objects that the watch knows, by namespace and name; None where it is not synced.
-    pub fn list(&self, key: &WatchKey) -> Option<Vec<Arc<Value>>> {
+    pub fn list(&self, key: &WatchKey) -> Option<Listed> {
         let store = self.inner.store(key)?;
         let store = lock(&store);
         (store.state == WatchState::Synced).then(|| store.objects.values().cloned().collect())
     }
 
     /// Returns the Pods and the ReplicaSets of a namespace; None where either watch is not synced.
-    pub fn pods_and_replica_sets(
-        &self,
-        namespace: &str,
-    ) -> Option<(Vec<Arc<Value>>, Vec<Arc<Value>>)> {
+    pub fn pods_and_replica_sets(&self, namespace: &str) -> Option<(Listed, Listed)> {
         Some((
             self.list(&WatchKey::pods(namespace))?,
             self.list(&WatchKey::replica_sets(namespace))?,

@@ -111,7 +111,7 @@ impl Writer {
         let resource = self
             .cluster
             .discovery()
-            .resolve(&doomed.api_version, &id.kind)
+            .reach(&doomed.api_version, &id.group_kind())
             .await?;
         let act = format!("delete {id} as {}", self.who);
         let options = json!({

@@ -310,7 +310,7 @@ impl Work {
                 }
             }
             Err(error) => {
-                tracing::debug!(error = %text::chain(&error), "could not list the stored sets")
+                tracing::debug!(error = %text::chain(&error), "could not list the stored sets");
             }
         }
         let due: Vec<String> = self

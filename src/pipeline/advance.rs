@@ -556,8 +556,8 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
     };
     // A moment that has passed asks for nothing any more.
     let mut earlier = |at: Duration| {
-        if at > now.monotonic {
-            wake = wake.min(at - now.monotonic);
+        if let Some(left) = at.checked_sub(now.monotonic).filter(|left| !left.is_zero()) {
+            wake = wake.min(left);
         }
     };
     if let Some(at) = memory.next_look {

@@ -132,9 +132,7 @@ pub(super) async fn repair(
 /// A repair that an earlier life of the controller began and carried out is recorded.
 fn resumed(memory: &mut Memory, target: &SetStatus, hinted: &BTreeSet<ObjectId>) -> Option<Event> {
     let attempt = memory.drift_attempt?;
-    if memory.compared.is_none() {
-        return None;
-    }
+    memory.compared.as_ref()?;
     memory.drift_attempt = None;
     let what: Vec<String> = hinted.iter().map(ToString::to_string).collect();
     tracing::info!(attempt, revision = %target.revision, "a repair was carried out before the restart");

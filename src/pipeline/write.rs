@@ -164,9 +164,20 @@ pub(super) async fn plan_all(
 /// Returns the kind that a definition defines.
 fn defined(change: &Change) -> Option<GroupKind> {
     let id = change.object.id();
-    let text = |pointer| change.object.value().pointer(pointer).and_then(Value::as_str);
+    let text = |pointer| {
+        change
+            .object
+            .value()
+            .pointer(pointer)
+            .and_then(Value::as_str)
+    };
     id.is("apiextensions.k8s.io", "CustomResourceDefinition")
-        .then(|| Some(GroupKind::new(text("/spec/group")?, text("/spec/names/kind")?)))?
+        .then(|| {
+            Some(GroupKind::new(
+                text("/spec/group")?,
+                text("/spec/names/kind")?,
+            ))
+        })?
 }
 
 /// Says whether these are refused only because the API server does not answer for kinds yet that were just defined.

@@ -193,6 +193,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads better so")]
     fn object(api_version: &str, kind: &str, name: &str, annotations: serde_json::Value) -> Object {
         Object::new(
             json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": "n", "annotations": annotations}}),

@@ -69,7 +69,7 @@ pub(super) fn conditions(
             put(ConditionType::Healthy, said);
         }
         Health::Ready | Health::Progressing { .. } | Health::Failed(_) => {
-            put(ConditionType::Healthy, healthy(facts))
+            put(ConditionType::Healthy, healthy(facts));
         }
     }
     put(

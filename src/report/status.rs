@@ -107,7 +107,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{Class, Condition, ConditionStatus, ConditionType, SetStatus},
+        api::{
+            Class, Condition,
+            ConditionStatus::{False, True, Unknown},
+            ConditionType, SetStatus,
+        },
         model::Digest,
         rollout::State,
     };
@@ -166,7 +170,6 @@ mod tests {
             applied: Some(set("good")),
             ..Rollout::new()
         };
-        use ConditionStatus::{False, True, Unknown};
         let cases = [
             (
                 with(State::Applying {

@@ -142,6 +142,7 @@ impl World {
         });
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "an act happens once")]
     fn act(&mut self, act: Act) {
         match act {
             Act::Commit(index) => self.wanted = index,

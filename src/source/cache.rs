@@ -144,8 +144,7 @@ impl Drop for CacheDirectory {
 
 /// Returns the first 8 bytes in hex.
 fn short(bytes: &[u8; 32]) -> String {
-    let mut first = [0; 8];
-    first.copy_from_slice(&bytes[..8]);
+    let first = bytes.first_chunk().copied().unwrap_or_default();
     format!("{:016x}", u64::from_be_bytes(first))
 }
 

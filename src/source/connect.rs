@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{net::TcpStream, runtime::Handle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Address, DisplaySafeUrl, Error, Settings, counts::Counters};
 
@@ -21,8 +21,12 @@ use super::{Address, DisplaySafeUrl, Error, Settings, counts::Counters};
 pub(super) struct Net {
     pub(super) settings: Arc<Settings>,
     pub(super) counters: Arc<Counters>,
-    /// Cancelled when the time of the whole round is over.
+    /// Cancelled when the time of the whole round is over, or everything ends.
     pub(super) over: CancellationToken,
+    /// Cancelled when everything ends.
+    pub(super) ended: CancellationToken,
+    /// What runs beside the thread; all of it ends with the round.
+    pub(super) tasks: TaskTracker,
     pub(super) handle: Handle,
 }
 
@@ -62,7 +66,11 @@ impl Net {
         }
     }
 
+    /// Returns the error for a round that did not end by itself.
     pub(super) fn time_over(&self, url: &DisplaySafeUrl) -> Error {
+        if self.ended.is_cancelled() {
+            return Error::Stopped { url: url.clone() };
+        }
         Error::TimedOut {
             url: url.clone(),
             what: "the whole fetch",

@@ -147,7 +147,8 @@ impl Egress {
     }
 }
 
-fn same_host(listed: &str, host: &str) -> bool {
+/// Says whether two texts name the same host.
+pub(super) fn same_host(listed: &str, host: &str) -> bool {
     let plain = |text: &str| {
         text.trim_matches(['[', ']'])
             .trim_end_matches('.')

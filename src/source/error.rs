@@ -95,6 +95,12 @@ pub enum Error {
         /// How long it may take.
         limit: Duration,
     },
+    /// The process ends.
+    #[error("fetch {url}: it was stopped")]
+    Stopped {
+        /// Address.
+        url: DisplaySafeUrl,
+    },
     /// The server wants credentials and none are given.
     #[error("fetch {url}: the server asks for credentials, and none are given")]
     CredentialsMissing {
@@ -175,7 +181,7 @@ pub enum Error {
     /// The server listed other references, and not this one.
     #[error(
         "find {reference:?} in {url}: the repository has no branch or tag of that name{}",
-        hint_of_commit(reference)
+        hint(reference)
     )]
     ReferenceGone {
         /// Address.
@@ -274,6 +280,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::ServerError { .. }
             | Self::TimedOut { .. }
+            | Self::Stopped { .. }
             | Self::NotInMirror { .. } => Reason::GitUnreachable,
             // Hosts answer "not found" for what these credentials may not see.
             Self::CredentialsMissing { .. }
@@ -299,6 +306,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::ServerError { .. }
             | Self::TimedOut { .. }
+            | Self::Stopped { .. }
             | Self::Protocol { .. }
             | Self::NotInMirror { .. }
             | Self::Damaged { .. }
@@ -363,7 +371,10 @@ fn in_brackets(status: Option<u16>) -> String {
         .unwrap_or_default()
 }
 
-fn hint_of_commit(reference: &str) -> &'static str {
+fn hint(reference: &str) -> &'static str {
+    if reference == "HEAD" {
+        return "; its HEAD points to a branch that does not exist, so the source has to name one that does";
+    }
     let hex = reference.len() >= 7 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
     if hex {
         "; a commit has to be given with all of its 40 digits"

@@ -193,12 +193,13 @@ impl Http {
         let (sender, connection) = shaken.map_err(|source| broken(url, source))?;
         let over = self.net.over.clone();
         // It ends with the sender and the body, with the server, or with the round; its errors reach us through them.
-        self.net.handle.spawn(async move {
+        let driver = async move {
             tokio::select! {
                 () = over.cancelled() => {}
                 _ended = connection => {}
             }
-        });
+        };
+        self.net.tasks.spawn_on(driver, &self.net.handle);
         Ok(sender)
     }
 }

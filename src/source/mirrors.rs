@@ -19,29 +19,25 @@ use tokio::{
     sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Address, Counts, DisplaySafeUrl, Error, Settings, Snapshot,
     cache::{CacheDirectory, Key},
-    connect::Net,
     counts::{Counters, count},
+    mirror::{Answers, Last, Mirror},
     reference::Want,
+    remote_file,
     round::{Done, Kept, Resolved, Round},
     store::Store,
+    threads::{Threads, blocking},
     tls,
 };
 use crate::model::{Credentials, Now, Revision, SourceSpec};
 
-/// How long a reference that nobody asks for any more is still fetched along with others.
-const REMEMBERED: Duration = Duration::from_hours(1);
 /// How long a mirror is kept that nobody asks for: its Application is gone, or has other credentials now.
 const UNUSED: Duration = Duration::from_hours(6);
 /// Part of the rounds that may wait for servers which took too long the last time.
 const SLOW_PART: usize = 4;
-/// Time for a thread to notice that its round is over, after which it counts as abandoned.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// The mirrors of all repositories. A clone is another handle to the same mirrors.
 ///
 /// # Guarantees
@@ -55,37 +51,12 @@ struct Inner {
     cache: Arc<CacheDirectory>,
     tls: Arc<ClientConfig>,
     counters: Arc<Counters>,
+    threads: Threads,
     permits: Arc<Semaphore>,
     /// Taken before a permit where the last round took too long, so that servers that hang leave room for the others.
     slow_permits: Arc<Semaphore>,
     mirrors: Mutex<BTreeMap<Key, Arc<Mirror>>>,
     uses: AtomicU64,
-}
-
-struct Mirror {
-    key: Key,
-    address: Address,
-    credentials: Credentials,
-    /// Number of the last use; the lowest goes first when the cache is full.
-    used: AtomicU64,
-    asked: Mutex<Asked>,
-    /// What may be read, whatever a round is doing.
-    kept: Mutex<Option<Kept>>,
-    /// The last round. Whoever holds it runs the next one.
-    last: Arc<tokio::sync::Mutex<Option<Last>>>,
-}
-
-/// Who asks, noted before waiting, so that the next round answers everybody who waits.
-#[derive(Default)]
-struct Asked {
-    wants: BTreeMap<Want, Duration>,
-    latest: Duration,
-}
-
-struct Last {
-    /// The latest time at which somebody had asked when it began; so it is not older than what it answers.
-    at: Duration,
-    outcome: Result<BTreeMap<Want, Result<Resolved, Error>>, Error>,
 }
 
 impl Mirrors {
@@ -95,17 +66,19 @@ impl Mirrors {
     /// When the cache directory cannot be made or written.
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let cache = CacheDirectory::open(&settings.cache)?;
+        let (settings, counters) = (Arc::new(settings), Arc::<Counters>::default());
         Ok(Self(Arc::new(Inner {
             cache,
             tls: tls::system()?,
-            counters: Arc::default(),
+            threads: Threads::new(Arc::clone(&settings), Arc::clone(&counters)),
+            counters,
             permits: Arc::new(Semaphore::new(settings.concurrent_fetches.max(1))),
             slow_permits: Arc::new(Semaphore::new(
                 (settings.concurrent_fetches / SLOW_PART).max(1),
             )),
             mirrors: Mutex::default(),
             uses: AtomicU64::new(0),
-            settings: Arc::new(settings),
+            settings,
         })))
     }
 
@@ -126,6 +99,7 @@ impl Mirrors {
         let want = Want::parse(spec.reference.as_deref())?;
         let address = parse(spec)?;
         let mirror = self.mirror(address, credentials);
+        mirror.touch(now.monotonic);
         if let Want::Commit(commit) = want
             && let Some(kept) = mirror.kept()
             && let Ok(Some(snapshot)) = self.read_held(&kept, commit).await
@@ -138,12 +112,11 @@ impl Mirrors {
             drop(last);
             return self.snapshot(&mirror, outcome?).await;
         }
+        // The round before may have taken the want along, and its answer be no good any more.
+        mirror.ask(&want, now.monotonic);
         // In a task of its own: a caller that goes away must not leave a round without an owner.
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the round ends by its own deadline and is waited for below"
-        )]
-        let task = tokio::spawn(self.clone().round(Arc::clone(&mirror), last));
+        let round = self.clone().round(Arc::clone(&mirror), last);
+        let task = self.0.threads.spawn(round);
         let answers = join(task, "run a round with a server").await??;
         match answers.get(&want) {
             Some(outcome) => self.snapshot(&mirror, outcome.clone()?).await,
@@ -168,12 +141,6 @@ impl Mirrors {
         };
         let limits = self.0.settings.tree_limits();
         blocking("read a commit", move || {
-            if !store.has(resolved.commit)? {
-                return Err(Error::NotInMirror {
-                    url,
-                    commit: resolved.commit.to_string(),
-                });
-            }
             Snapshot::read(&store, &resolved, limits)
         })
         .await
@@ -204,6 +171,12 @@ impl Mirrors {
         .await
     }
 
+    /// Ends all rounds and waits until they have ended, at most 10 s. Whoever waits for one is told so; what was
+    /// fetched can still be read.
+    pub async fn close(&self) {
+        self.0.threads.close().await;
+    }
+
     /// Returns what was done so far.
     pub fn counts(&self) -> Counts {
         let mirrors = self.all();
@@ -231,17 +204,9 @@ impl Mirrors {
             .mirrors
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mirror = mirrors.entry(key).or_insert_with(|| {
-            Arc::new(Mirror {
-                key,
-                address,
-                credentials: credentials.clone(),
-                used: AtomicU64::new(0),
-                asked: Mutex::default(),
-                kept: Mutex::default(),
-                last: Arc::default(),
-            })
-        });
+        let mirror = mirrors
+            .entry(key)
+            .or_insert_with(|| Arc::new(Mirror::new(key, address, credentials.clone())));
         mirror.used.store(
             self.0.uses.fetch_add(1, Ordering::Relaxed),
             Ordering::Relaxed,
@@ -310,7 +275,7 @@ impl Mirrors {
         self,
         mirror: Arc<Mirror>,
         mut last: OwnedMutexGuard<Option<Last>>,
-    ) -> Result<BTreeMap<Want, Result<Resolved, Error>>, Error> {
+    ) -> Result<Answers, Error> {
         let mut permits = Vec::new();
         if let Some(Last {
             outcome: Err(Error::TimedOut { .. }),
@@ -320,11 +285,13 @@ impl Mirrors {
             permits.push(permit(&self.0.slow_permits).await?);
         }
         permits.push(permit(&self.0.permits).await?);
-        let (at, wants) = mirror.take_asked();
-        let result = self.run(&mirror, wants, permits).await;
+        let (at, wants) = mirror.wanted();
+        let proven = last.as_ref().map(Last::answered).unwrap_or_default();
+        let proven = wants.intersection(&proven).cloned().collect();
+        let result = self.run(&mirror, wants, proven, permits).await;
         let outcome = match result {
             Ok(Done { kept, answers }) => {
-                *mirror.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+                mirror.keep(Some(kept));
                 Ok(answers)
             }
             Err(error) => {
@@ -345,51 +312,61 @@ impl Mirrors {
         &self,
         mirror: &Arc<Mirror>,
         wants: BTreeSet<Want>,
+        proven: BTreeSet<Want>,
         permits: Vec<OwnedSemaphorePermit>,
     ) -> Result<Done, Error> {
-        let over = CancellationToken::new();
-        let net = Net {
-            settings: Arc::clone(&self.0.settings),
-            counters: Arc::clone(&self.0.counters),
-            over: over.clone(),
-            handle: tokio::runtime::Handle::current(),
-        };
-        let late = net.time_over(&mirror.address.display());
-        let round = Round {
-            net,
-            tls: Arc::clone(&self.0.tls),
-            cache: Arc::clone(&self.0.cache),
-            key: mirror.key,
-            address: mirror.address.clone(),
-            credentials: mirror.credentials.clone(),
-            wants,
-        };
-        let kept = mirror.kept();
-        let mut thread = tokio::task::spawn_blocking(move || {
-            let result = round.run(kept);
-            drop(permits);
-            result
-        });
-        if let Ok(ended) = tokio::time::timeout(self.0.settings.total_timeout, &mut thread).await {
-            return flatten(ended, "run a round with a server");
-        }
-        over.cancel();
-        if let Ok(ended) = tokio::time::timeout(GRACE, &mut thread).await {
-            return flatten(ended, "run a round with a server");
-        }
-        // It cannot be ended from outside. What it works on is not used any more; its permit is, until it ends.
-        *mirror.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let counters = Arc::clone(&self.0.counters);
-        count(&counters.abandoned);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it only counts the end of a thread that was given up"
-        )]
-        tokio::spawn(async move {
-            drop(thread.await);
-            counters.abandoned.fetch_sub(1, Ordering::Relaxed);
-        });
-        Err(late)
+        let inner = &self.0;
+        let (address, credentials) = (mirror.address.clone(), mirror.credentials.clone());
+        let (tls, cache) = (Arc::clone(&inner.tls), Arc::clone(&inner.cache));
+        let (key, kept) = (mirror.key, mirror.kept());
+        let ended = inner
+            .threads
+            .in_time(move |net| {
+                let round = Round {
+                    net,
+                    tls,
+                    cache,
+                    key,
+                    address,
+                    credentials,
+                    wants,
+                    proven,
+                };
+                let result = round.run(kept);
+                drop(permits);
+                result
+            })
+            .await;
+        ended.unwrap_or_else(|| {
+            // What an abandoned thread works on is not used any more.
+            mirror.keep(None);
+            Err(Error::TimedOut {
+                url: mirror.address.display(),
+                what: "the whole fetch",
+                limit: inner.settings.total_timeout,
+            })
+        })
+    }
+
+    /// Reads one file by http or https, without credentials, from hosts that `allowed` names and no others.
+    pub(super) async fn read_file(
+        &self,
+        url: Address,
+        query: String,
+        allowed: Vec<String>,
+    ) -> Result<Vec<u8>, Error> {
+        let _permit = permit(&self.0.permits).await?;
+        let (tls, shown) = (Arc::clone(&self.0.tls), url.display());
+        let limit = self.0.settings.total_timeout;
+        let ended = self
+            .0
+            .threads
+            .in_time(move |net| remote_file::read(&net, tls, url, query, &allowed));
+        ended.await.unwrap_or(Err(Error::TimedOut {
+            url: shown,
+            what: "the whole fetch",
+            limit,
+        }))
     }
 
     /// Gives up the mirrors that nobody asks for, and those that were used longest ago until the rest fits. The one just used stays.
@@ -424,57 +401,6 @@ impl Mirrors {
     }
 }
 
-impl Mirror {
-    fn kept(&self) -> Option<Kept> {
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn ask(&self, want: &Want, now: Duration) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.latest = asked.latest.max(now);
-        let at = asked.wants.entry(want.clone()).or_default();
-        *at = now.max(*at);
-    }
-
-    fn latest(&self) -> Duration {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.latest
-    }
-
-    fn take_asked(&self) -> (Duration, BTreeSet<Want>) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let latest = asked.latest;
-        asked
-            .wants
-            .retain(|_, at| latest.saturating_sub(*at) <= REMEMBERED);
-        (latest, asked.wants.keys().cloned().collect())
-    }
-
-    /// Returns what the last round says, if it is fresh enough and what it found is still good.
-    fn answered(
-        &self,
-        last: Option<&Last>,
-        want: &Want,
-        now: Now,
-        freshness: Duration,
-    ) -> Option<Result<Resolved, Error>> {
-        let last = last.filter(|last| now.since(last.at) <= freshness)?;
-        match &last.outcome {
-            Err(error) => Some(Err(error.clone())),
-            Ok(answers) => {
-                let usable = self.kept().is_some_and(|kept| !kept.store.is_damaged());
-                answers
-                    .get(want)
-                    .filter(|answer| usable || answer.is_err())
-                    .cloned()
-            }
-        }
-    }
-}
-
 fn parse(spec: &SourceSpec) -> Result<Address, Error> {
     Address::parse(&spec.repository).map_err(|source| Error::Address {
         url: DisplaySafeUrl::redacted(&spec.repository),
@@ -492,13 +418,6 @@ fn oid(url: &DisplaySafeUrl, commit: &str) -> Result<Oid, Error> {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    act: &'static str,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    flatten(tokio::task::spawn_blocking(work).await, act)
-}
-
 async fn permit(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
     let permit = Arc::clone(permits).acquire_owned().await;
     permit.map_err(|source| Error::Internal {
@@ -512,14 +431,4 @@ async fn join<T>(task: JoinHandle<T>, act: &'static str) -> Result<T, Error> {
         act,
         source: Arc::new(source),
     })
-}
-
-fn flatten<T>(
-    ended: Result<Result<T, Error>, tokio::task::JoinError>,
-    act: &'static str,
-) -> Result<T, Error> {
-    ended.map_err(|source| Error::Internal {
-        act,
-        source: Arc::new(source),
-    })?
 }

@@ -57,12 +57,12 @@ impl<'a> Outgoing<'a> {
         mut self,
         mut send: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Result<(), E>, git2::Error> {
-        let mut sent = Ok(());
+        let mut passed = Ok(());
         let result = self.0.foreach(|piece| {
-            sent = send(piece);
-            sent.is_ok()
+            passed = send(piece);
+            passed.is_ok()
         });
-        match sent {
+        match passed {
             Err(error) => Ok(Err(error)),
             Ok(()) => result.map(Ok),
         }

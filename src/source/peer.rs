@@ -17,6 +17,8 @@ use crate::model::Credentials;
 
 /// What is too large when a whole repository is.
 pub(super) const REPOSITORY: &str = "the repository";
+/// What is too large when a list of references is.
+pub(super) const REFERENCES: &str = "the list of references";
 
 /// A server, or a repository on this machine, that is asked once for its references and then, perhaps, for a pack.
 pub(super) trait Peer {

@@ -59,20 +59,64 @@ pub(super) struct Round {
     pub(super) address: Address,
     pub(super) credentials: Credentials,
     pub(super) wants: BTreeSet<Want>,
+    /// Those of them that the last round could answer.
+    pub(super) proven: BTreeSet<Want>,
 }
 
 impl Round {
-    /// Runs the round on what is kept. If that turns out to be damaged, or has grown too large, a new mirror is
-    /// tried, and takes the old one's place only when it is complete.
+    /// Runs the round on what is kept. If all of it together is too large, each want is tried by itself, so that
+    /// what one Application asks for does not keep the others from theirs.
     ///
     /// # Errors
     /// When the server cannot be asked, or what it sends cannot be kept.
     pub(super) fn run(&self, kept: Option<Kept>) -> Result<Done, Error> {
-        let Some(kept) = kept.filter(|kept| !kept.store.is_damaged()) else {
+        let kept = kept.filter(|kept| !kept.store.is_damaged());
+        match self.together(kept.clone()) {
+            Err(Error::TooLarge { what, .. })
+                if what != peer::REFERENCES && self.wants.len() > 1 =>
+            {
+                let done = self.one_by_one(kept.clone())?;
+                let lost =
+                    |want| matches!(done.answers.get(want), Some(Err(Error::TooLarge { .. })));
+                if kept.is_some() && self.proven.iter().any(lost) {
+                    // What fitted before does not any more, because of what the mirror keeps besides.
+                    return self.one_by_one(None);
+                }
+                Ok(done)
+            }
+            result => result,
+        }
+    }
+
+    fn one_by_one(&self, kept: Option<Kept>) -> Result<Done, Error> {
+        let mut done = Done {
+            kept: self.start(kept)?,
+            answers: BTreeMap::new(),
+        };
+        let others = self.wants.iter().filter(|want| !self.proven.contains(want));
+        for want in self.proven.iter().chain(others) {
+            match self.attempt(Some(done.kept.clone()), &BTreeSet::from([want.clone()])) {
+                Ok(next) => {
+                    done.kept = next.kept;
+                    done.answers.extend(next.answers);
+                }
+                Err(error @ Error::TooLarge { .. }) => {
+                    done.answers.insert(want.clone(), Err(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// If what is kept turns out to be damaged, or full of garbage, a new mirror is tried, and takes the old one's
+    /// place only when it is complete.
+    fn together(&self, kept: Option<Kept>) -> Result<Done, Error> {
+        let Some(kept) = kept else {
             return self.anew();
         };
         let held = kept.store.bytes();
-        let result = self.attempt(Some(kept));
+        let result = self.attempt(Some(kept), &self.wants);
         let anew = match &result {
             // The mirror is damaged, or what came does not fit it.
             Err(Error::Damaged { .. }) => true,
@@ -90,36 +134,41 @@ impl Round {
     }
 
     fn anew(&self) -> Result<Done, Error> {
-        self.attempt(None).map_err(|error| match error {
-            // Nothing was on disk before, so it came that way.
-            Error::Damaged { url, source } => Error::Protocol {
-                url,
-                problem: "what the server sent is damaged or incomplete".to_owned(),
-                source: Some(source),
-            },
-            other => other,
-        })
+        self.attempt(None, &self.wants)
+            .map_err(|error| match error {
+                // Nothing was on disk before, so it came that way.
+                Error::Damaged { url, source } => Error::Protocol {
+                    url,
+                    problem: "what the server sent is damaged or incomplete".to_owned(),
+                    source: Some(source),
+                },
+                other => other,
+            })
     }
 
-    fn attempt(&self, kept: Option<Kept>) -> Result<Done, Error> {
-        count(&self.net.counters.ls_remotes);
-        let mut peer = peer::open(&self.net, &self.tls, &self.address, &self.credentials)?;
-        let advertisement = peer.advertisement()?;
-        let mut kept = match kept {
-            Some(kept) => kept,
-            None => Kept {
+    fn start(&self, kept: Option<Kept>) -> Result<Kept, Error> {
+        match kept {
+            Some(kept) => Ok(kept),
+            None => Ok(Kept {
                 store: Store::create(&self.address.display(), &self.cache, &self.key)?,
                 tips: BTreeMap::new(),
                 contained: BTreeSet::new(),
-            },
-        };
+            }),
+        }
+    }
+
+    fn attempt(&self, kept: Option<Kept>, wants: &BTreeSet<Want>) -> Result<Done, Error> {
+        count(&self.net.counters.ls_remotes);
+        let mut peer = peer::open(&self.net, &self.tls, &self.address, &self.credentials)?;
+        let advertisement = peer.advertisement()?;
+        let mut kept = self.start(kept)?;
         kept.tips
             .retain(|name, _| advertisement.references.contains_key(name));
-        let targets = self.targets(&advertisement, &kept)?;
+        let targets = self.targets(wants, &advertisement, &kept)?;
         self.bring(peer.as_mut(), &advertisement, &mut kept, &targets)?;
         // The connection is not needed for the rest.
         drop(peer);
-        let answers = self.answers(&advertisement, &mut kept)?;
+        let answers = self.answers(wants, &advertisement, &mut kept)?;
         if kept.store.measure()? > self.net.settings.max_packs {
             let tips = kept.tips.values().copied().collect();
             kept.store = compact(&self.net, &kept.store, &self.cache, &self.key, &tips)?;
@@ -128,9 +177,14 @@ impl Round {
     }
 
     /// What has to be there to answer all wants. A commit that is not at a tip needs every branch and every tag.
-    fn targets(&self, advertisement: &Advertisement, kept: &Kept) -> Result<Vec<Target>, Error> {
+    fn targets(
+        &self,
+        wants: &BTreeSet<Want>,
+        advertisement: &Advertisement,
+        kept: &Kept,
+    ) -> Result<Vec<Target>, Error> {
         let mut targets = Vec::new();
-        for want in &self.wants {
+        for want in wants {
             let Want::Commit(commit) = want else {
                 targets.extend(want.find(advertisement));
                 continue;
@@ -201,12 +255,13 @@ impl Round {
 
     fn answers(
         &self,
+        wants: &BTreeSet<Want>,
         advertisement: &Advertisement,
         kept: &mut Kept,
     ) -> Result<BTreeMap<Want, Result<Resolved, Error>>, Error> {
         let url = self.address.display();
         let mut answers = BTreeMap::new();
-        for want in &self.wants {
+        for want in wants {
             let answer = match (want, want.find(advertisement)) {
                 (Want::Commit(commit), _) => {
                     let tips: BTreeSet<Oid> = kept.tips.values().copied().collect();

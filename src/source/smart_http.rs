@@ -19,7 +19,7 @@ use super::{
     connect::{Limited, Net},
     http::{Answer, Ask, Http},
     packet::{Packet, Packets},
-    peer::{Peer, REPOSITORY},
+    peer::{Peer, REFERENCES, REPOSITORY},
     upload_pack,
 };
 use crate::model::Credentials;
@@ -169,7 +169,7 @@ impl Peer for SmartHttp {
             counters: Arc::clone(&self.net.counters),
             too_large: Error::TooLarge {
                 url: url.clone(),
-                what: "the list of references",
+                what: REFERENCES,
                 limit: format!("{limit} bytes"),
             },
         });

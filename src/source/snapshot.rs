@@ -73,6 +73,12 @@ impl Snapshot {
         resolved: &Resolved,
         limits: TreeLimits,
     ) -> Result<Self, Error> {
+        if !store.has(resolved.commit)? {
+            return Err(Error::NotInMirror {
+                url: store.url().clone(),
+                commit: resolved.commit.to_string(),
+            });
+        }
         let (commit, root) = store.with(|repository| {
             let commit = repository.find_commit(resolved.commit)?;
             Ok((info(&commit), commit.tree_id()))

@@ -20,7 +20,7 @@ use super::{
     connect::{Limited, Net},
     known_hosts::{self, Verdict},
     packet::Packets,
-    peer::{Peer, REPOSITORY},
+    peer::{Peer, REFERENCES, REPOSITORY},
     upload_pack,
 };
 use crate::model::Credentials;
@@ -151,7 +151,7 @@ impl Peer for Ssh {
             counters: Arc::clone(&self.net.counters),
             too_large: Error::TooLarge {
                 url: self.url.clone(),
-                what: "the list of references",
+                what: REFERENCES,
                 limit: format!("{limit} bytes"),
             },
         });
@@ -270,12 +270,13 @@ fn blocking(socket: tokio::net::TcpStream) -> io::Result<(TcpStream, TcpStream, 
 fn shut_when_over(net: &Net, socket: TcpStream) -> DropGuard {
     let done = CancellationToken::new();
     let (over, ended) = (net.over.clone(), done.clone());
-    net.handle.spawn(async move {
+    let watch = async move {
         tokio::select! {
             () = over.cancelled() => { socket.shutdown(Shutdown::Both).ok(); }
             () = ended.cancelled() => {}
         }
-    });
+    };
+    net.tasks.spawn_on(watch, &net.handle);
     done.drop_guard()
 }
 

@@ -18,13 +18,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Admin, devcluster, eventually};
 
-const CONTROLLER: &str = "system:serviceaccount:plimsoll-system:plimsoll";
+pub(crate) const CONTROLLER: &str = "system:serviceaccount:plimsoll-system:plimsoll";
 const SOON: Duration = Duration::from_secs(30);
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 const AT: &str = "2026-11-21T09:00:00Z";
 
-fn deploy() -> Rendered {
+/// Renders `deploy/`.
+pub(crate) fn deploy() -> Rendered {
     fn insert(files: &mut MemoryFiles, root: &Path, directory: &str) {
         for entry in fs::read_dir(root.join(directory)).unwrap() {
             let entry = entry.unwrap();

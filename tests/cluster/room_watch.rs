@@ -1,10 +1,6 @@
 //! Shared watches on a real API server.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "what fails here fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -45,7 +45,10 @@ async fn what_a_person_changes_is_given_back_at_once() {
 
     let container = json!({"name": "web", "image": "other:1"});
     place
-        .patch(&web, &json!({"spec": {"template": {"spec": {"containers": [container]}}}}))
+        .patch(
+            &web,
+            &json!({"spec": {"template": {"spec": {"containers": [container]}}}}),
+        )
         .await;
     times.push(
         given_back(&place, &web, |live| {
@@ -55,14 +58,23 @@ async fn what_a_person_changes_is_given_back_at_once() {
     );
 
     place
-        .patch(&settings, &json!({"data": {"key": null, "other": "theirs"}}))
+        .patch(
+            &settings,
+            &json!({"data": {"key": null, "other": "theirs"}}),
+        )
         .await;
     times.push(given_back(&place, &settings, |live| live["data"]["key"] == "one").await);
     let live = place.admin.get(&settings).await.unwrap();
-    assert_eq!(live["data"]["other"], "theirs", "a field that is not ours stays");
+    assert_eq!(
+        live["data"]["other"], "theirs",
+        "a field that is not ours stays"
+    );
 
     place
-        .patch(&settings, &json!({"metadata": {"labels": {"plimsoll.dev/application": null}}}))
+        .patch(
+            &settings,
+            &json!({"metadata": {"labels": {"plimsoll.dev/application": null}}}),
+        )
         .await;
     times.push(
         given_back(&place, &settings, |live| {
@@ -84,8 +96,17 @@ async fn what_a_person_changes_is_given_back_at_once() {
         })
         .await;
     let story = place.story("shop").await;
-    assert_eq!(story.len(), usize::try_from(seen.attempt()).unwrap(), "{story:?}");
-    assert!(story[1..].iter().all(|line| line.ends_with("DriftRepair Ready")), "{story:?}");
+    assert_eq!(
+        story.len(),
+        usize::try_from(seen.attempt()).unwrap(),
+        "{story:?}"
+    );
+    assert!(
+        story[1..]
+            .iter()
+            .all(|line| line.ends_with("DriftRepair Ready")),
+        "{story:?}"
+    );
     let notes = place.events("shop", "DriftRepaired").await;
     assert!(
         notes.iter().any(|note| note.contains("replicas")),
@@ -110,11 +131,20 @@ async fn a_field_that_somebody_else_owned_first_is_reported_and_not_taken() {
     let seen = place.until_held("shop", &commit, "Conflict").await;
     let message = seen.message("Ready");
     assert!(
-        message.contains("ConfigMap/") && message.contains("settings") && message.contains(".data.key") && message.contains("test"),
+        message.contains("ConfigMap/")
+            && message.contains("settings")
+            && message.contains(".data.key")
+            && message.contains("test"),
         "{message}"
     );
     assert_eq!(place.written_since(mark), [""; 0]);
-    assert!(place.admin.get(&place.deployment_path("web")).await.is_none());
+    assert!(
+        place
+            .admin
+            .get(&place.deployment_path("web"))
+            .await
+            .is_none()
+    );
 
     place
         .patch(
@@ -125,7 +155,10 @@ async fn a_field_that_somebody_else_owned_first_is_reported_and_not_taken() {
     place.until_good("shop", &commit).await;
     let live = place.admin.get(&settings).await.unwrap();
     assert_eq!(live["data"]["key"], "theirs");
-    assert_eq!(live["metadata"]["labels"]["plimsoll.dev/application"], "shop");
+    assert_eq!(
+        live["metadata"]["labels"]["plimsoll.dev/application"],
+        "shop"
+    );
     place
         .patch(
             &place.application_path("shop"),
@@ -133,7 +166,13 @@ async fn a_field_that_somebody_else_owned_first_is_reported_and_not_taken() {
         )
         .await;
     let three = place
-        .push("shop", &[("deploy/settings.yaml", Some(&config("settings", "ours again")))])
+        .push(
+            "shop",
+            &[(
+                "deploy/settings.yaml",
+                Some(&config("settings", "ours again")),
+            )],
+        )
         .await;
     place.until_good("shop", &three).await;
     let live = place.admin.get(&settings).await.unwrap();
@@ -159,14 +198,23 @@ async fn drift_that_is_only_to_be_reported_stays_until_git_changes_it() {
     );
     // Another change of git leaves it.
     let two = place
-        .push("shop", &[("deploy/settings.yaml", Some(&config("settings", "two")))])
+        .push(
+            "shop",
+            &[("deploy/settings.yaml", Some(&config("settings", "two")))],
+        )
         .await;
     place.until_good("shop", &two).await;
     assert_eq!(place.admin.get(&web).await.unwrap()["spec"]["replicas"], 3);
     let written = place.written_since(mark);
-    assert!(!written.iter().any(|write| write.contains("deployments")), "{written:?}");
+    assert!(
+        !written.iter().any(|write| write.contains("deployments")),
+        "{written:?}"
+    );
     place
-        .patch(&place.application_path("shop"), &json!({"spec": {"drift": "repair"}}))
+        .patch(
+            &place.application_path("shop"),
+            &json!({"spec": {"drift": "repair"}}),
+        )
         .await;
     given_back(&place, &web, |live| live["spec"]["replicas"] == 2).await;
     place
@@ -187,7 +235,9 @@ async fn ignored_fields_are_neither_written_nor_given_back() {
     place.patch(&web, &json!({"spec": {"replicas": 4}})).await;
     // Something that is ours comes after it and is given back: by then the other was looked at too.
     let settings = place.config_path("settings");
-    place.patch(&settings, &json!({"data": {"key": "theirs"}})).await;
+    place
+        .patch(&settings, &json!({"data": {"key": "theirs"}}))
+        .await;
     given_back(&place, &settings, |live| live["data"]["key"] == "one").await;
     assert_eq!(place.admin.get(&web).await.unwrap()["spec"]["replicas"], 4);
 }

@@ -19,7 +19,9 @@ async fn good(place: &Place, image: &str, spec: Value) -> String {
 }
 
 fn image(pod: &Value) -> &str {
-    pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default()
+    pod["spec"]["containers"][0]["image"]
+        .as_str()
+        .unwrap_or_default()
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -58,7 +60,10 @@ async fn a_bad_image_is_returned_from_while_old_pods_serve() {
         deployments.cut();
         let name = format!("web-{run}:bad-image");
         bad = place
-            .push("shop", &[("deploy/web.yaml", Some(&deployment("web", &name, 4)))])
+            .push(
+                "shop",
+                &[("deploy/web.yaml", Some(&deployment("web", &name, 4)))],
+            )
             .await;
         let seen = place.until_returned("shop", &bad).await;
         assert!(seen.is("Healthy", "True") && seen.is("Stalled", "True"));
@@ -88,7 +93,10 @@ async fn a_bad_image_is_returned_from_while_old_pods_serve() {
         println!("run {run}: at least {least} of 4 old pods ready");
         assert!(least >= 3, "{least}");
     }
-    let median = median("from the first failing pod to the old image available", &times);
+    let median = median(
+        "from the first failing pod to the old image available",
+        &times,
+    );
     assert!(median.as_secs() < 15, "{median:?}");
 
     let seen = place.until_returned("shop", &bad).await;
@@ -97,10 +105,22 @@ async fn a_bad_image_is_returned_from_while_old_pods_serve() {
     assert_eq!(quarantine[4]["reason"], "ImageNotFound");
     assert!(quarantine[4]["retryAt"].is_string());
     let records = place.records("shop").await;
-    assert_eq!(place.story("shop").await[1..], [
-        "2 Sync Failed", "3 Sync Failed", "4 Sync Failed", "5 Sync Failed", "6 Sync Failed"
-    ]);
-    assert!(records[5]["ending"]["returned"]["revision"].as_str().unwrap().contains(&one));
+    assert_eq!(
+        place.story("shop").await[1..],
+        [
+            "2 Sync Failed",
+            "3 Sync Failed",
+            "4 Sync Failed",
+            "5 Sync Failed",
+            "6 Sync Failed"
+        ]
+    );
+    assert!(
+        records[5]["ending"]["returned"]["revision"]
+            .as_str()
+            .unwrap()
+            .contains(&one)
+    );
     assert!(!place.events("shop", "Returned").await.is_empty());
 
     // The same digest is not tried again, whatever is asked.
@@ -114,14 +134,20 @@ async fn a_bad_image_is_returned_from_while_old_pods_serve() {
     assert_eq!(place.written_since(mark), [""; 0]);
     // A revert to what runs costs no write.
     let revert = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:1", 4)))])
+        .push(
+            "shop",
+            &[("deploy/web.yaml", Some(&deployment("web", "web:1", 4)))],
+        )
         .await;
     let seen = place.until_good("shop", &revert).await;
     assert!(!seen.has("Stalled"));
     assert_eq!(place.written_since(mark), [""; 0]);
     // The fix.
     let fix = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:2", 4)))])
+        .push(
+            "shop",
+            &[("deploy/web.yaml", Some(&deployment("web", "web:2", 4)))],
+        )
         .await;
     let seen = place.until_good("shop", &fix).await;
     assert_eq!(seen.attempt(), 7);
@@ -132,11 +158,18 @@ async fn a_crash_and_a_pod_that_never_comes_up_are_returned_from() {
     let place = Place::new("crash").await;
     let one = good(&place, "web:1", json!({"health": {"timeout": "8s"}})).await;
     let crash = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:crash", 4)))])
+        .push(
+            "shop",
+            &[("deploy/web.yaml", Some(&deployment("web", "web:crash", 4)))],
+        )
         .await;
     let seen = place.until_returned("shop", &crash).await;
     // A crash loop decides alone after a minute; here the deadline comes first, and the message says what it saw.
-    assert!(seen.message("Ready").contains("exits with code 1"), "{}", seen.message("Ready"));
+    assert!(
+        seen.message("Ready").contains("exits with code 1"),
+        "{}",
+        seen.message("Ready")
+    );
     assert!(seen.applied().contains(&one));
     place
         .patch(
@@ -145,18 +178,34 @@ async fn a_crash_and_a_pod_that_never_comes_up_are_returned_from() {
         )
         .await;
     let never = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:never-ready", 4)))])
+        .push(
+            "shop",
+            &[(
+                "deploy/web.yaml",
+                Some(&deployment("web", "web:never-ready", 4)),
+            )],
+        )
         .await;
     let seen = place.until_returned("shop", &never).await;
-    assert!(seen.message("Ready").contains("HealthTimeout"), "{}", seen.message("Ready"));
-    assert_eq!(place.story("shop").await, ["1 Sync Ready", "2 Sync Failed", "3 Sync Failed"]);
+    assert!(
+        seen.message("Ready").contains("HealthTimeout"),
+        "{}",
+        seen.message("Ready")
+    );
+    assert_eq!(
+        place.story("shop").await,
+        ["1 Sync Ready", "2 Sync Failed", "3 Sync Failed"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_install_that_fails_deletes_nothing_and_says_so() {
     let place = Place::new("install").await;
     place.repository.commit(&[
-        ("deploy/web.yaml", Some(&deployment("web", "web:bad-image", 2))),
+        (
+            "deploy/web.yaml",
+            Some(&deployment("web", "web:bad-image", 2)),
+        ),
         ("deploy/settings.yaml", Some(&config("settings", "one"))),
     ]);
     place.application("shop", json!({})).await;
@@ -165,22 +214,41 @@ async fn a_first_install_that_fails_deletes_nothing_and_says_so() {
         .await;
     assert_eq!(seen.reason("Ready"), "ImageNotFound");
     assert!(seen.is("Stalled", "True") && seen.is("Healthy", "False"));
-    eventually(SOON, "the event says that there is nothing to return to", || async {
-        let notes = place.events("shop", "ImageNotFound").await;
-        notes
-            .iter()
-            .any(|note| note.contains("no earlier good set"))
-            .then_some(())
-    })
+    eventually(
+        SOON,
+        "the event says that there is nothing to return to",
+        || async {
+            let notes = place.events("shop", "ImageNotFound").await;
+            notes
+                .iter()
+                .any(|note| note.contains("no earlier good set"))
+                .then_some(())
+        },
+    )
     .await;
-    assert!(place.admin.get(&place.deployment_path("web")).await.is_some());
-    assert!(place.admin.get(&place.config_path("settings")).await.is_some());
+    assert!(
+        place
+            .admin
+            .get(&place.deployment_path("web"))
+            .await
+            .is_some()
+    );
+    assert!(
+        place
+            .admin
+            .get(&place.config_path("settings"))
+            .await
+            .is_some()
+    );
     let records = place.records("shop").await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["result"], "Failed");
     assert_eq!(records[0]["details"], "NothingToReturnTo");
     let fix = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:1", 2)))])
+        .push(
+            "shop",
+            &[("deploy/web.yaml", Some(&deployment("web", "web:1", 2)))],
+        )
         .await;
     place.until_good("shop", &fix).await;
 }
@@ -196,7 +264,13 @@ async fn a_failure_during_the_soak_is_returned_from_as_an_attempt_of_its_own() {
         )
         .await;
     let two = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:fail-after-4s", 4)))])
+        .push(
+            "shop",
+            &[(
+                "deploy/web.yaml",
+                Some(&deployment("web", "web:fail-after-4s", 4)),
+            )],
+        )
         .await;
     place
         .until("shop", "it soaks", |seen| seen.reason("Ready") == "Soaking")
@@ -204,7 +278,10 @@ async fn a_failure_during_the_soak_is_returned_from_as_an_attempt_of_its_own() {
     let seen = place.until_returned("shop", &two).await;
     assert!(seen.applied().contains(&one));
     assert_eq!(seen.attempt(), 3);
-    assert_eq!(place.story("shop").await, ["1 Sync Ready", "2 Sync Ready", "3 Return Failed"]);
+    assert_eq!(
+        place.story("shop").await,
+        ["1 Sync Ready", "2 Sync Ready", "3 Return Failed"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,7 +289,13 @@ async fn a_failure_after_the_soak_is_said_and_not_returned_from() {
     let place = Place::new("degraded").await;
     good(&place, "web:1", json!({})).await;
     let two = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:fail-after-8s", 4)))])
+        .push(
+            "shop",
+            &[(
+                "deploy/web.yaml",
+                Some(&deployment("web", "web:fail-after-8s", 4)),
+            )],
+        )
         .await;
     place.until_good("shop", &two).await;
     let mark = place.mark();
@@ -240,17 +323,25 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
         .push(
             "shop",
             &[
-                ("deploy/web.yaml", Some(&deployment("web", "web:never-ready", 4))),
+                (
+                    "deploy/web.yaml",
+                    Some(&deployment("web", "web:never-ready", 4)),
+                ),
                 ("deploy/settings.yaml", Some(&config("settings", "two"))),
                 ("deploy/extra.yaml", Some(&config("extra", "new"))),
-                ("deploy/added.yaml", Some(&deployment("added", "added:1", 1))),
+                (
+                    "deploy/added.yaml",
+                    Some(&deployment("added", "added:1", 1)),
+                ),
             ],
         )
         .await;
     place
-        .until_object(&place.config_path("extra"), "the addition is there", |live| {
-            live["data"]["key"] == "new"
-        })
+        .until_object(
+            &place.config_path("extra"),
+            "the addition is there",
+            |live| live["data"]["key"] == "new",
+        )
         .await;
     // Lost while the bad commit was being tried.
     place
@@ -259,12 +350,29 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
     place.admin.delete(&place.config_path("settings")).await;
     let seen = place.until_returned("shop", &bad).await;
     assert!(seen.applied().contains(&one));
-    let live = place.admin.get(&place.config_path("settings")).await.unwrap();
+    let live = place
+        .admin
+        .get(&place.config_path("settings"))
+        .await
+        .unwrap();
     assert_eq!(live["data"]["key"], "one");
     assert!(place.admin.get(&place.config_path("extra")).await.is_none());
-    assert!(place.admin.get(&place.deployment_path("added")).await.is_none());
-    let live = place.admin.get(&place.deployment_path("web")).await.unwrap();
-    assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "web:1");
+    assert!(
+        place
+            .admin
+            .get(&place.deployment_path("added"))
+            .await
+            .is_none()
+    );
+    let live = place
+        .admin
+        .get(&place.deployment_path("web"))
+        .await
+        .unwrap();
+    assert_eq!(
+        live["spec"]["template"]["spec"]["containers"][0]["image"],
+        "web:1"
+    );
     let records = place.records("shop").await;
     let deleted: Vec<&Value> = records[1]["changes"]["objects"]
         .as_array()
@@ -280,14 +388,26 @@ async fn a_newer_commit_takes_over_from_one_that_does_not_come_up() {
     let place = Place::new("newer").await;
     good(&place, "web:1", json!({})).await;
     place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:never-ready", 4)))])
+        .push(
+            "shop",
+            &[(
+                "deploy/web.yaml",
+                Some(&deployment("web", "web:never-ready", 4)),
+            )],
+        )
         .await;
     place
         .until("shop", "it is watched", |seen| seen.phase() == "Watching")
         .await;
     let three = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:3", 4)))])
+        .push(
+            "shop",
+            &[("deploy/web.yaml", Some(&deployment("web", "web:3", 4)))],
+        )
         .await;
     place.until_good("shop", &three).await;
-    assert_eq!(place.story("shop").await, ["1 Sync Ready", "2 Sync Superseded", "3 Sync Ready"]);
+    assert_eq!(
+        place.story("shop").await,
+        ["1 Sync Ready", "2 Sync Superseded", "3 Sync Ready"]
+    );
 }

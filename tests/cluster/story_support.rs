@@ -159,10 +159,7 @@ impl Controller {
             let body = http_body_util::BodyExt::collect(response.into_body())
                 .await
                 .unwrap();
-            (
-                code,
-                String::from_utf8(body.to_bytes().to_vec()).unwrap(),
-            )
+            (code, String::from_utf8(body.to_bytes().to_vec()).unwrap())
         };
         tokio::pin!(answer);
         tokio::select! {
@@ -333,7 +330,14 @@ impl Repository {
             .map(|head| head.peel_to_commit().unwrap());
         let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
         repository
-            .commit(Some("refs/heads/main"), &who, &who, "change", &tree, &parents)
+            .commit(
+                Some("refs/heads/main"),
+                &who,
+                &who,
+                "change",
+                &tree,
+                &parents,
+            )
             .unwrap()
             .to_string()
     }
@@ -375,7 +379,14 @@ impl Place {
 
     /// Applies what `plimsoll tenant` prints, and waits until it holds.
     pub(crate) async fn tenant(&self, account: &str, role: &str) {
-        let output = plimsoll(&["tenant", &self.namespace, "--account", account, "--role", role]);
+        let output = plimsoll(&[
+            "tenant",
+            &self.namespace,
+            "--account",
+            account,
+            "--role",
+            role,
+        ]);
         assert!(output.status.success());
         for document in serde_yaml::Deserializer::from_slice(&output.stdout) {
             let object = Value::deserialize(document).unwrap();
@@ -439,14 +450,13 @@ impl Place {
 
     /// Returns the path of an object of this place, for example `apps/v1`, `deployments`, `web`.
     pub(crate) fn path(&self, version: &str, plural: &str, name: &str) -> String {
-        let base = if version.contains('/') {
-            "apis"
-        } else {
-            "api"
-        };
-        format!("/{base}/{version}/namespaces/{}/{plural}/{name}", self.namespace)
-            .trim_end_matches('/')
-            .to_owned()
+        let base = if version.contains('/') { "apis" } else { "api" };
+        format!(
+            "/{base}/{version}/namespaces/{}/{plural}/{name}",
+            self.namespace
+        )
+        .trim_end_matches('/')
+        .to_owned()
     }
 
     pub(crate) fn deployment_path(&self, name: &str) -> String {
@@ -628,7 +638,10 @@ impl Place {
 
     /// Returns the messages of events about an Application with this reason.
     pub(crate) async fn events(&self, name: &str, reason: &str) -> Vec<String> {
-        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
+        let path = format!(
+            "/apis/events.k8s.io/v1/namespaces/{}/events",
+            self.namespace
+        );
         let list = self.admin.get(&path).await.unwrap();
         list["items"]
             .as_array()
@@ -767,7 +780,9 @@ spec:
 
 /// Returns a ConfigMap with one key.
 pub(crate) fn config(name: &str, value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: \"{value}\"}}\n")
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: \"{value}\"}}\n"
+    )
 }
 
 /// What a watch saw of some kind in one namespace, with the moment at which it came.
@@ -838,7 +853,10 @@ impl Film {
         let mut frames = self.frames.lock().unwrap();
         let mut last: BTreeMap<String, Frame> = BTreeMap::new();
         for frame in frames.drain(..) {
-            let name = frame.object["metadata"]["name"].as_str().unwrap().to_owned();
+            let name = frame.object["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             if frame.gone {
                 last.remove(&name);
             } else {
@@ -856,7 +874,10 @@ impl Film {
         let frames = self.frames();
         let first = frames.iter().map(|frame| frame.at).min();
         for frame in &frames {
-            let name = frame.object["metadata"]["name"].as_str().unwrap().to_owned();
+            let name = frame.object["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             now.insert(name, !frame.gone && is(&frame.object));
             // The listing is one moment although it comes in pieces.
             if frame.at.duration_since(first.unwrap()) > Duration::from_millis(50) {

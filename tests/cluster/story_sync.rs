@@ -28,14 +28,30 @@ async fn a_commit_becomes_ready_and_a_second_one_rolls() {
     assert_eq!(seen.attempt(), 1);
     assert!(seen.is("Healthy", "True") && seen.is("Fetched", "True"));
     assert!(!seen.has("Reconciling") && !seen.has("Stalled"));
-    assert_eq!(seen.0["status"]["health"], json!({"ready": 2, "progressing": 0, "failed": 0, "notAssessed": 0}));
-    let live = place.admin.get(&place.deployment_path("web")).await.unwrap();
+    assert_eq!(
+        seen.0["status"]["health"],
+        json!({"ready": 2, "progressing": 0, "failed": 0, "notAssessed": 0})
+    );
+    let live = place
+        .admin
+        .get(&place.deployment_path("web"))
+        .await
+        .unwrap();
     assert_eq!(live["status"]["availableReplicas"], 3);
-    assert_eq!(live["metadata"]["labels"]["plimsoll.dev/application"], "shop");
+    assert_eq!(
+        live["metadata"]["labels"]["plimsoll.dev/application"],
+        "shop"
+    );
     assert!(live["spec"]["template"]["metadata"]["labels"]["plimsoll.dev/application"].is_null());
 
     let two = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:slow-2s", 3)))])
+        .push(
+            "shop",
+            &[(
+                "deploy/web.yaml",
+                Some(&deployment("web", "web:slow-2s", 3)),
+            )],
+        )
         .await;
     let seen = place
         .until("shop", "the second set becomes Ready", |seen| {
@@ -43,7 +59,11 @@ async fn a_commit_becomes_ready_and_a_second_one_rolls() {
         })
         .await;
     assert!(seen.is("Ready", "Unknown") && seen.is("Reconciling", "True"));
-    assert!(seen.message("Ready").contains("web"), "{}", seen.message("Ready"));
+    assert!(
+        seen.message("Ready").contains("web"),
+        "{}",
+        seen.message("Ready")
+    );
     place
         .until("shop", "it soaks", |seen| seen.reason("Ready") == "Soaking")
         .await;
@@ -53,7 +73,10 @@ async fn a_commit_becomes_ready_and_a_second_one_rolls() {
 
     let records = place.records("shop").await;
     let second = &records[1];
-    assert_eq!(second["source"]["commit"]["author"], "Ann Author <ann@example.com>");
+    assert_eq!(
+        second["source"]["commit"]["author"],
+        "Ann Author <ann@example.com>"
+    );
     assert_eq!(second["images"], json!(["web:slow-2s"]));
     assert_eq!(second["changes"]["count"], 1);
     assert_eq!(second["changes"]["unchanged"], 1);
@@ -84,7 +107,10 @@ async fn the_printer_columns_show_what_a_person_asks_first() {
         .iter()
         .map(|column| column["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["Name", "Ready", "Health", "Revision", "Age", "Message"]);
+    assert_eq!(
+        names,
+        ["Name", "Ready", "Health", "Revision", "Age", "Message"]
+    );
     let cells = &table["rows"][0]["cells"];
     assert_eq!(cells[1], "True");
     assert_eq!(cells[2], "Healthy");
@@ -140,7 +166,10 @@ async fn an_unchanged_application_costs_no_request_in_sixty_seconds() {
         .iter()
         .map(|entry| format!("{} {}", entry.verb, entry.uri))
         .collect();
-    println!("requests in 60 s of an unchanged Application, watches left out: {}", asked.len());
+    println!(
+        "requests in 60 s of an unchanged Application, watches left out: {}",
+        asked.len()
+    );
     assert_eq!(asked, [""; 0]);
 }
 
@@ -165,7 +194,9 @@ spec:
 "
     );
     let widget = |size: &str| {
-        format!("apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: one}}\nspec: {{size: {size}}}\n")
+        format!(
+            "apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: one}}\nspec: {{size: {size}}}\n"
+        )
     };
     // Its definition is not there and not in the set.
     let alone = place
@@ -175,7 +206,9 @@ spec:
     let seen = place.until_held("shop", &alone, "DryRunRefused").await;
     let message = seen.message("Ready");
     assert!(
-        message.contains("Widget") && message.contains(&group) && message.contains("nothing was applied"),
+        message.contains("Widget")
+            && message.contains(&group)
+            && message.contains("nothing was applied"),
         "{message}"
     );
     let both = place
@@ -230,7 +263,10 @@ async fn a_namespace_and_what_is_in_it_come_in_one_commit() {
 async fn an_application_waits_for_those_that_it_depends_on() {
     let place = Place::new("depends").await;
     place.repository.commit(&[
-        ("deploy/web.yaml", Some(&deployment("web", "web:slow-2s", 1))),
+        (
+            "deploy/web.yaml",
+            Some(&deployment("web", "web:slow-2s", 1)),
+        ),
         ("second/settings.yaml", Some(&config("second", "one"))),
     ]);
     let second = json!({"source": {"path": "second"}, "dependsOn": [{"name": "shop"}]});
@@ -246,7 +282,13 @@ async fn an_application_waits_for_those_that_it_depends_on() {
             seen.reason("Reconciling") == "DependencyNotReady" && !seen.has("Stalled")
         })
         .await;
-    assert!(place.admin.get(&place.config_path("second")).await.is_none());
+    assert!(
+        place
+            .admin
+            .get(&place.config_path("second"))
+            .await
+            .is_none()
+    );
     place
         .until("second", "it is Ready after the other", |seen| {
             seen.is("Ready", "True")

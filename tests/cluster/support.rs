@@ -58,6 +58,11 @@ pub(crate) fn devcluster() -> &'static Devcluster {
     DEVCLUSTER.get_or_init(|| start("plimsoll-devcluster-"))
 }
 
+/// Starts another control plane, for a test that needs a whole cluster to itself; it ends with the process.
+pub(crate) fn devcluster_of_its_own(name: &str) -> &'static Devcluster {
+    Box::leak(Box::new(start(&format!("plimsoll-{name}-"))))
+}
+
 /// Returns a second control plane, for tests that end controllers: those of the other one are left alone.
 pub(crate) fn second_devcluster() -> &'static Devcluster {
     static DEVCLUSTER: OnceLock<Devcluster> = OnceLock::new();
@@ -389,10 +394,6 @@ pub(crate) fn beside<T: Send + 'static>(
 }
 
 /// Waits until `check` returns something, and returns it; fails when it does not in time.
-#[expect(
-    clippy::panic,
-    reason = "a condition that does not come true fails the test"
-)]
 pub(crate) async fn eventually<T, F, Fut>(deadline: Duration, what: &str, mut check: F) -> T
 where
     F: FnMut() -> Fut,
@@ -403,9 +404,7 @@ where
         if let Some(found) = check().await {
             return found;
         }
-        if start.elapsed() > deadline {
-            panic!("not in {deadline:?}: {what}");
-        }
+        assert!(start.elapsed() <= deadline, "not in {deadline:?}: {what}");
         tokio::time::sleep(POLL).await;
     }
 }
@@ -512,5 +511,17 @@ fn read_audit(event: &Value) -> AuditEntry {
         name: text("/objectRef/name").unwrap_or_default(),
         uri: text("/requestURI").unwrap_or_default(),
         code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+    }
+}
+
+impl Devcluster {
+    /// Marks the present end of the audit log.
+    pub(crate) fn audit_mark(&'static self) -> AuditMark {
+        audit_mark_of(self)
+    }
+
+    /// Returns the requests that were answered since the mark, in order.
+    pub(crate) fn audit_since(&'static self, mark: AuditMark) -> Vec<AuditEntry> {
+        audit_since_of(self, mark)
     }
 }

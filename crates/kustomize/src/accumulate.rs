@@ -356,7 +356,6 @@ impl<'a> Loader<'a> {
         let accumulator = self.resources(target, accumulator, &paths, field)?;
         Ok(accumulator.objects.into_list())
     }
-
 }
 
 /// One entry of `helmCharts`, with the namespace of the kustomizations above.

@@ -204,14 +204,12 @@ fn mark(
             objects,
             &kustomization.common_labels,
             &configuration.common_labels,
-        )
-        ?;
+        )?;
         steps.note(objects, "LabelTransformer");
     }
     if !kustomization.common_annotations.is_empty() {
         let specs = &configuration.common_annotations;
-        transform::annotations(objects, &kustomization.common_annotations, specs)
-            ?;
+        transform::annotations(objects, &kustomization.common_annotations, specs)?;
         steps.note(objects, "AnnotationsTransformer");
     }
     Ok(())

@@ -117,7 +117,11 @@ fn drop_local(objects: &mut Objects) -> Result<(), Error> {
     });
     if let Some(lost) = lost {
         let message = format!("print {}: it has lost its kind or name", lost.id);
-        return Err(Error::new(ErrorKind::Object, message).at(&lost.origin.file, lost.origin.line, 0));
+        return Err(Error::new(ErrorKind::Object, message).at(
+            &lost.origin.file,
+            lost.origin.line,
+            0,
+        ));
     }
     objects.retain(|object| {
         object

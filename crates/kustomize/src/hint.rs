@@ -20,18 +20,29 @@ pub(crate) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(crate) fn new(content: &'a [u8]) -> Self {
         let text = std::str::from_utf8(content).unwrap_or_default();
-        Self { lines: text.lines().collect() }
+        Self {
+            lines: text.lines().collect(),
+        }
     }
 
     /// The lines from the one on which a document begins to the end of the document.
     fn document<'b>(&'b self, line: u32) -> impl Iterator<Item = &'a str> + Clone + use<'a, 'b> {
-        let start = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+        let start = usize::try_from(line)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
         let rest = self.lines.get(start..).unwrap_or_default();
-        rest.iter().enumerate().take_while(|(index, line)| *index == 0 || !line.starts_with("---")).map(|(_, line)| *line)
+        rest.iter()
+            .enumerate()
+            .take_while(|(index, line)| *index == 0 || !line.starts_with("---"))
+            .map(|(_, line)| *line)
     }
 
     /// What stands behind a key in block style, of the entries that a reader would call by that key.
-    fn behind<'b>(&'b self, line: u32, key: &'b str) -> impl Iterator<Item = &'a str> + Clone + use<'a, 'b> {
+    fn behind<'b>(
+        &'b self,
+        line: u32,
+        key: &'b str,
+    ) -> impl Iterator<Item = &'a str> + Clone + use<'a, 'b> {
         self.document(line).filter_map(move |line| {
             let line = line.trim_start_matches([' ', '-']);
             let rest = match line.strip_prefix(['"', '\'']) {
@@ -39,8 +50,16 @@ impl<'a> Lines<'a> {
                 None => line.strip_prefix(key)?,
             };
             let rest = rest.strip_prefix(':')?;
-            let rest = if rest.is_empty() { rest } else { rest.strip_prefix([' ', '\t'])? };
-            let end = if rest.starts_with('#') { 0 } else { rest.find(" #").unwrap_or(rest.len()) };
+            let rest = if rest.is_empty() {
+                rest
+            } else {
+                rest.strip_prefix([' ', '\t'])?
+            };
+            let end = if rest.starts_with('#') {
+                0
+            } else {
+                rest.find(" #").unwrap_or(rest.len())
+            };
             Some(rest[..end].trim())
         })
     }
@@ -48,7 +67,9 @@ impl<'a> Lines<'a> {
 
 /// Whether a value holds something that [`annotate`] or [`blanks`] would look for.
 pub(crate) fn is_needed(value: &Value) -> bool {
-    has_null(value) || annotations(value).is_some_and(|annotations| annotations.values().any(|value| !is_text(value)))
+    has_null(value)
+        || annotations(value)
+            .is_some_and(|annotations| annotations.values().any(|value| !is_text(value)))
 }
 
 fn annotations(value: &Value) -> Option<&serde_json::Map<String, Value>> {
@@ -57,7 +78,9 @@ fn annotations(value: &Value) -> Option<&serde_json::Map<String, Value>> {
 
 /// Dates are texts already, but not as they were written.
 fn is_text(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| !(text.ends_with('Z') && text.starts_with(|c: char| c.is_ascii_digit())))
+    value.as_str().is_some_and(|text| {
+        !(text.ends_with('Z') && text.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 fn has_null(value: &Value) -> bool {
@@ -71,12 +94,19 @@ fn has_null(value: &Value) -> bool {
 
 /// Gives the scalars among annotations the text that they were written as.
 pub(crate) fn annotate(value: &mut Value, lines: &Lines<'_>, line: u32) {
-    let Some(Value::Object(metadata)) = value.get_mut("metadata") else { return };
-    let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return };
+    let Some(Value::Object(metadata)) = value.get_mut("metadata") else {
+        return;
+    };
+    let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else {
+        return;
+    };
     if annotations.len() > MOST {
         return;
     }
-    for (key, value) in annotations.iter_mut().filter(|(_, value)| !is_text(value) && scalar::is_scalar(value)) {
+    for (key, value) in annotations
+        .iter_mut()
+        .filter(|(_, value)| !is_text(value) && scalar::is_scalar(value))
+    {
         let fits = |text: &&str| match &*value {
             Value::String(date) => date.get(..10).is_some_and(|day| text.starts_with(day)),
             // Hexadecimal and the like are one number in several spellings.
@@ -136,7 +166,10 @@ mod tests {
         let mut value = json!({"metadata": {"annotations":
             {"f": 1.1, "o": 420, "e": null, "d": "2020-01-01T00:00:00Z"}, "x": null, "y": null}});
         annotate(&mut value, &Lines::new(TEXT.as_bytes()), 1);
-        assert_eq!(value["metadata"]["annotations"], json!({"f": "1.10", "o": "0644", "e": "", "d": "2020-01-01"}));
+        assert_eq!(
+            value["metadata"]["annotations"],
+            json!({"f": "1.10", "o": "0644", "e": "", "d": "2020-01-01"})
+        );
     }
 
     #[test]

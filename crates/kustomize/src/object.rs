@@ -348,7 +348,10 @@ impl Object {
     }
 
     /// What is said when the object cannot be printed.
-    pub(crate) fn unprintable(&self, defect: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    pub(crate) fn unprintable(
+        &self,
+        defect: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
         Error::new(
             ErrorKind::Object,
             format!("print {}: it cannot be printed as it was read", self.id),
@@ -379,8 +382,14 @@ impl Object {
             Some(Value::Object(annotations)) => {
                 annotations.retain(|key, _| !STRIPPED.contains(&key.as_str()) && keep(key));
                 if let Some(key) = annotations.keys().find(|key| !scalar::is_plain_key(key)) {
-                    let message = format!("print {id}: the key \"{key}\" of an annotation would not be a text");
-                    return Err(Error::new(ErrorKind::Object, message).at(&self.origin.file, self.origin.line, 0));
+                    let message = format!(
+                        "print {id}: the key \"{key}\" of an annotation would not be a text"
+                    );
+                    return Err(Error::new(ErrorKind::Object, message).at(
+                        &self.origin.file,
+                        self.origin.line,
+                        0,
+                    ));
                 }
                 for value in annotations.values_mut() {
                     if !value.is_string() {
@@ -406,9 +415,9 @@ fn may_be_unprintable(value: &Value) -> bool {
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
         Value::String(inner) => text(inner),
         Value::Array(items) => items.iter().any(may_be_unprintable),
-        Value::Object(fields) => {
-            fields.iter().any(|(key, value)| key.len() > KEY || text(key) || may_be_unprintable(value))
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| key.len() > KEY || text(key) || may_be_unprintable(value)),
     }
 }
 

@@ -239,9 +239,14 @@ impl Object {
 
     /// The keys of the mappings that taking an object's place writes anew.
     fn rewritten_keys(&self) -> impl Iterator<Item = &String> {
-        let metadata = ["labels", "annotations"].map(|field| self.metadata().and_then(|metadata| metadata.get(field)));
+        let metadata = ["labels", "annotations"]
+            .map(|field| self.metadata().and_then(|metadata| metadata.get(field)));
         let data = ["data", "binaryData"].map(|field| self.value.get(field));
-        let mappings = metadata.into_iter().chain(data).flatten().filter_map(serde_json::Value::as_object);
+        let mappings = metadata
+            .into_iter()
+            .chain(data)
+            .flatten()
+            .filter_map(serde_json::Value::as_object);
         mappings.flat_map(serde_json::Map::keys)
     }
 

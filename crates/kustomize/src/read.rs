@@ -97,7 +97,12 @@ impl Loader<'_> {
         Ok(objects)
     }
 
-    fn object(&self, mut document: Document<Value>, file: &str, lines: Option<&hint::Lines<'_>>) -> Object {
+    fn object(
+        &self,
+        mut document: Document<Value>,
+        file: &str,
+        lines: Option<&hint::Lines<'_>>,
+    ) -> Object {
         let origin = Origin {
             file: file.to_owned(),
             line: document.line,
@@ -105,7 +110,8 @@ impl Loader<'_> {
         let mut blanks = None;
         if let Some(lines) = lines {
             hint::annotate(&mut document.value, lines, document.line);
-            blanks = Some(hint::blanks(&document.value, lines, document.line)).filter(|blanks| !blanks.is_empty());
+            blanks = Some(hint::blanks(&document.value, lines, document.line))
+                .filter(|blanks| !blanks.is_empty());
         }
         let mut object = Object::new(document.value, origin, &self.schema);
         object.blanks = blanks.map(std::sync::Arc::new);

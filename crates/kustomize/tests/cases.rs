@@ -1,5 +1,7 @@
 //! Runs every case in `cases/*.txt` and compares with what the real kustomize answered; see `regenerate.py` for the format.
 
+#![expect(clippy::panic, reason = "a case that cannot be read fails")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -26,17 +28,25 @@ fn parse(text: &str) -> Vec<Case> {
     for line in text.split_inclusive('\n') {
         let word = line.trim_end();
         if let Some(name) = word.strip_prefix("@@@ ") {
-            cases.push(Case { name: name.to_owned(), directory: ".".to_owned(), ..Case::default() });
+            cases.push(Case {
+                name: name.to_owned(),
+                directory: ".".to_owned(),
+                ..Case::default()
+            });
             (file, in_expected) = (None, false);
             continue;
         }
-        let case = cases.last_mut().expect("the first line of a file begins a case");
+        let case = cases
+            .last_mut()
+            .expect("the first line of a file begins a case");
         if let Some(flags) = word.strip_prefix("@ flags: ") {
             case.flags = flags.split_whitespace().map(str::to_owned).collect();
         } else if let Some(directory) = word.strip_prefix("@ dir: ") {
             directory.clone_into(&mut case.directory);
         } else if let Some(link) = word.strip_prefix("@@link ") {
-            let (from, to) = link.split_once(' ').expect("a link has a path and a target");
+            let (from, to) = link
+                .split_once(' ')
+                .expect("a link has a path and a target");
             case.links.push((from.to_owned(), to.to_owned()));
         } else if let Some(kind) = word.strip_prefix("@@> ") {
             kind.clone_into(&mut case.kind);
@@ -59,7 +69,11 @@ fn options(flags: &[String]) -> Options {
     while let Some(word) = words.next() {
         match word {
             "--reorder" => {
-                options.reorder = Some(if words.next() == Some("none") { Reorder::None } else { Reorder::Legacy });
+                options.reorder = Some(if words.next() == Some("none") {
+                    Reorder::None
+                } else {
+                    Reorder::Legacy
+                });
             }
             "--load-restrictor" => {
                 assert_eq!(words.next(), Some("LoadRestrictionsNone"));
@@ -74,7 +88,9 @@ fn options(flags: &[String]) -> Options {
 
 /// What the case files write for characters that an editor would hide.
 fn unmask(text: &str) -> String {
-    text.replace('␍', "\r").replace('␀', "\0").replace('⇥', "\t")
+    text.replace('␍', "\r")
+        .replace('␀', "\0")
+        .replace('⇥', "\t")
 }
 
 fn run(case: &Case, shared: &BTreeMap<String, String>) -> Result<(), String> {
@@ -85,13 +101,26 @@ fn run(case: &Case, shared: &BTreeMap<String, String>) -> Result<(), String> {
     for (path, target) in &case.links {
         files.insert_link(&format!("/tree/{path}"), target);
     }
-    let result = build(&files, &format!("/tree/{}", case.directory), &options(&case.flags));
+    let result = build(
+        &files,
+        &format!("/tree/{}", case.directory),
+        &options(&case.flags),
+    );
     match (result, case.kind.as_str()) {
         (Ok(built), "output") if built.to_yaml() == case.expected => Ok(()),
-        (Ok(built), "output") => Err(format!("--- expected\n{}--- ours\n{}", case.expected, built.to_yaml())),
+        (Ok(built), "output") => Err(format!(
+            "--- expected\n{}--- ours\n{}",
+            case.expected,
+            built.to_yaml()
+        )),
         (Err(error), "error") if !error.message().is_empty() => Ok(()),
-        (Ok(built), _) => Err(format!("an error was expected, there is\n{}", built.to_yaml())),
-        (Err(error), _) => Err(format!("an output was expected, there is the error: {error:?}")),
+        (Ok(built), _) => Err(format!(
+            "an error was expected, there is\n{}",
+            built.to_yaml()
+        )),
+        (Err(error), _) => Err(format!(
+            "an output was expected, there is the error: {error:?}"
+        )),
     }
 }
 
@@ -103,7 +132,10 @@ fn every_case_is_as_upstream_has_it() {
     let mut paths: Vec<_> = std::fs::read_dir(&directory)
         .expect("the cases are part of the crate")
         .map(|entry| entry.expect("the directory can be read").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt") && !path.ends_with("shared.txt"))
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "txt")
+                && !path.ends_with("shared.txt")
+        })
         .collect();
     paths.sort();
     let mut count = 0;
@@ -112,11 +144,19 @@ fn every_case_is_as_upstream_has_it() {
         for case in read(&path) {
             count += 1;
             if let Err(failure) = run(&case, &shared) {
-                let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                let file = path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default();
                 failures.push(format!("=== {file}: {}\n{failure}", case.name));
             }
         }
     }
-    assert!(failures.is_empty(), "{} of {count} cases differ\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} cases differ\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     assert!(count >= LEAST, "only {count} cases were found");
 }

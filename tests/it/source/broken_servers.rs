@@ -13,7 +13,7 @@ use plimsoll::{
 
 use super::{
     http_server::{Behaviour, HttpServer},
-    support::{Fixture, Repository, chain, read, spec, until},
+    support::{Fixture, Repository, chain, noise, read, spec, until},
 };
 
 fn quick(settings: &mut Settings) {
@@ -61,7 +61,7 @@ async fn check(behaviour: Behaviour, reason: Reason, retry: Retry) -> Error {
     let odd: Vec<String> = fs::read_dir(packs)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| !name.ends_with(".pack") && !name.ends_with(".idx"))
+        .filter(|name| !["pack", "idx"].contains(&name.rsplit('.').next().unwrap()))
         .collect();
     assert_eq!(odd, Vec::<String>::new(), "{behaviour:?}");
 
@@ -165,9 +165,7 @@ async fn nobody_listens() {
 #[tokio::test]
 async fn a_repository_that_is_too_large_leaves_nothing_on_disk() {
     let repository = Repository::new();
-    let noise: String = (0..200_000_u32)
-        .map(|number| format!("{:x}", number.wrapping_mul(2_654_435_761)))
-        .collect();
+    let noise = noise(200_000);
     repository.commit("large.txt", &noise);
     let server = HttpServer::plain(repository.root());
     let url = server.url("shop");
@@ -205,11 +203,7 @@ async fn a_repository_that_is_too_large_leaves_nothing_on_disk() {
 #[tokio::test]
 async fn a_mirror_that_grew_beyond_the_limit_is_built_again_if_that_helps() {
     let repository = Repository::new();
-    let noise = |seed: u32| {
-        (0..9000_u32)
-            .map(|number| format!("{:x}", (number + seed).wrapping_mul(2_654_435_761)))
-            .collect::<String>()
-    };
+    let noise = |seed: u32| noise(9000 + seed).split_off(noise(seed).len());
     repository.commit("large.txt", &noise(1));
     let server = HttpServer::plain(repository.root());
     let fixture = Fixture::with(|settings| settings.max_repository_bytes = 90_000);
@@ -226,4 +220,27 @@ async fn a_mirror_that_grew_beyond_the_limit_is_built_again_if_that_helps() {
         assert_eq!(fixture.stores().len(), 1);
     }
     assert!(fixture.mirrors.counts().rebuilds > 0);
+}
+
+#[tokio::test]
+async fn a_branch_that_is_too_large_keeps_nobody_from_another() {
+    let repository = Repository::new();
+    repository.git(&["checkout", "--quiet", "-b", "a-large-one"]);
+    let large = repository.commit("large.txt", &noise(20_000));
+    repository.git(&["checkout", "--quiet", "main"]);
+    let server = HttpServer::plain(repository.root());
+    let fixture = Fixture::with(|settings| settings.max_repository_bytes = 50_000);
+    let url = server.url("shop");
+    for round in 0..3 {
+        let head = repository.commit("deploy/app.yaml", &format!("kind: Round{round}\n"));
+        let (commit, branch, main) = tokio::join!(
+            fixture.fetch(&url, Some(&large)),
+            fixture.fetch(&url, Some("a-large-one")),
+            fixture.fetch(&url, Some("main")),
+        );
+        assert!(matches!(branch, Err(Error::TooLarge { .. })), "{branch:?}");
+        assert!(matches!(commit, Err(Error::TooLarge { .. })), "{commit:?}");
+        assert_eq!(main.unwrap().revision.commit, head);
+        assert!(fixture.mirrors.counts().mirror_bytes < 50_000);
+    }
 }

@@ -1,6 +1,11 @@
 //! What is shared, what is not, what is kept, and what heals by itself.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use plimsoll::{
     model::{Credentials, Secret},
@@ -9,7 +14,7 @@ use plimsoll::{
 
 use super::{
     http_server::{Behaviour, HttpServer},
-    support::{Fixture, Repository, at, read, spec, until},
+    support::{Fixture, Repository, at, noise, read, spec, tick, until},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,20 +207,23 @@ async fn a_caller_that_goes_away_leaves_no_round_behind() {
 
 #[tokio::test]
 async fn a_damaged_mirror_is_built_again() {
-    type Damage = fn(&std::path::Path);
-    let damages: [Damage; 6] = [
-        |store| fs::remove_dir_all(store).unwrap(),
-        |store| fs::remove_dir_all(store.join("objects/pack")).unwrap(),
-        |store| overwrite(store, "pack", |bytes| bytes.truncate(40)),
-        |store| {
-            overwrite(store, "pack", |bytes| {
-                bytes.iter_mut().skip(12).for_each(|byte| *byte = !*byte)
-            })
-        },
-        |store| overwrite(store, "idx", |bytes| bytes.truncate(100)),
-        |store| fs::write(store.join("HEAD"), "canary").unwrap(),
+    type Damage = fn(&Path);
+    // And whether it can be seen while handles of git's library are open.
+    let damages: [(Damage, bool); 6] = [
+        (|store| fs::remove_dir_all(store).unwrap(), true),
+        (
+            |store| fs::remove_dir_all(store.join("objects/pack")).unwrap(),
+            true,
+        ),
+        (|store| change_in_place(store), true),
+        (|store| truncate(store, "pack"), false),
+        (|store| truncate(store, "idx"), false),
+        (
+            |store| fs::write(store.join("HEAD"), "canary").unwrap(),
+            false,
+        ),
     ];
-    for (number, damage) in damages.into_iter().enumerate() {
+    for (number, (damage, seen)) in damages.into_iter().enumerate() {
         let repository = Repository::new();
         let server = HttpServer::plain(repository.root());
         let fixture = Fixture::new();
@@ -229,10 +237,8 @@ async fn a_damaged_mirror_is_built_again() {
         for _ in 0..2 {
             // Objects that git's library holds in memory hide the damage until they are read from disk.
             let result = fixture.fetch(&url, None).await;
-            if let Ok(snapshot) = result
-                && snapshot.files().read("/deploy/app.yaml").is_ok()
-            {
-                continue;
+            if let Ok(snapshot) = result {
+                snapshot.files().read("/deploy/app.yaml").ok();
             }
         }
         let snapshot = fixture.fetch(&url, None).await.unwrap();
@@ -243,19 +249,50 @@ async fn a_damaged_mirror_is_built_again() {
         );
         drop(snapshot);
         assert_eq!(fixture.stores().len(), 1, "damage {number}");
+        if seen {
+            assert_eq!(fixture.mirrors.counts().rebuilds, 1, "damage {number}");
+        }
     }
 }
 
-fn overwrite(store: &std::path::Path, extension: &str, change: impl Fn(&mut Vec<u8>)) {
-    for entry in fs::read_dir(store.join("objects/pack")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|found| found == extension) {
-            let mut bytes = fs::read(&path).unwrap();
-            change(&mut bytes);
-            fs::remove_file(&path).unwrap();
-            fs::write(&path, bytes).unwrap();
-        }
+/// Changes every byte behind the head of each pack.
+fn change_in_place(store: &Path) {
+    for path in files_of(store, "pack") {
+        let bytes: Vec<u8> = fs::read(&path)
+            .unwrap()
+            .iter()
+            .skip(12)
+            .map(|byte| !byte)
+            .collect();
+        make_writable(&path);
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .write_all_at(&bytes, 12)
+            .unwrap();
     }
+}
+
+/// Puts the first bytes of each file in its place.
+fn truncate(store: &Path, extension: &str) {
+    for path in files_of(store, extension) {
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &bytes[..40]).unwrap();
+    }
+}
+
+fn make_writable(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn files_of(store: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(store.join("objects/pack")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect()
 }
 
 #[tokio::test]
@@ -331,9 +368,7 @@ async fn the_cache_is_swept_of_the_dead_and_spares_the_living() {
 #[tokio::test]
 async fn the_mirror_used_longest_ago_makes_room() {
     let repository = Repository::new();
-    let noise: String = (0..20_000_u32)
-        .map(|number| format!("{:x}", number.wrapping_mul(2_654_435_761)))
-        .collect();
+    let noise = noise(20_000);
     repository.commit("noise", &noise);
     for name in ["a", "b", "c"] {
         repository.git(&["clone", "--quiet", "--bare", ".", &format!("../{name}")]);
@@ -478,4 +513,30 @@ async fn many_packs_become_few() {
     );
     drop((first, last));
     assert_eq!(fixture.stores().len(), 1);
+}
+
+#[tokio::test]
+async fn a_round_ends_when_the_process_does() {
+    let repository = Repository::new();
+    let server = HttpServer::plain(repository.root());
+    let fixture = Fixture::new();
+    let before = fixture.fetch(&server.url("shop"), None).await.unwrap();
+    server.behave(Behaviour::Hang);
+    let (mirrors, asked) = (fixture.mirrors.clone(), spec(&server.url("shop"), None));
+    let call = tokio::spawn(async move {
+        mirrors
+            .fetch(&asked, &Credentials::default(), Duration::ZERO, tick())
+            .await
+    });
+    until("the server is asked", || server.questions().0 == 2).await;
+    let start = std::time::Instant::now();
+    fixture.mirrors.close().await;
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    let error = call.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Stopped { .. }), "{error:?}");
+    assert_eq!(read(&before, "/deploy/app.yaml"), "kind: ConfigMap\n");
 }

@@ -220,10 +220,8 @@ async fn names_that_mean_something_to_git_or_a_shell_are_data() {
         "\u{1b}[31m",
     ];
     let blob = repository.git(&["hash-object", "-w", "deploy/app.yaml"]);
-    let entries: String = hostile
-        .iter()
-        .map(|name| format!("100644 blob {blob}\t{name}\0"))
-        .collect();
+    let entry = |name: &&str| format!("100644 blob {blob}\t{name}\0");
+    let entries = hostile.iter().map(entry).collect::<Vec<_>>().concat();
     let tree = repository.make_tree(&entries);
     // Such a tree is no work of git's own, but nothing keeps a server from sending it.
     let escape = repository.make_tree(&format!(

@@ -23,7 +23,9 @@ use super::support::git_command;
 pub(super) enum Behaviour {
     /// As `git http-backend` does.
     Git,
-    /// The same in chunks, as forges do.
+    /// With a file of the directory, or 404.
+    File,
+    /// What git answers in chunks, as forges do.
     Chunked,
     /// With this status and a body that must never be shown.
     Status(u16),
@@ -239,6 +241,7 @@ impl Shared {
     }
 
     /// Answers; says whether the connection goes on.
+    #[expect(clippy::too_many_lines, reason = "one arm for each way to misbehave")]
     fn answer(
         &self,
         request: &Request,
@@ -264,6 +267,13 @@ impl Shared {
         let announced = b"001e# service=git-upload-pack\n0000".as_slice();
         match behaviour {
             Behaviour::Git => self.backend(request, stream, |body| body)?,
+            Behaviour::File => {
+                let name = path.split('?').next().unwrap().trim_start_matches('/');
+                match std::fs::read(self.root.join(name)) {
+                    Ok(content) => respond(stream, 200, &[], &content)?,
+                    Err(_missing) => respond(stream, 404, &[], b"canary")?,
+                }
+            }
             Behaviour::Chunked => {
                 let body = self.run(request, |body| body)?.1;
                 let kind = if first { "advertisement" } else { "result" };
@@ -288,7 +298,7 @@ impl Shared {
             )?,
             Behaviour::HtmlAsGit => respond(stream, 200, &advertise, b"<html>canary</html>")?,
             Behaviour::NoReferences => {
-                respond(stream, 200, &advertise, &[announced, b"0000"].concat())?
+                respond(stream, 200, &advertise, &[announced, b"0000"].concat())?;
             }
             Behaviour::EmptyRepository => {
                 let line = format!("{} capabilities^{{}}\0side-band-64k\n", "0".repeat(40));
@@ -404,7 +414,7 @@ impl Shared {
     fn pause(&self, time: Duration) -> bool {
         let guard = self.wake.0.lock().unwrap();
         let ended = |(): &mut ()| !self.ended.load(Ordering::SeqCst);
-        let limit = time.min(Duration::from_secs(3600));
+        let limit = time.min(Duration::from_hours(1));
         let (guard, _timeout) = self.wake.1.wait_timeout_while(guard, limit, ended).unwrap();
         drop(guard);
         self.ended.load(Ordering::SeqCst)

@@ -11,6 +11,7 @@ mod files;
 mod http;
 mod http_server;
 mod references;
+mod remote;
 mod ssh;
 mod sshd;
 mod support;

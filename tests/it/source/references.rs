@@ -121,6 +121,13 @@ async fn what_is_gone_is_gone_and_what_was_read_stays() {
         );
         assert_eq!(chain(&error).contains("40 digits"), hint, "{error:?}");
     }
+    repository.git(&["symbolic-ref", "HEAD", "refs/heads/nowhere"]);
+    let error = fixture.fetch(&url, None).await.unwrap_err();
+    assert!(matches!(error, Error::ReferenceGone { .. }), "{error:?}");
+    assert!(
+        chain(&error).contains("HEAD points to a branch"),
+        "{error:?}"
+    );
     let after = fixture
         .mirrors
         .read(&spec(&url, None), &Credentials::default(), &before.revision)

@@ -224,3 +224,11 @@ pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// Returns text that does not compress well, the longer the larger `numbers` is; a longer one begins as a shorter one.
+pub(super) fn noise(numbers: u32) -> String {
+    (0..numbers).fold(String::new(), |mut text, number| {
+        text.push_str(&format!("{:x}", number.wrapping_mul(2_654_435_761)));
+        text
+    })
+}

@@ -90,9 +90,7 @@ impl Configuration {
         if let Some(field) = fields.get("nameReference") {
             for item in field.list()? {
                 let inner = item.mapping(&["group", "version", "kind", "fieldSpecs"])?;
-                let text = |name: &str| {
-                    inner.get(name).map_or(Ok(String::new()), Field::text)
-                };
+                let text = |name: &str| inner.get(name).map_or(Ok(String::new()), Field::text);
                 let target = Gvk {
                     group: text("group")?,
                     version: text("version")?,

@@ -67,8 +67,14 @@ mod tests {
     #[test]
     fn known_hashes() {
         for (value, expected) in [
-            (json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}), "6ct58987ht"),
-            (json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}}), "hmg6f82fh6"),
+            (
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}),
+                "6ct58987ht",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}}),
+                "hmg6f82fh6",
+            ),
         ] {
             let object = Object::new(value.clone(), Origin::default(), &Schema::built_in());
             assert_eq!(hash(&object), expected, "{value}");

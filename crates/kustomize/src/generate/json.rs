@@ -113,7 +113,10 @@ fn write_text(text: &str, out: &mut String) {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
                 let code = u32::from(c);
                 out.push_str("\\u");
-                out.extend([12, 8, 4, 0].map(|shift| char::from_digit((code >> shift) & 15, 16).unwrap_or('0')));
+                out.extend(
+                    [12, 8, 4, 0]
+                        .map(|shift| char::from_digit((code >> shift) & 15, 16).unwrap_or('0')),
+                );
             }
             other => out.push(other),
         }

@@ -64,7 +64,12 @@ pub(crate) fn generate(
     let mut binary = Map::new();
     for pair in pairs {
         if !scalar::is_plain_key(&pair.key) {
-            return Err(failed(format!("generate {} {}: the key \"{}\" would not be a text", kind.as_str(), arguments.name, pair.key)));
+            return Err(failed(format!(
+                "generate {} {}: the key \"{}\" would not be a text",
+                kind.as_str(),
+                arguments.name,
+                pair.key
+            )));
         }
         if data.contains_key(&pair.key) || binary.contains_key(&pair.key) {
             return Err(failed(format!(

@@ -77,7 +77,9 @@ fn round_numbers(value: &mut Value) {
     const EXACT: u64 = 1 << 53;
     match value {
         Value::Number(number) if !number.is_f64() => {
-            let large = number.as_i64().is_none_or(|number| number.unsigned_abs() > EXACT);
+            let large = number
+                .as_i64()
+                .is_none_or(|number| number.unsigned_abs() > EXACT);
             if let Some(float) = number.as_f64().filter(|_| large) {
                 *value = scalar::resolve(&float.to_string());
             }
@@ -306,7 +308,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[expect(clippy::needless_pass_by_value, reason = "tables of literals read better without references")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables of literals read better without references"
+    )]
     fn check(patch: &Value, expected: Option<Value>) {
         let mut document = json!({"a": {"b/c": 1}, "list": [1, 2, 3]});
         let result = JsonPatch::parse(&json!([patch]))

@@ -53,7 +53,11 @@ impl Place {
 
     /// The place of an element of a list.
     pub(crate) fn element(&self) -> Option<Self> {
-        let link = Link { list: false, keys: None, shape: self.link.shape };
+        let link = Link {
+            list: false,
+            keys: None,
+            shape: self.link.shape,
+        };
         self.link.list.then_some(Self { link })
     }
 }

@@ -23,7 +23,11 @@ pub(crate) fn merge(
     schema: &Schema,
     blanks: Option<&BTreeSet<Vec<String>>>,
 ) -> Result<Option<Value>, Error> {
-    Merge { schema, blanks, path: Vec::new() }
+    Merge {
+        schema,
+        blanks,
+        path: Vec::new(),
+    }
     .walk(Some(object), Source::Patch(patch.clone()), None)
 }
 
@@ -109,7 +113,13 @@ impl Merge<'_> {
         if missing {
             return match patch {
                 // A null that is written survives, a blank one does not.
-                Source::Absent if self.blanks.is_some_and(|blanks| blanks.contains(&self.path)) => Ok(None),
+                Source::Absent
+                    if self
+                        .blanks
+                        .is_some_and(|blanks| blanks.contains(&self.path)) =>
+                {
+                    Ok(None)
+                }
                 Source::Absent => Ok(old),
                 Source::Patch(Value::Object(mut fields)) => {
                     match self.map_directive(&mut fields) {
@@ -451,12 +461,21 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[expect(clippy::needless_pass_by_value, reason = "tables of literals read better without references")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables of literals read better without references"
+    )]
     fn check(old: Value, patch: Value, expected: Option<Value>) {
-        assert_eq!(merge(old, &patch, &Schema::built_in(), None).unwrap(), expected);
+        assert_eq!(
+            merge(old, &patch, &Schema::built_in(), None).unwrap(),
+            expected
+        );
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "tables of literals read better without references")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables of literals read better without references"
+    )]
     fn pod(spec: Value) -> Value {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
     }

@@ -25,7 +25,10 @@ enum Name {
 
 impl Name {
     fn new(text: &str) -> Self {
-        if text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | ':' | '.')) {
+        if text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | ':' | '.'))
+        {
             return Self::Plain(text.to_owned());
         }
         Regex::new(&format!("^{text}{REST}")).map_or(Self::Malformed, Self::Expression)
@@ -81,8 +84,15 @@ fn is_tag_and_digest(rest: &str) -> bool {
 ///
 /// # Errors
 /// When a field that should hold an image is no scalar.
-pub(crate) fn images(objects: &mut Objects, entries: &[Image], specs: &[FieldSpec]) -> Result<(), Error> {
-    let entries: Vec<(Name, &Image)> = entries.iter().map(|image| (Name::new(&image.name), image)).collect();
+pub(crate) fn images(
+    objects: &mut Objects,
+    entries: &[Image],
+    specs: &[FieldSpec],
+) -> Result<(), Error> {
+    let entries: Vec<(Name, &Image)> = entries
+        .iter()
+        .map(|image| (Name::new(&image.name), image))
+        .collect();
     let compiled: Vec<Compiled<'_>> = compile(specs);
     for object in objects.all_mut() {
         if object.id.gvk.kind == "CustomResourceDefinition" {

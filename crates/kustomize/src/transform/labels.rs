@@ -49,7 +49,9 @@ fn set_pairs(
                 Value::Object(fields) => {
                     for (key, value) in pairs {
                         if !scalar::is_plain_key(key) && !fields.contains_key(key) {
-                            let message = format!("set a label or annotation: the key \"{key}\" would not be a text");
+                            let message = format!(
+                                "set a label or annotation: the key \"{key}\" would not be a text"
+                            );
                             return Err(Error::new(ErrorKind::Transformer, message));
                         }
                         fields.insert(key.clone(), Value::String(value.clone()));

@@ -558,6 +558,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads better so")]
     fn check(
         mut root: Value,
         path: &str,

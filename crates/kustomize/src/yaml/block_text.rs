@@ -5,19 +5,12 @@
 
 use std::borrow::Cow;
 
+use super::block_lines::{BlockLines, Chomping};
 use super::build::{Build, Scalar, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::parser::{Dialect, Parser};
 use super::refold::refold;
-
-/// What happens to the line breaks at the end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Chomping {
-    Strip,
-    Clip,
-    Keep,
-}
 
 impl<'a, B: Build> Parser<'a, B> {
     /// Reads block text, from its indicator on.
@@ -28,46 +21,17 @@ impl<'a, B: Build> Parser<'a, B> {
         self.key_allowed = true;
 
         let outside = u32::try_from(self.indent).unwrap_or(0);
-        let mut breaks = String::new();
-        let indent = match increment {
-            Some(increment) => {
-                let indent = outside + increment;
-                self.block_indentation(start, Some(indent), &mut breaks)?;
-                indent
-            }
-            None => self.block_indentation(start, None, &mut breaks)?,
-        };
-
-        let mut text = String::new();
-        let mut line_break: Option<&'static str> = None;
-        let mut was_blank = false;
+        let mut lines = BlockLines::new(!is_literal);
+        let known = increment.map(|increment| outside + increment);
+        let indent = self.block_indentation(start, known, lines.empty())?;
         while self.cursor.column() == indent && !self.cursor.is_end() {
-            let is_blank = self.cursor.is_blank(self.cursor.position);
-            match line_break {
-                // Between two lines that begin with text, one line feed folds to a space, and several to one less.
-                Some("\n") if !is_literal && !was_blank && !is_blank => {
-                    if breaks.is_empty() {
-                        text.push(' ');
-                    }
-                }
-                Some(meaning) => text.push_str(meaning),
-                None => {}
-            }
-            text.push_str(&breaks);
-            breaks.clear();
-            was_blank = is_blank;
             let from = self.cursor.position;
             self.cursor.skip_to_line_end();
-            text.push_str(self.cursor.slice(from, self.cursor.position));
-            line_break = self.cursor.take_break();
-            self.block_indentation(start, Some(indent), &mut breaks)?;
+            lines.line(self.cursor.slice(from, self.cursor.position));
+            lines.end_line(self.cursor.take_break());
+            self.block_indentation(start, Some(indent), lines.empty())?;
         }
-        if chomping != Chomping::Strip {
-            text.push_str(line_break.unwrap_or_default());
-        }
-        if chomping == Chomping::Keep {
-            text.push_str(&breaks);
-        }
+        let mut text = lines.finish(chomping);
         if !is_literal
             && self.dialect != Dialect::Settings
             && let Some(other) = refold(&text)
@@ -94,7 +58,7 @@ impl<'a, B: Build> Parser<'a, B> {
                     return Err(fail(start, ErrorKind::BlockIndentation));
                 }
                 digit @ b'1'..=b'9' if increment.is_none() => {
-                    increment = Some(u32::from(digit - b'0'))
+                    increment = Some(u32::from(digit - b'0'));
                 }
                 _ => break,
             }

@@ -3,6 +3,8 @@
 //! Enters: the text of one document. Leaves: bytes, blanks, line breaks, and marks of lines and columns.
 //! Never: a decision of grammar.
 
+use std::cell::Cell;
+
 use super::source::{Chunk, to_u32};
 
 /// A place in the text: the line, and the number of characters before it on that line, both from 0.
@@ -21,6 +23,8 @@ pub(super) struct Cursor<'a> {
     pub(super) position: usize,
     line: u32,
     line_start: usize,
+    /// A position on this line, and the characters before it, so that a long line is not counted again for each of its tokens.
+    counted: Cell<(usize, u32)>,
 }
 
 /// The bytes that can begin a line break: LF, CR, U+0085, U+2028, U+2029.
@@ -41,6 +45,7 @@ impl<'a> Cursor<'a> {
             position: 0,
             line: chunk.line,
             line_start: 0,
+            counted: Cell::new((0, 0)),
         }
     }
 
@@ -86,11 +91,14 @@ impl<'a> Cursor<'a> {
 
     /// Characters before the position on its line.
     pub(super) fn column(&self) -> u32 {
-        to_u32(characters(
-            self.bytes
-                .get(self.line_start..self.position)
-                .unwrap_or_default(),
-        ))
+        let (mut from, mut column) = self.counted.get();
+        if from < self.line_start || from > self.position {
+            (from, column) = (self.line_start, 0);
+        }
+        let between = self.bytes.get(from..self.position).unwrap_or_default();
+        let column = column.saturating_add(to_u32(characters(between)));
+        self.counted.set((self.position, column));
+        column
     }
 
     pub(super) fn mark(&self) -> Mark {

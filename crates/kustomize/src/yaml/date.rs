@@ -2,8 +2,17 @@
 //!
 //! Enters: plain text. Leaves: the date as it is written, or nothing. Never: a clock or a time zone of the machine.
 
+/// A date that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Date {
+    /// As upstream writes it: RFC 3339.
+    Text(String),
+    /// In a time zone a day away from UTC, which upstream reads and cannot write.
+    TooFar,
+}
+
 /// Reads `2006-1-2`, `2006-1-2T15:4:5.9Z`, the same with `t`, a zone `-07:00`, or with a space and without a zone.
-pub(super) fn parse(text: &str) -> Option<String> {
+pub(super) fn parse(text: &str) -> Option<Date> {
     let bytes = text.as_bytes();
     let is_year = bytes.len() > 4
         && bytes.iter().take(4).all(u8::is_ascii_digit)
@@ -21,7 +30,9 @@ pub(super) fn parse(text: &str) -> Option<String> {
         return None;
     }
     if reader.rest.is_empty() {
-        return Some(format!("{year:04}-{month:02}-{day:02}T00:00:00Z"));
+        return Some(Date::Text(format!(
+            "{year:04}-{month:02}-{day:02}T00:00:00Z"
+        )));
     }
     let has_zone = match reader.rest.as_bytes().first()? {
         b'T' | b't' => true,
@@ -41,14 +52,16 @@ pub(super) fn parse(text: &str) -> Option<String> {
     let zone = if has_zone {
         reader.zone()?
     } else {
-        "Z".to_owned()
+        Date::Text("Z".to_owned())
     };
     if !reader.rest.is_empty() {
         return None;
     }
-    Some(format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}"
-    ))
+    let date = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}");
+    Some(match zone {
+        Date::Text(zone) => Date::Text(date + &zone),
+        Date::TooFar => Date::TooFar,
+    })
 }
 
 fn days(year: u32, month: u32) -> u32 {
@@ -107,10 +120,11 @@ impl Reader<'_> {
         }
     }
 
-    fn zone(&mut self) -> Option<String> {
+    /// A time zone, as part of a date.
+    fn zone(&mut self) -> Option<Date> {
         if let Some(rest) = self.rest.strip_prefix('Z') {
             self.rest = rest;
-            return Some("Z".to_owned());
+            return Some(Date::Text("Z".to_owned()));
         }
         let sign = self
             .rest
@@ -121,13 +135,14 @@ impl Reader<'_> {
         let hours = self.exactly(2)?;
         self.expect(':')?;
         let minutes = self.exactly(2)?;
-        if hours > 23 || minutes > 59 {
+        if hours > 24 || minutes > 60 {
             return None;
         }
-        Some(if hours == 0 && minutes == 0 {
-            "Z".to_owned()
-        } else {
-            format!("{sign}{hours:02}:{minutes:02}")
+        let (hours, minutes) = (hours + minutes / 60, minutes % 60);
+        Some(match (hours, minutes) {
+            (0, 0) => Date::Text("Z".to_owned()),
+            (24.., _) => Date::TooFar,
+            _ => Date::Text(format!("{sign}{hours:02}:{minutes:02}")),
         })
     }
 }

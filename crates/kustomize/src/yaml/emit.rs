@@ -6,10 +6,11 @@
 use serde_json::{Map, Number, Value};
 use thiserror::Error as ThisError;
 
-use super::emit_text::{Writer, analyse};
 use super::key_order::sort_by_key;
 use super::number;
 use super::resolve::Meaning;
+use super::style::analyse;
+use super::writer::Writer;
 
 /// A value that upstream fails to print. The message is a fragment that fits "failed to {error}".
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
@@ -172,7 +173,7 @@ impl<'v> Printer<'_, 'v> {
         match number.as_f64().filter(|_| number.is_f64()) {
             None => self.writer.push(&number.to_string()),
             // Floats go through JSON text, which turns whole ones into integers where these have 64 bits.
-            Some(float) => match number::parse(&number::json_float(float)) {
+            Some(float) => match number::parse(&number::json_float(float), false) {
                 Some(Meaning::Signed(whole)) => self.writer.push(&whole.to_string()),
                 Some(Meaning::Unsigned(whole)) => self.writer.push(&whole.to_string()),
                 _ => self.writer.push(&number::general_float(float)),

@@ -131,6 +131,9 @@ pub enum ErrorKind {
     /// Infinity or not-a-number, which JSON cannot hold.
     #[error("the number {0} cannot be written as JSON")]
     NotFinite(String),
+    /// A date whose time zone is a day away from UTC.
+    #[error("the date {0} cannot be written as JSON")]
+    Date(String),
     /// A text that its tag does not fit.
     #[error("{text:?} is not what its tag says ({tag})")]
     TagMismatch {

@@ -17,7 +17,9 @@ pub(super) fn sort_by_key<T: Copy>(entries: &mut Vec<T>, key: impl Fn(&T) -> &st
     let mut width = 1;
     while width < entries.len() {
         // Runs of this width are in order; where neighbours are too, nothing has to move.
-        let is_sorted = entries.windows(2).all(|pair| matches!(pair, [left, right] if in_order(left, right)));
+        let is_sorted = entries
+            .windows(2)
+            .all(|pair| matches!(pair, [left, right] if in_order(left, right)));
         if is_sorted {
             return;
         }

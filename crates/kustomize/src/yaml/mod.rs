@@ -7,16 +7,17 @@
 //! `2020-01-01` becomes `2020-01-01T00:00:00Z`. *Settings* ([`parse_nodes`]: kustomization files, configurations, JSON patches) are read with
 //! YAML 1.1 scalars: `yes` is true.
 
+mod block_lines;
 mod block_text;
 mod build;
 mod cursor;
 mod date;
 mod emit;
-mod emit_text;
 mod error;
 mod flow;
 mod key_order;
 mod limits;
+mod mapping;
 mod node;
 mod nodes;
 mod number;
@@ -26,8 +27,12 @@ mod read;
 mod refold;
 mod resolve;
 mod source;
+mod style;
+#[cfg(test)]
+mod tests;
 mod text;
 mod value;
+mod writer;
 
 pub use emit::{Unprintable, UnprintableKind, emit};
 pub use error::{Error, ErrorKind};

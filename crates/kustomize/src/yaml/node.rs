@@ -302,7 +302,8 @@ impl Build for Nodes {
 fn json_key(meaning: Meaning, text: &str) -> Option<String> {
     match meaning {
         Meaning::Text | Meaning::Merge => Some(text.to_owned()),
-        Meaning::Date(text) | Meaning::Binary(text) => Some(text),
+        Meaning::Date(_) => Some(text.to_owned()),
+        Meaning::Binary(text) => Some(text),
         Meaning::Bool(truth) => Some(truth.to_string()),
         Meaning::Signed(number) => Some(number.to_string()),
         #[expect(

@@ -6,7 +6,8 @@
 use super::resolve::Meaning;
 
 /// Reads an integer or a float: decimal, `0x`, `0o`, `0b`, or octal with a leading zero, with underscores anywhere.
-pub(super) fn parse(text: &str) -> Option<Meaning> {
+/// `signs` says whether a sign may stand behind `0o`.
+pub(super) fn parse(text: &str, signs: bool) -> Option<Meaning> {
     let without;
     let text = if text.contains('_') {
         without = text.replace('_', "");
@@ -16,7 +17,7 @@ pub(super) fn parse(text: &str) -> Option<Meaning> {
     };
     parse_integer(text)
         .or_else(|| parse_decimal(text).map(Meaning::Float))
-        .or_else(|| parse_prefixed(text))
+        .or_else(|| parse_prefixed(text, signs))
 }
 
 /// Reads an integer by its prefix: a sign, and `0x`, `0o`, `0b` or `0` in front of the digits.
@@ -51,17 +52,37 @@ fn parse_integer(text: &str) -> Option<Meaning> {
 }
 
 /// Reads what only the YAML libraries take for a number: a sign behind `0b` or `0o`.
-fn parse_prefixed(text: &str) -> Option<Meaning> {
+fn parse_prefixed(text: &str, signs: bool) -> Option<Meaning> {
     let (digits, radix) = match text.as_bytes() {
         [b'0', b'b', ..] => (text.get(2..)?, 2),
-        [b'0', b'o', ..] => (text.get(2..)?, 8),
+        [b'0', b'o', ..] if signs => (text.get(2..)?, 8),
         _ => return None,
     };
     i64::from_str_radix(digits, radix).ok().map(Meaning::Signed)
 }
 
+/// Reads a float that begins with its point; an underscore may stand between two digits.
+pub(super) fn parse_fraction(text: &str) -> Option<f64> {
+    if !text.contains('_') {
+        return parse_decimal(text);
+    }
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    let bytes = text.as_bytes();
+    let separates =
+        |at: usize| at > 0 && is_digit(bytes.get(at - 1)) && is_digit(bytes.get(at + 1));
+    let all_separate = bytes
+        .iter()
+        .enumerate()
+        .all(|(at, byte)| *byte != b'_' || separates(at));
+    if all_separate {
+        parse_decimal(&text.replace('_', ""))
+    } else {
+        None
+    }
+}
+
 /// Reads digits with an optional sign, fraction and exponent. A number beyond the range of a float is none.
-pub(super) fn parse_decimal(text: &str) -> Option<f64> {
+fn parse_decimal(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (

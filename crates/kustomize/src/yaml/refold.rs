@@ -5,7 +5,8 @@
 //! Upstream's writer looks at the first line of the text where it should look at the next one, to decide whether a line break has to be
 //! doubled. Lines that are indented further gain an empty line, and text that begins with a blank loses its line breaks.
 
-use super::emit_text::{is_break, is_printable};
+use super::block_lines::{BlockLines, Chomping};
+use super::style::{is_break, is_printable};
 
 /// Returns the text after the round trip, where it is another.
 pub(super) fn refold(text: &str) -> Option<String> {
@@ -13,7 +14,7 @@ pub(super) fn refold(text: &str) -> Option<String> {
     if !inner.contains(is_break) && !inner.starts_with([' ', '\t']) || !may_be_block(text) {
         return None;
     }
-    let folded = read(&write(text), Chomping::of(text));
+    let folded = read(&write(text), chomping(text));
     (folded != text).then_some(folded)
 }
 
@@ -29,21 +30,13 @@ fn may_be_block(text: &str) -> bool {
     !after_space
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Chomping {
-    Strip,
-    Clip,
-    Keep,
-}
-
-impl Chomping {
-    fn of(text: &str) -> Self {
-        let mut from_end = text.chars().rev();
-        match (from_end.next().is_some_and(is_break), from_end.next()) {
-            (false, _) => Self::Strip,
-            (true, Some(before)) if !is_break(before) => Self::Clip,
-            (true, _) => Self::Keep,
-        }
+/// The chomping that upstream's writer chooses for a text.
+fn chomping(text: &str) -> Chomping {
+    let mut from_end = text.chars().rev();
+    match (from_end.next().is_some_and(is_break), from_end.next()) {
+        (false, _) => Chomping::Strip,
+        (true, Some(before)) if !is_break(before) => Chomping::Clip,
+        (true, _) => Chomping::Keep,
     }
 }
 
@@ -72,38 +65,16 @@ fn write(text: &str) -> String {
 
 /// What a parser reads from lines of folded text.
 fn read(lines: &str, chomping: Chomping) -> String {
-    let mut text = String::with_capacity(lines.len());
-    let mut empty = String::new();
-    let mut line_break: Option<&str> = None;
-    let mut was_indented = false;
+    let mut text = BlockLines::new(true);
     for line in lines.split_inclusive(is_break) {
         let content = line.trim_end_matches(is_break);
-        let end = line.get(content.len()..).unwrap_or_default();
+        let line_break = line.get(content.len()..).unwrap_or_default();
         if content.is_empty() {
-            empty.push_str(end);
-            continue;
+            text.empty().push_str(line_break);
+        } else {
+            text.line(content);
+            text.end_line(Some(line_break));
         }
-        let is_indented = content.starts_with([' ', '\t']);
-        match line_break {
-            Some("\n") if !was_indented && !is_indented => {
-                if empty.is_empty() {
-                    text.push(' ');
-                }
-            }
-            Some(other) => text.push_str(other),
-            None => {}
-        }
-        text.push_str(&empty);
-        empty.clear();
-        text.push_str(content);
-        was_indented = is_indented;
-        line_break = Some(end);
     }
-    if chomping != Chomping::Strip {
-        text.push_str(line_break.unwrap_or_default());
-    }
-    if chomping == Chomping::Keep {
-        text.push_str(&empty);
-    }
-    text
+    text.finish(chomping)
 }

@@ -9,7 +9,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::build::{Scalar, Tag};
-use super::date;
+use super::date::{self, Date};
 use super::error::ErrorKind;
 use super::number;
 use super::parser::Dialect;
@@ -22,8 +22,8 @@ pub(super) enum Meaning {
     Signed(i64),
     Unsigned(u64),
     Float(f64),
-    /// A date, as upstream writes it: RFC 3339.
-    Date(String),
+    /// A date.
+    Date(Date),
     /// `<<`, which is text unless it is a key.
     Merge,
     /// The text itself.
@@ -78,7 +78,7 @@ fn resolve_plain(text: &str, dialect: Dialect) -> Meaning {
             Meaning::Bool(false)
         }
         "<<" => Meaning::Merge,
-        _ => match numeric(text).or_else(|| date::parse(text).map(Meaning::Date)) {
+        _ => match numeric(text, dialect).or_else(|| date::parse(text).map(Meaning::Date)) {
             // Settings keep dates as they are written.
             Some(Meaning::Date(_)) if dialect == Dialect::Settings => Meaning::Text,
             Some(meaning) => meaning,
@@ -99,17 +99,17 @@ pub(super) fn needs_quotes(text: &str) -> bool {
         || number::is_base_60(text)
 }
 
-fn numeric(text: &str) -> Option<Meaning> {
+fn numeric(text: &str, dialect: Dialect) -> Option<Meaning> {
     match text.as_bytes().first()? {
         b'.' => match text {
             ".nan" | ".NaN" | ".NAN" => Some(Meaning::Float(f64::NAN)),
             ".inf" | ".Inf" | ".INF" => Some(Meaning::Float(f64::INFINITY)),
-            _ => number::parse_decimal(text).map(Meaning::Float),
+            _ => number::parse_fraction(text).map(Meaning::Float),
         },
         b'+' | b'-' | b'0'..=b'9' => match text {
             "+.inf" | "+.Inf" | "+.INF" => Some(Meaning::Float(f64::INFINITY)),
             "-.inf" | "-.Inf" | "-.INF" => Some(Meaning::Float(f64::NEG_INFINITY)),
-            _ => number::parse(text),
+            _ => number::parse(text, dialect != Dialect::Settings),
         },
         _ => None,
     }
@@ -119,7 +119,7 @@ fn tagged(tag: Tag, text: &str, dialect: Dialect) -> Result<Meaning, ErrorKind> 
     // A date is only looked for where no other tag is given.
     let meaning = match resolve_plain(text, dialect) {
         Meaning::Date(_) | Meaning::Text if tag != Tag::Timestamp => {
-            numeric(text).unwrap_or(Meaning::Text)
+            numeric(text, dialect).unwrap_or(Meaning::Text)
         }
         meaning => meaning,
     };

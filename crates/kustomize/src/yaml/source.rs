@@ -61,9 +61,9 @@ fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Error>
 fn check_characters(text: &str) -> Result<(), Error> {
     const SUSPECT: [bool; 256] = {
         let mut table = [false; 256];
-        let mut byte = 0;
+        let mut byte = 0_u8;
         while byte < 0x20 {
-            table[byte] = !matches!(byte as u8, b'\t' | b'\n' | b'\r');
+            table[byte as usize] = !matches!(byte, b'\t' | b'\n' | b'\r');
             byte += 1;
         }
         table[0x7F] = true;

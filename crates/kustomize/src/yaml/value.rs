@@ -7,6 +7,7 @@ use serde_json::{Map, Number, Value};
 
 use super::build::{Build, Key, Level, Scalar, Tag, fail};
 use super::cursor::Mark;
+use super::date::Date;
 use super::error::{Error, ErrorKind};
 use super::number;
 use super::parser::Dialect;
@@ -27,7 +28,7 @@ pub(super) struct Entries {
     merged: Option<Vec<Map<String, Value>>>,
 }
 
-/// A scalar as a value; `None` where it is a number that JSON cannot hold.
+/// A scalar as a value; `None` where it is a number or a date that JSON cannot hold.
 pub(super) fn scalar_value(meaning: Meaning, text: String) -> Option<Value> {
     Some(match meaning {
         Meaning::Null => Value::Null,
@@ -35,7 +36,9 @@ pub(super) fn scalar_value(meaning: Meaning, text: String) -> Option<Value> {
         Meaning::Signed(number) => Value::Number(number.into()),
         Meaning::Unsigned(number) => Value::Number(number.into()),
         Meaning::Float(number) => Value::Number(float(number)?),
-        Meaning::Date(text) | Meaning::Binary(text) => Value::String(text),
+        Meaning::Date(Date::Text(date)) => Value::String(date),
+        Meaning::Date(Date::TooFar) => return None,
+        Meaning::Binary(text) => Value::String(text),
         Meaning::Merge | Meaning::Text => Value::String(text),
     })
 }
@@ -44,7 +47,7 @@ pub(super) fn scalar_value(meaning: Meaning, text: String) -> Option<Value> {
 fn float(number: f64) -> Option<Number> {
     if number.is_finite()
         && number.fract() == 0.0
-        && let Some(whole) = match number::parse(&number::json_float(number)) {
+        && let Some(whole) = match number::parse(&number::json_float(number), false) {
             Some(Meaning::Signed(whole)) => Some(whole.into()),
             Some(Meaning::Unsigned(whole)) => Some(whole.into()),
             _ => None,
@@ -126,11 +129,12 @@ impl Build for Values {
         match resolve(&scalar, Dialect::Objects) {
             Ok(meaning) => {
                 let text = scalar.text.into_owned();
-                if let Meaning::Float(number) = meaning
-                    && !number.is_finite()
-                {
-                    self.defect(at, ErrorKind::NotFinite(text));
-                    return Ok(Value::Null);
+                match meaning {
+                    Meaning::Float(number) if !number.is_finite() => {
+                        self.defect(at, ErrorKind::NotFinite(text.clone()));
+                    }
+                    Meaning::Date(Date::TooFar) => self.defect(at, ErrorKind::Date(text.clone())),
+                    _ => {}
                 }
                 Ok(scalar_value(meaning, text).unwrap_or_default())
             }

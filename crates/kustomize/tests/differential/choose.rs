@@ -36,7 +36,12 @@ impl Choose {
     }
 
     /// Several things, at least and at most so many.
-    pub(crate) fn some<T>(&mut self, least: usize, most: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+    pub(crate) fn some<T>(
+        &mut self,
+        least: usize,
+        most: usize,
+        mut one: impl FnMut(&mut Self) -> T,
+    ) -> Vec<T> {
         let count = least + self.below(most - least + 1);
         (0..count).map(|_| one(self)).collect()
     }

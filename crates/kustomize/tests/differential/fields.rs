@@ -30,7 +30,11 @@ pub(crate) fn field(choose: &mut Choose, layer: &mut Layer) {
         36 => builtin_generator(choose, layer),
         37 => configuration(choose, layer),
         38 => references::definitions(choose, layer),
-        _ => set(layer, "metadata", json!({"name": "x", "annotations": {"config.kubernetes.io/local-config": "true"}})),
+        _ => set(
+            layer,
+            "metadata",
+            json!({"name": "x", "annotations": {"config.kubernetes.io/local-config": "true"}}),
+        ),
     }
 }
 
@@ -40,13 +44,21 @@ pub(crate) fn top_only(choose: &mut Choose, layer: &mut Layer) {
         let options = match choose.below(4) {
             0 => json!({"order": "fifo"}),
             1 => json!({"order": "legacy"}),
-            2 => json!({"order": "legacy", "legacySortOptions": {"orderFirst": ["Service", "Deployment"], "orderLast": ["ConfigMap"]}}),
-            _ => json!({"order": "legacy", "legacySortOptions": {"orderFirst": [], "orderLast": ["Namespace"]}}),
+            2 => {
+                json!({"order": "legacy", "legacySortOptions": {"orderFirst": ["Service", "Deployment"], "orderLast": ["ConfigMap"]}})
+            }
+            _ => {
+                json!({"order": "legacy", "legacySortOptions": {"orderFirst": [], "orderLast": ["Namespace"]}})
+            }
         };
         set(layer, "sortOptions", options);
     }
     if choose.percent(12) {
-        let all = ["originAnnotations", "transformerAnnotations", "managedByLabel"];
+        let all = [
+            "originAnnotations",
+            "transformerAnnotations",
+            "managedByLabel",
+        ];
         let options = choose.some(1, 2, |choose| choose.word(&all));
         set(layer, "buildMetadata", json!(options));
     }
@@ -58,13 +70,24 @@ fn set(layer: &mut Layer, field: &str, value: Value) {
 
 fn label_entry(choose: &mut Choose, layer: &mut Layer) {
     let mut entry = json!({"pairs": labels(choose)});
-    for option in ["includeSelectors", "includeTemplates", "includeVolumeClaimTemplates"] {
+    for option in [
+        "includeSelectors",
+        "includeTemplates",
+        "includeVolumeClaimTemplates",
+    ] {
         if choose.percent(35) {
             entry[option] = json!(choose.percent(80));
         }
     }
     if choose.percent(15) {
-        entry["fields"] = json!([field_spec(choose, &["spec/selector/matchLabels", "spec/custom/labels", "metadata/labels"])]);
+        entry["fields"] = json!([field_spec(
+            choose,
+            &[
+                "spec/selector/matchLabels",
+                "spec/custom/labels",
+                "metadata/labels"
+            ]
+        )]);
     }
     layer.push("labels", entry);
 }
@@ -88,7 +111,15 @@ pub(crate) fn field_spec(choose: &mut Choose, paths: &[&str]) -> Value {
 }
 
 fn image_value(choose: &mut Choose) -> Value {
-    let names = ["nginx", "registry.example.com:5000/team/app", "busybox", "app", "ngin.", "nginx.*", "library/nginx"];
+    let names = [
+        "nginx",
+        "registry.example.com:5000/team/app",
+        "busybox",
+        "app",
+        "ngin.",
+        "nginx.*",
+        "library/nginx",
+    ];
     let mut image = json!({"name": choose.word(&names)});
     if choose.percent(40) {
         image["newName"] = json!(choose.word(&["mirror.example.com/nginx", "other"]));
@@ -112,31 +143,50 @@ fn image(choose: &mut Choose, layer: &mut Layer) {
 }
 
 fn replicas(choose: &mut Choose, layer: &mut Layer) {
-    let scalable = ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"];
+    let scalable = [
+        "Deployment",
+        "StatefulSet",
+        "ReplicaSet",
+        "ReplicationController",
+    ];
     let names: Vec<Value> = layer
         .objects
         .iter()
-        .filter(|object| object["kind"].as_str().is_some_and(|kind| scalable.contains(&kind)))
+        .filter(|object| {
+            object["kind"]
+                .as_str()
+                .is_some_and(|kind| scalable.contains(&kind))
+        })
         .map(|object| object["metadata"]["name"].clone())
         .collect();
     if names.is_empty() {
         return;
     }
     // A name that nothing has is an error.
-    let name = if choose.percent(1) { json!("nothing") } else { choose.pick(&names).clone() };
+    let name = if choose.percent(1) {
+        json!("nothing")
+    } else {
+        choose.pick(&names).clone()
+    };
     layer.push("replicas", json!({"name": name, "count": choose.below(9)}));
 }
 
 fn generator_options(choose: &mut Choose) -> Value {
     let mut options = Map::new();
     if choose.percent(50) {
-        options.insert("disableNameSuffixHash".to_owned(), json!(choose.percent(70)));
+        options.insert(
+            "disableNameSuffixHash".to_owned(),
+            json!(choose.percent(70)),
+        );
     }
     if choose.percent(30) {
         options.insert("labels".to_owned(), labels(choose));
     }
     if choose.percent(30) {
-        options.insert("annotations".to_owned(), json!({"note": choose.word(VALUES)}));
+        options.insert(
+            "annotations".to_owned(),
+            json!({"note": choose.word(VALUES)}),
+        );
     }
     if choose.percent(20) {
         options.insert("immutable".to_owned(), json!(choose.percent(70)));
@@ -161,8 +211,24 @@ fn sources(choose: &mut Choose, layer: &mut Layer) -> Map<String, Value> {
         let mut keys = vec!["a", "b", "c-d", "x.y", "UPPER"];
         let literals = choose.some(1, 3, |choose| {
             let index = choose.below(keys.len());
-            let key = if choose.percent(2) { "a" } else { keys.remove(index) };
-            let value = choose.word(&["1", "two words", "", "'single'", "\"double\"", "a=b", "é", "multi\nline", "true", "\"", "'unbalanced"]);
+            let key = if choose.percent(2) {
+                "a"
+            } else {
+                keys.remove(index)
+            };
+            let value = choose.word(&[
+                "1",
+                "two words",
+                "",
+                "'single'",
+                "\"double\"",
+                "a=b",
+                "é",
+                "multi\nline",
+                "true",
+                "\"",
+                "'unbalanced",
+            ]);
             json!(format!("{key}={value}"))
         });
         sources.insert("literals".to_owned(), json!(literals));
@@ -170,7 +236,11 @@ fn sources(choose: &mut Choose, layer: &mut Layer) -> Map<String, Value> {
     if choose.percent(35) {
         let text = choose.word(TEXTS);
         let name = layer.file("data", "txt", File::Text(text));
-        let entry = if choose.percent(50) { name } else { format!("{}={name}", choose.word(&["k", "key.txt"])) };
+        let entry = if choose.percent(50) {
+            name
+        } else {
+            format!("{}={name}", choose.word(&["k", "key.txt"]))
+        };
         sources.insert("files".to_owned(), json!([entry]));
     }
     if choose.percent(25) {
@@ -192,19 +262,37 @@ fn generator(choose: &mut Choose, layer: &mut Layer, field: &str) {
         generator.insert("namespace".to_owned(), json!(choose.word(NAMESPACES)));
     }
     if choose.percent(25) {
-        generator.insert("behavior".to_owned(), json!(choose.word(&["merge", "replace", "create"])));
+        generator.insert(
+            "behavior".to_owned(),
+            json!(choose.word(&["merge", "replace", "create"])),
+        );
     }
     if choose.percent(25) {
         generator.insert("options".to_owned(), generator_options(choose));
     }
     if field == "secretGenerator" && choose.percent(30) {
-        generator.insert("type".to_owned(), json!(choose.word(&["Opaque", "kubernetes.io/tls"])));
+        generator.insert(
+            "type".to_owned(),
+            json!(choose.word(&["Opaque", "kubernetes.io/tls"])),
+        );
     }
     // A merge or replacement needs something to work on, and a creation a name that is free.
-    let kind = if field == "secretGenerator" { "Secret" } else { "ConfigMap" };
-    let existing: Vec<Value> =
-        layer.objects.iter().filter(|object| object["kind"] == kind).map(|object| object["metadata"].clone()).collect();
-    let behavior = generator.get("behavior").and_then(Value::as_str).unwrap_or("create").to_owned();
+    let kind = if field == "secretGenerator" {
+        "Secret"
+    } else {
+        "ConfigMap"
+    };
+    let existing: Vec<Value> = layer
+        .objects
+        .iter()
+        .filter(|object| object["kind"] == kind)
+        .map(|object| object["metadata"].clone())
+        .collect();
+    let behavior = generator
+        .get("behavior")
+        .and_then(Value::as_str)
+        .unwrap_or("create")
+        .to_owned();
     if behavior != "create" && choose.percent(97) {
         if existing.is_empty() {
             return;
@@ -216,7 +304,11 @@ fn generator(choose: &mut Choose, layer: &mut Layer, field: &str) {
             None => generator.remove("namespace"),
         };
     } else if behavior == "create" {
-        let free: Vec<&str> = NAMES.iter().copied().filter(|name| existing.iter().all(|metadata| metadata["name"] != **name)).collect();
+        let free: Vec<&str> = NAMES
+            .iter()
+            .copied()
+            .filter(|name| existing.iter().all(|metadata| metadata["name"] != **name))
+            .collect();
         if !free.is_empty() && choose.percent(97) {
             generator.insert("name".to_owned(), json!(choose.pick(&free)));
         }
@@ -224,7 +316,9 @@ fn generator(choose: &mut Choose, layer: &mut Layer, field: &str) {
         if let Some(namespace) = generator.get("namespace") {
             metadata["namespace"] = namespace.clone();
         }
-        layer.objects.push(json!({"apiVersion": "v1", "kind": kind, "metadata": metadata}));
+        layer
+            .objects
+            .push(json!({"apiVersion": "v1", "kind": kind, "metadata": metadata}));
     }
     layer.push(field, Value::Object(generator));
 }
@@ -240,8 +334,16 @@ fn plugin(kind: &str, name: &str, rest: Value) -> Value {
 /// Adds a transformer, inline or as a file.
 fn transformer(choose: &mut Choose, layer: &mut Layer) {
     let config = match choose.below(11) {
-        0 => plugin("LabelTransformer", "t", json!({"labels": labels(choose), "fieldSpecs": [field_spec(choose, &["metadata/labels", "spec/template/metadata/labels"])]})),
-        1 => plugin("AnnotationsTransformer", "t", json!({"annotations": labels(choose), "fieldSpecs": [field_spec(choose, &["metadata/annotations"])]})),
+        0 => plugin(
+            "LabelTransformer",
+            "t",
+            json!({"labels": labels(choose), "fieldSpecs": [field_spec(choose, &["metadata/labels", "spec/template/metadata/labels"])]}),
+        ),
+        1 => plugin(
+            "AnnotationsTransformer",
+            "t",
+            json!({"annotations": labels(choose), "fieldSpecs": [field_spec(choose, &["metadata/annotations"])]}),
+        ),
         2 => {
             let mut rest = json!({"fieldSpecs": [field_spec(choose, &["metadata/name", "spec/name", "data/k"])]});
             rest["prefix"] = json!(choose.word(&["t-", ""]));
@@ -256,7 +358,8 @@ fn transformer(choose: &mut Choose, layer: &mut Layer) {
                 rest["unsetOnly"] = json!(choose.percent(70));
             }
             if choose.percent(50) {
-                rest["setRoleBindingSubjects"] = json!(choose.word(&["none", "defaultOnly", "allServiceAccounts"]));
+                rest["setRoleBindingSubjects"] =
+                    json!(choose.word(&["none", "defaultOnly", "allServiceAccounts"]));
             }
             if choose.percent(70) {
                 rest["fieldSpecs"] = json!([{"path": "metadata/namespace", "create": true}]);
@@ -267,12 +370,22 @@ fn transformer(choose: &mut Choose, layer: &mut Layer) {
             let image = image_value(choose);
             let mut rest = json!({"imageTag": image});
             if choose.percent(50) {
-                rest["fieldSpecs"] = json!([field_spec(choose, &["spec/containers[]/image", "spec/template/spec/containers[]/image"])]);
+                rest["fieldSpecs"] = json!([field_spec(
+                    choose,
+                    &[
+                        "spec/containers[]/image",
+                        "spec/template/spec/containers[]/image"
+                    ]
+                )]);
             }
             plugin("ImageTagTransformer", "t", rest)
         }
         5 if deployment(layer).is_null() => return,
-        5 => plugin("ReplicaCountTransformer", "t", json!({"replica": {"name": deployment(layer), "count": 7}, "fieldSpecs": [{"path": "spec/replicas", "create": true, "kind": "Deployment"}]})),
+        5 => plugin(
+            "ReplicaCountTransformer",
+            "t",
+            json!({"replica": {"name": deployment(layer), "count": 7}, "fieldSpecs": [{"path": "spec/replicas", "create": true, "kind": "Deployment"}]}),
+        ),
         6 => match patches::configured(choose, layer) {
             Some(config) => plugin("PatchTransformer", "t", config),
             None => return,
@@ -300,7 +413,10 @@ fn transformer(choose: &mut Choose, layer: &mut Layer) {
 
 /// The name of a deployment, if there is one.
 fn deployment(layer: &Layer) -> Value {
-    let found = layer.objects.iter().find(|object| object["kind"] == "Deployment");
+    let found = layer
+        .objects
+        .iter()
+        .find(|object| object["kind"] == "Deployment");
     found.map_or(Value::Null, |object| object["metadata"]["name"].clone())
 }
 
@@ -309,7 +425,11 @@ fn add_config(choose: &mut Choose, layer: &mut Layer, field: &str, config: &Valu
         layer.push(field, json!(format!("{config:#}\n")));
     } else {
         let style = choose.percent(70);
-        let name = layer.file("config", "yaml", File::Documents(vec![config.clone()], style));
+        let name = layer.file(
+            "config",
+            "yaml",
+            File::Documents(vec![config.clone()], style),
+        );
         layer.push(field, json!(name));
     }
 }
@@ -328,7 +448,11 @@ fn configuration(choose: &mut Choose, layer: &mut Layer) {
     let mut config = Map::new();
     match choose.below(8) {
         0..=1 => {
-            let specs = [json!({"path": "spec/configRef/name", "kind": "Thing"}), json!({"path": "spec/name", "kind": "Thing"}), json!({"path": "data/k", "kind": "ConfigMap"})];
+            let specs = [
+                json!({"path": "spec/configRef/name", "kind": "Thing"}),
+                json!({"path": "spec/name", "kind": "Thing"}),
+                json!({"path": "data/k", "kind": "ConfigMap"}),
+            ];
             let target = choose.word(&["ConfigMap", "Deployment", "Secret", "Thing"]);
             let mut reference = json!({"kind": target, "fieldSpecs": [choose.pick(&specs)]});
             if choose.percent(50) {
@@ -337,25 +461,64 @@ fn configuration(choose: &mut Choose, layer: &mut Layer) {
             config.insert("nameReference".to_owned(), json!([reference]));
         }
         2 => {
-            config.insert("varReference".to_owned(), json!([field_spec(choose, &["spec/name", "metadata/annotations", "data/k", "spec/list/value"])]));
+            config.insert(
+                "varReference".to_owned(),
+                json!([field_spec(
+                    choose,
+                    &[
+                        "spec/name",
+                        "metadata/annotations",
+                        "data/k",
+                        "spec/list/value"
+                    ]
+                )]),
+            );
         }
         3 => {
-            config.insert("namePrefix".to_owned(), json!([field_spec(choose, &["metadata/name", "spec/name"])]));
+            config.insert(
+                "namePrefix".to_owned(),
+                json!([field_spec(choose, &["metadata/name", "spec/name"])]),
+            );
         }
         4 => {
-            config.insert("namespace".to_owned(), json!([field_spec(choose, &["spec/namespace", "metadata/namespace"])]));
+            config.insert(
+                "namespace".to_owned(),
+                json!([field_spec(
+                    choose,
+                    &["spec/namespace", "metadata/namespace"]
+                )]),
+            );
         }
         5 => {
-            config.insert("commonLabels".to_owned(), json!([field_spec(choose, &["spec/selector/matchLabels", "spec/extra/labels"])]));
+            config.insert(
+                "commonLabels".to_owned(),
+                json!([field_spec(
+                    choose,
+                    &["spec/selector/matchLabels", "spec/extra/labels"]
+                )]),
+            );
         }
         6 => {
-            config.insert("images".to_owned(), json!([field_spec(choose, &["spec/host", "spec/image", "spec/list[]/value"])]));
+            config.insert(
+                "images".to_owned(),
+                json!([field_spec(
+                    choose,
+                    &["spec/host", "spec/image", "spec/list[]/value"]
+                )]),
+            );
         }
         _ => {
-            config.insert("replicas".to_owned(), json!([field_spec(choose, &["spec/replicas", "spec/count"])]));
+            config.insert(
+                "replicas".to_owned(),
+                json!([field_spec(choose, &["spec/replicas", "spec/count"])]),
+            );
         }
     }
-    let name = layer.file("configuration", "yaml", File::Documents(vec![Value::Object(config)], true));
+    let name = layer.file(
+        "configuration",
+        "yaml",
+        File::Documents(vec![Value::Object(config)], true),
+    );
     layer.push("configurations", json!(name));
 }
 

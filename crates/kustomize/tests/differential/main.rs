@@ -7,6 +7,16 @@
 //! `PLIMSOLL_DIFFERENTIAL_KEEP` is how many differences are collected before the test ends (default 1);
 //! `PLIMSOLL_DIFFERENTIAL_REASONS` prints why trees are refused.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::maybe_infinite_iter,
+    clippy::semicolon_if_nothing_returned,
+    clippy::redundant_closure,
+    reason = "a test that cannot go on fails; it reads its own size from the environment"
+)]
+
 mod choose;
 mod fields;
 mod minimise;
@@ -31,7 +41,9 @@ const BATCH: usize = 100;
 
 fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|error| panic!("{variable}={text}: {error}")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|error| panic!("{variable}={text}: {error}")),
         Err(_) => default,
     }
 }
@@ -71,8 +83,12 @@ fn random_trees_are_built_as_the_real_kustomize_builds_them() {
     println!("seed {seed}, {cases} trees");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let trees = Just(()).prop_perturb(|(), rng| tree::tree(&mut Choose::new(rng)));
 
     let mut oracle = Oracle::start();
@@ -82,8 +98,9 @@ fn random_trees_are_built_as_the_real_kustomize_builds_them() {
     let started = Instant::now();
     let mut done = 0;
     while done < cases && found.len() < keep {
-        let batch: Vec<Tree> =
-            (0..BATCH.min(cases - done)).map(|_| trees.new_tree(&mut runner).unwrap().current()).collect();
+        let batch: Vec<Tree> = (0..BATCH.min(cases - done))
+            .map(|_| trees.new_tree(&mut runner).unwrap().current())
+            .collect();
         done += batch.len();
         for (tree, answer) in batch.iter().zip(oracle.ask(&batch)) {
             let (outcome, _) = ours(tree);
@@ -98,24 +115,48 @@ fn random_trees_are_built_as_the_real_kustomize_builds_them() {
             }
         }
     }
-    println!("{built} built alike, {refused} refused by both, {crashed} crash the real one; {:.1?}", started.elapsed());
+    println!(
+        "{built} built alike, {refused} refused by both, {crashed} crash the real one; {:.1?}",
+        started.elapsed()
+    );
     if std::env::var_os("PLIMSOLL_DIFFERENTIAL_REASONS").is_some() {
         let mut reasons: Vec<_> = reasons.into_iter().collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        reasons.iter().take(40).for_each(|(reason, count)| println!("{count:6} {reason}"));
+        reasons
+            .iter()
+            .take(40)
+            .for_each(|(reason, count)| println!("{count:6} {reason}"));
     }
-    assert!(built > refused, "most trees have to be valid: {built} built, {refused} refused");
+    assert!(
+        built > refused,
+        "most trees have to be valid: {built} built, {refused} refused"
+    );
     if !found.is_empty() {
-        let reports: Vec<String> = found.iter().take(keep).map(|tree| report(tree, &mut oracle)).collect();
-        panic!("seed {seed}: {} differences\n{}", found.len(), reports.join("\n"));
+        let reports: Vec<String> = found
+            .iter()
+            .take(keep)
+            .map(|tree| report(tree, &mut oracle))
+            .collect();
+        panic!(
+            "seed {seed}: {} differences\n{}",
+            found.len(),
+            reports.join("\n")
+        );
     }
 }
 
 /// The end of an error, without what is particular to the tree.
 fn reason(answer: &Answer) -> String {
     let error = answer.error.as_deref().unwrap_or_default();
-    let error: String = error.chars().filter(|character| !character.is_ascii_digit()).collect();
-    let start = error.char_indices().rev().nth(89).map_or(0, |(index, _)| index);
+    let error: String = error
+        .chars()
+        .filter(|character| !character.is_ascii_digit())
+        .collect();
+    let start = error
+        .char_indices()
+        .rev()
+        .nth(89)
+        .map_or(0, |(index, _)| index);
     error[start..].replace('\n', " ")
 }
 
@@ -124,13 +165,19 @@ fn report(tree: &Tree, oracle: &mut Oracle) -> String {
     let small = minimise::minimise(tree, |tree| differs(tree, oracle));
     let answer = oracle.ask(std::slice::from_ref(&small)).remove(0);
     let (outcome, message) = ours(&small);
-    let mut text = format!("==== directory {:?}, flags {:?}\n", small.directory, small.flags);
+    let mut text = format!(
+        "==== directory {:?}, flags {:?}\n",
+        small.directory, small.flags
+    );
     for (path, content) in small.rendered() {
         text.push_str(&format!("---- {path}\n{content}"));
     }
     match theirs(&answer) {
         Outcome::Output(output) => text.push_str(&format!("---- real kustomize\n{output}")),
-        Outcome::Refused => text.push_str(&format!("---- real kustomize refuses: {}\n", answer.error.unwrap_or_default())),
+        Outcome::Refused => text.push_str(&format!(
+            "---- real kustomize refuses: {}\n",
+            answer.error.unwrap_or_default()
+        )),
     }
     match outcome {
         Outcome::Output(output) => text.push_str(&format!("---- ours\n{output}")),

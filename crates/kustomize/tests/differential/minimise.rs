@@ -45,14 +45,18 @@ fn shrink_file(best: &mut Tree, path: &str, still: &mut impl FnMut(&Tree) -> boo
     // Each step is found anew in what is left, because the steps before it may have taken it away.
     let mut skip = 0;
     loop {
-        let Some(File::Documents(documents, style)) = best.files.get(path) else { return };
+        let Some(File::Documents(documents, style)) = best.files.get(path) else {
+            return;
+        };
         let mut documents = documents.clone();
         let mut count = skip;
         if !remove_nth(&mut documents, &mut count) {
             return;
         }
         let mut smaller = best.clone();
-        smaller.files.insert(path.to_owned(), File::Documents(documents, *style));
+        smaller
+            .files
+            .insert(path.to_owned(), File::Documents(documents, *style));
         if !attempt(best, smaller, still) {
             skip += 1;
         }
@@ -70,7 +74,9 @@ fn remove_nth(documents: &mut Vec<Value>, count: &mut usize) -> bool {
             *count -= 1;
         }
     }
-    documents.iter_mut().any(|document| remove_inside(document, count))
+    documents
+        .iter_mut()
+        .any(|document| remove_inside(document, count))
 }
 
 fn remove_inside(value: &mut Value, count: &mut usize) -> bool {

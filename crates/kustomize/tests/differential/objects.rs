@@ -22,7 +22,23 @@ pub(crate) const IMAGES: &[&str] = &[
 ];
 pub(crate) const LABELS: &[&str] = &["app", "tier", "app.kubernetes.io/name", "env", "foo"];
 pub(crate) const VALUES: &[&str] = &[
-    "a", "web", "prod", "yes", "1", "1.0", "true", "", "0644", "x y", "it's", "a: b", "null", "$(A)", "$(B) and $(A)", "é", "2020-01-01",
+    "a",
+    "web",
+    "prod",
+    "yes",
+    "1",
+    "1.0",
+    "true",
+    "",
+    "0644",
+    "x y",
+    "it's",
+    "a: b",
+    "null",
+    "$(A)",
+    "$(B) and $(A)",
+    "é",
+    "2020-01-01",
 ];
 
 /// An object of some kind.
@@ -52,7 +68,9 @@ pub(crate) fn object(choose: &mut Choose) -> Value {
 }
 
 pub(crate) fn labels(choose: &mut Choose) -> Value {
-    let pairs = choose.some(1, 2, |choose| (choose.word(LABELS), json!(choose.word(VALUES))));
+    let pairs = choose.some(1, 2, |choose| {
+        (choose.word(LABELS), json!(choose.word(VALUES)))
+    });
     Value::Object(pairs.into_iter().collect())
 }
 
@@ -61,7 +79,14 @@ fn named(choose: &mut Choose, version: &str, kind: &str, rest: Value) -> Value {
     metadata.insert("name".to_owned(), json!(choose.word(NAMES)));
     let is_cluster_scoped = kind.starts_with("Cluster")
         || kind.ends_with("WebhookConfiguration")
-        || ["PersistentVolume", "StorageClass", "PriorityClass", "CustomResourceDefinition", "APIService"].contains(&kind);
+        || [
+            "PersistentVolume",
+            "StorageClass",
+            "PriorityClass",
+            "CustomResourceDefinition",
+            "APIService",
+        ]
+        .contains(&kind);
     if choose.percent(if is_cluster_scoped { 2 } else { 25 }) {
         metadata.insert("namespace".to_owned(), json!(choose.word(NAMESPACES)));
     }
@@ -72,7 +97,10 @@ fn named(choose: &mut Choose, version: &str, kind: &str, rest: Value) -> Value {
         metadata.insert("annotations".to_owned(), annotations(choose));
     }
     if choose.percent(3) {
-        metadata.insert("finalizers".to_owned(), json!(["example.com/a", "example.com/b"]));
+        metadata.insert(
+            "finalizers".to_owned(),
+            json!(["example.com/a", "example.com/b"]),
+        );
     }
     let mut object = Map::new();
     object.insert("apiVersion".to_owned(), json!(version));
@@ -88,7 +116,12 @@ fn annotations(choose: &mut Choose) -> Value {
     if choose.percent(8) {
         return json!({"config.kubernetes.io/local-config": choose.word(&["true", "false", ""])});
     }
-    let pairs = choose.some(1, 2, |choose| (choose.word(&["note", "a/b", "env"]), json!(choose.word(VALUES))));
+    let pairs = choose.some(1, 2, |choose| {
+        (
+            choose.word(&["note", "a/b", "env"]),
+            json!(choose.word(VALUES)),
+        )
+    });
     Value::Object(pairs.into_iter().collect())
 }
 
@@ -110,18 +143,31 @@ fn container(choose: &mut Choose, name: &str) -> Value {
     }
     if choose.percent(20) {
         let kind = choose.word(&["configMapRef", "secretRef"]);
-        container.insert("envFrom".to_owned(), json!([{kind: {"name": choose.word(NAMES)}}]));
+        container.insert(
+            "envFrom".to_owned(),
+            json!([{kind: {"name": choose.word(NAMES)}}]),
+        );
     }
     if choose.percent(30) {
         let port = choose.pick(&[80, 443, 8080]);
-        let port = if choose.percent(50) { json!({"containerPort": port}) } else { json!({"containerPort": port, "name": "http", "protocol": "TCP"}) };
+        let port = if choose.percent(50) {
+            json!({"containerPort": port})
+        } else {
+            json!({"containerPort": port, "name": "http", "protocol": "TCP"})
+        };
         container.insert("ports".to_owned(), json!([port]));
     }
     if choose.percent(20) {
-        container.insert("volumeMounts".to_owned(), json!([{"name": choose.word(&["v", "w"]), "mountPath": "/v"}]));
+        container.insert(
+            "volumeMounts".to_owned(),
+            json!([{"name": choose.word(&["v", "w"]), "mountPath": "/v"}]),
+        );
     }
     if choose.percent(15) {
-        container.insert("args".to_owned(), json!(["--a=$(A)", "-b", choose.word(VALUES)]));
+        container.insert(
+            "args".to_owned(),
+            json!(["--a=$(A)", "-b", choose.word(VALUES)]),
+        );
     }
     Value::Object(container)
 }
@@ -133,7 +179,9 @@ fn volume(choose: &mut Choose) -> Value {
         0 => json!({"name": name, "configMap": {"name": target}}),
         1 => json!({"name": name, "secret": {"secretName": target}}),
         2 => json!({"name": name, "persistentVolumeClaim": {"claimName": target}}),
-        3 => json!({"name": name, "projected": {"sources": [{"configMap": {"name": target}}, {"secret": {"name": target}}]}}),
+        3 => {
+            json!({"name": name, "projected": {"sources": [{"configMap": {"name": target}}, {"secret": {"name": target}}]}})
+        }
         4 => json!({"name": name, "image": {"reference": choose.word(IMAGES)}}),
         _ => json!({"name": name, "emptyDir": {}}),
     }
@@ -147,7 +195,10 @@ fn pod_spec(choose: &mut Choose) -> Value {
     }
     spec.insert("containers".to_owned(), json!(containers));
     if choose.percent(15) {
-        spec.insert("initContainers".to_owned(), json!([container(choose, "init")]));
+        spec.insert(
+            "initContainers".to_owned(),
+            json!([container(choose, "init")]),
+        );
     }
     if choose.percent(35) {
         spec.insert("volumes".to_owned(), json!(choose.some(1, 2, volume)));
@@ -156,17 +207,26 @@ fn pod_spec(choose: &mut Choose) -> Value {
         spec.insert("serviceAccountName".to_owned(), json!(choose.word(NAMES)));
     }
     if choose.percent(10) {
-        spec.insert("imagePullSecrets".to_owned(), json!([{"name": choose.word(NAMES)}]));
+        spec.insert(
+            "imagePullSecrets".to_owned(),
+            json!([{"name": choose.word(NAMES)}]),
+        );
     }
     if choose.percent(10) {
         spec.insert("priorityClassName".to_owned(), json!(choose.word(NAMES)));
     }
     if choose.percent(10) {
-        spec.insert("tolerations".to_owned(), json!([{"key": "a", "operator": "Exists"}]));
+        spec.insert(
+            "tolerations".to_owned(),
+            json!([{"key": "a", "operator": "Exists"}]),
+        );
     }
     if choose.percent(10) {
         let term = json!({"labelSelector": {"matchLabels": labels(choose)}, "topologyKey": "zone"});
-        spec.insert("affinity".to_owned(), json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}));
+        spec.insert(
+            "affinity".to_owned(),
+            json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}),
+        );
     }
     if choose.percent(8) {
         let constraint = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": labels(choose)}});
@@ -206,7 +266,12 @@ fn workload(choose: &mut Choose, version: &str, kind: &str) -> Value {
 
 fn cron_job(choose: &mut Choose) -> Value {
     let template = template(choose);
-    named(choose, "batch/v1", "CronJob", json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": template}}}}))
+    named(
+        choose,
+        "batch/v1",
+        "CronJob",
+        json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": template}}}}),
+    )
 }
 
 fn pod(choose: &mut Choose) -> Value {
@@ -222,18 +287,50 @@ fn service(choose: &mut Choose) -> Value {
     named(choose, "v1", "Service", json!({"spec": spec}))
 }
 
-pub(crate) const TEXTS: &[&str] = &["v", "", "line 1\nline 2\n", "a: b\n", "true", "0x10", " padded ", "$(A)", "tab\there", "{\"j\": [1, {\"k\": \"v\"}]}", "é ü", "end \n"];
+pub(crate) const TEXTS: &[&str] = &[
+    "v",
+    "",
+    "line 1\nline 2\n",
+    "a: b\n",
+    "true",
+    "0x10",
+    " padded ",
+    "$(A)",
+    "tab\there",
+    "{\"j\": [1, {\"k\": \"v\"}]}",
+    "é ü",
+    "end \n",
+];
 
 fn config_map(choose: &mut Choose) -> Value {
-    let pairs = choose.some(0, 3, |choose| (choose.word(&["k", "l", "file.txt"]), json!(choose.word(TEXTS))));
+    let pairs = choose.some(0, 3, |choose| {
+        (
+            choose.word(&["k", "l", "file.txt"]),
+            json!(choose.word(TEXTS)),
+        )
+    });
     let data: Map<String, Value> = pairs.into_iter().collect();
-    named(choose, "v1", "ConfigMap", if data.is_empty() { json!({}) } else { json!({"data": data}) })
+    named(
+        choose,
+        "v1",
+        "ConfigMap",
+        if data.is_empty() {
+            json!({})
+        } else {
+            json!({"data": data})
+        },
+    )
 }
 
 fn secret(choose: &mut Choose) -> Value {
     let field = choose.word(&["data", "stringData"]);
     let value = choose.word(&["aGVsbG8=", "dg==", ""]);
-    named(choose, "v1", "Secret", json!({"type": "Opaque", field: {"k": value}}))
+    named(
+        choose,
+        "v1",
+        "Secret",
+        json!({"type": "Opaque", field: {"k": value}}),
+    )
 }
 
 fn role(choose: &mut Choose) -> Value {
@@ -242,12 +339,21 @@ fn role(choose: &mut Choose) -> Value {
     if choose.percent(40) {
         rule["resourceNames"] = json!([choose.word(NAMES)]);
     }
-    named(choose, "rbac.authorization.k8s.io/v1", &kind, json!({"rules": [rule]}))
+    named(
+        choose,
+        "rbac.authorization.k8s.io/v1",
+        &kind,
+        json!({"rules": [rule]}),
+    )
 }
 
 fn binding(choose: &mut Choose) -> Value {
     let kind = choose.word(&["RoleBinding", "ClusterRoleBinding"]);
-    let role = if kind == "RoleBinding" { choose.word(&["Role", "ClusterRole"]) } else { "ClusterRole".to_owned() };
+    let role = if kind == "RoleBinding" {
+        choose.word(&["Role", "ClusterRole"])
+    } else {
+        "ClusterRole".to_owned()
+    };
     let subjects = choose.some(1, 2, |choose| {
         let mut subject = json!({"kind": choose.word(&["ServiceAccount", "ServiceAccount", "User"]), "name": choose.word(&["a", "b", "default", "web"])});
         if choose.percent(60) {
@@ -255,8 +361,14 @@ fn binding(choose: &mut Choose) -> Value {
         }
         subject
     });
-    let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": choose.word(NAMES)});
-    named(choose, "rbac.authorization.k8s.io/v1", &kind, json!({"roleRef": reference, "subjects": subjects}))
+    let reference =
+        json!({"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": choose.word(NAMES)});
+    named(
+        choose,
+        "rbac.authorization.k8s.io/v1",
+        &kind,
+        json!({"roleRef": reference, "subjects": subjects}),
+    )
 }
 
 fn ingress(choose: &mut Choose) -> Value {
@@ -268,38 +380,70 @@ fn ingress(choose: &mut Choose) -> Value {
     if choose.percent(20) {
         spec["ingressClassName"] = json!(choose.word(NAMES));
     }
-    named(choose, "networking.k8s.io/v1", "Ingress", json!({"spec": spec}))
+    named(
+        choose,
+        "networking.k8s.io/v1",
+        "Ingress",
+        json!({"spec": spec}),
+    )
 }
 
 fn storage(choose: &mut Choose) -> Value {
     match choose.below(4) {
         0 => {
-            let spec = json!({"storageClassName": choose.word(NAMES), "volumeName": choose.word(NAMES)});
+            let spec =
+                json!({"storageClassName": choose.word(NAMES), "volumeName": choose.word(NAMES)});
             named(choose, "v1", "PersistentVolumeClaim", json!({"spec": spec}))
         }
         1 => {
             let spec = json!({"storageClassName": choose.word(NAMES), "claimRef": {"name": choose.word(NAMES), "namespace": "x"}});
             named(choose, "v1", "PersistentVolume", json!({"spec": spec}))
         }
-        2 => named(choose, "storage.k8s.io/v1", "StorageClass", json!({"provisioner": "example.com/a"})),
-        _ => named(choose, "scheduling.k8s.io/v1", "PriorityClass", json!({"value": 10})),
+        2 => named(
+            choose,
+            "storage.k8s.io/v1",
+            "StorageClass",
+            json!({"provisioner": "example.com/a"}),
+        ),
+        _ => named(
+            choose,
+            "scheduling.k8s.io/v1",
+            "PriorityClass",
+            json!({"value": 10}),
+        ),
     }
 }
 
 fn policy(choose: &mut Choose) -> Value {
     match choose.below(3) {
         0 => {
-            let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": choose.word(NAMES)});
-            named(choose, "autoscaling/v2", "HorizontalPodAutoscaler", json!({"spec": {"scaleTargetRef": reference, "maxReplicas": 3}}))
+            let reference =
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": choose.word(NAMES)});
+            named(
+                choose,
+                "autoscaling/v2",
+                "HorizontalPodAutoscaler",
+                json!({"spec": {"scaleTargetRef": reference, "maxReplicas": 3}}),
+            )
         }
         1 => {
             let selector = labels(choose);
-            named(choose, "policy/v1", "PodDisruptionBudget", json!({"spec": {"minAvailable": 1, "selector": {"matchLabels": selector}}}))
+            named(
+                choose,
+                "policy/v1",
+                "PodDisruptionBudget",
+                json!({"spec": {"minAvailable": 1, "selector": {"matchLabels": selector}}}),
+            )
         }
         _ => {
             let selector = labels(choose);
             let peer = json!({"podSelector": {"matchLabels": labels(choose)}});
-            named(choose, "networking.k8s.io/v1", "NetworkPolicy", json!({"spec": {"podSelector": {"matchLabels": selector}, "ingress": [{"from": [peer]}]}}))
+            named(
+                choose,
+                "networking.k8s.io/v1",
+                "NetworkPolicy",
+                json!({"spec": {"podSelector": {"matchLabels": selector}, "ingress": [{"from": [peer]}]}}),
+            )
         }
     }
 }
@@ -313,26 +457,46 @@ fn namespace(choose: &mut Choose) -> Value {
 }
 
 fn webhook(choose: &mut Choose) -> Value {
-    let kind = choose.word(&["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"]);
-    let service = json!({"name": choose.word(NAMES), "namespace": choose.word(NAMESPACES), "path": "/v"});
+    let kind = choose.word(&[
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+    ]);
+    let service =
+        json!({"name": choose.word(NAMES), "namespace": choose.word(NAMESPACES), "path": "/v"});
     let hook = json!({"name": "a.example.com", "clientConfig": {"service": service}, "sideEffects": "None", "admissionReviewVersions": ["v1"]});
-    named(choose, "admissionregistration.k8s.io/v1", &kind, json!({"webhooks": [hook]}))
+    named(
+        choose,
+        "admissionregistration.k8s.io/v1",
+        &kind,
+        json!({"webhooks": [hook]}),
+    )
 }
 
 fn definition(choose: &mut Choose) -> Value {
     let mut spec = json!({"group": "example.com", "names": {"kind": "Thing", "plural": "things"}, "scope": "Namespaced"});
     if choose.percent(40) {
         let service = json!({"name": choose.word(NAMES), "namespace": choose.word(NAMESPACES)});
-        spec["conversion"] = json!({"strategy": "Webhook", "webhook": {"clientConfig": {"service": service}}});
+        spec["conversion"] =
+            json!({"strategy": "Webhook", "webhook": {"clientConfig": {"service": service}}});
     }
-    let mut object = named(choose, "apiextensions.k8s.io/v1", "CustomResourceDefinition", json!({"spec": spec}));
+    let mut object = named(
+        choose,
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        json!({"spec": spec}),
+    );
     object["metadata"]["name"] = json!("things.example.com");
     object
 }
 
 fn api_service(choose: &mut Choose) -> Value {
     let service = json!({"name": choose.word(NAMES), "namespace": choose.word(NAMESPACES)});
-    let mut object = named(choose, "apiregistration.k8s.io/v1", "APIService", json!({"spec": {"group": "metrics.k8s.io", "service": service, "version": "v1"}}));
+    let mut object = named(
+        choose,
+        "apiregistration.k8s.io/v1",
+        "APIService",
+        json!({"spec": {"group": "metrics.k8s.io", "service": service, "version": "v1"}}),
+    );
     object["metadata"]["name"] = json!("v1.metrics.k8s.io");
     object
 }
@@ -347,10 +511,16 @@ fn custom(choose: &mut Choose) -> Value {
         spec.insert("template".to_owned(), template(choose));
     }
     if choose.percent(40) {
-        spec.insert("list".to_owned(), json!([{"name": "one", "value": choose.word(VALUES)}, {"name": "two", "n": 1.5}]));
+        spec.insert(
+            "list".to_owned(),
+            json!([{"name": "one", "value": choose.word(VALUES)}, {"name": "two", "n": 1.5}]),
+        );
     }
     if choose.percent(30) {
-        spec.insert("selector".to_owned(), json!({"matchLabels": labels(choose)}));
+        spec.insert(
+            "selector".to_owned(),
+            json!({"matchLabels": labels(choose)}),
+        );
     }
     if choose.percent(20) {
         spec.insert("configRef".to_owned(), json!({"name": choose.word(NAMES)}));

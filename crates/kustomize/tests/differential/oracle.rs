@@ -32,10 +32,18 @@ impl Oracle {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/oracle/build.sh");
         let built = Command::new(script).stderr(Stdio::inherit()).output();
         let built = built.unwrap_or_else(|error| panic!("cannot run {script}: {error}"));
-        assert!(built.status.success(), "the real kustomize is missing: {script} builds it and needs Go");
+        assert!(
+            built.status.success(),
+            "the real kustomize is missing: {script} builds it and needs Go"
+        );
         let binary = PathBuf::from(String::from_utf8(built.stdout).unwrap().trim());
         let (process, input, output) = spawn(&binary);
-        Self { binary, process, input: Some(input), output }
+        Self {
+            binary,
+            process,
+            input: Some(input),
+            output,
+        }
     }
 
     /// Asks about trees.
@@ -45,8 +53,11 @@ impl Oracle {
     }
 
     fn ask_one(&mut self, tree: &Tree) -> Answer {
-        let files: serde_json::Map<String, Value> =
-            tree.rendered().into_iter().map(|(path, content)| (path, Value::String(content))).collect();
+        let files: serde_json::Map<String, Value> = tree
+            .rendered()
+            .into_iter()
+            .map(|(path, content)| (path, Value::String(content)))
+            .collect();
         let job = json!({"dir": tree.directory, "flags": tree.flags, "files": files});
         let mut line = String::new();
         let written = self.input.as_mut().map(|input| writeln!(input, "{job}"));
@@ -58,7 +69,11 @@ impl Oracle {
             self.stop();
             let (process, input, output) = spawn(&self.binary);
             (self.process, self.input, self.output) = (process, Some(input), output);
-            return Answer { output: String::new(), error: Some("the process ended".to_owned()), panic: true };
+            return Answer {
+                output: String::new(),
+                error: Some("the process ended".to_owned()),
+                panic: true,
+            };
         }
         let answer: Value = serde_json::from_str(&line).unwrap();
         let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);

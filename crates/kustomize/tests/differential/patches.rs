@@ -12,7 +12,9 @@ use crate::tree::{File, Layer};
 
 /// Adds a patch.
 pub(crate) fn patch(choose: &mut Choose, layer: &mut Layer) {
-    let Some(object) = layer.object(choose) else { return };
+    let Some(object) = layer.object(choose) else {
+        return;
+    };
     match choose.below(10) {
         0..=2 => {
             let patch = strategic(choose, &object, true);
@@ -32,7 +34,11 @@ pub(crate) fn patch(choose: &mut Choose, layer: &mut Layer) {
             let patch = operations(choose, &object);
             let mut entry = place(choose, layer, &patch, true);
             // A patch may not fit what else a loose target matches.
-            entry["target"] = if choose.percent(85) { exact(&object) } else { target(choose, &object) };
+            entry["target"] = if choose.percent(85) {
+                exact(&object)
+            } else {
+                target(choose, &object)
+            };
             layer.push("patches", entry);
         }
         8 => {
@@ -74,7 +80,11 @@ fn place(choose: &mut Choose, layer: &mut Layer, patch: &Value, is_json: bool) -
     let style = choose.percent(60);
     if choose.percent(40) {
         let extension = if is_json && !style { "json" } else { "yaml" };
-        let name = layer.file("patch", extension, File::Documents(vec![patch.clone()], style));
+        let name = layer.file(
+            "patch",
+            extension,
+            File::Documents(vec![patch.clone()], style),
+        );
         return json!({"path": name});
     }
     let mut text = format!("{patch:#}\n");
@@ -95,7 +105,8 @@ fn group_and_version(object: &Value) -> (String, String) {
 
 fn exact(object: &Value) -> Value {
     let (group, version) = group_and_version(object);
-    let mut target = json!({"version": version, "kind": object["kind"], "name": object["metadata"]["name"]});
+    let mut target =
+        json!({"version": version, "kind": object["kind"], "name": object["metadata"]["name"]});
     if !group.is_empty() {
         target["group"] = json!(group);
     }
@@ -121,10 +132,16 @@ fn target(choose: &mut Choose, object: &Value) -> Value {
     if choose.percent(50) {
         target.insert("name".to_owned(), object["metadata"]["name"].clone());
     } else if choose.percent(30) {
-        target.insert("name".to_owned(), json!(choose.word(&["web.*", ".*", "(a|b)", "w.b", "eb"])));
+        target.insert(
+            "name".to_owned(),
+            json!(choose.word(&["web.*", ".*", "(a|b)", "w.b", "eb"])),
+        );
     }
     if choose.percent(10) {
-        target.insert("namespace".to_owned(), json!(choose.word(&["x", "default", "x|y", ".*"])));
+        target.insert(
+            "namespace".to_owned(),
+            json!(choose.word(&["x", "default", "x|y", ".*"])),
+        );
     }
     if choose.percent(12) {
         target.insert("labelSelector".to_owned(), json!(selector(choose)));
@@ -142,13 +159,21 @@ fn target(choose: &mut Choose, object: &Value) -> Value {
 fn strategic(choose: &mut Choose, object: &Value, exact: bool) -> Value {
     let mut metadata = Map::new();
     let name = object["metadata"]["name"].clone();
-    metadata.insert("name".to_owned(), if exact || choose.percent(60) { name } else { json!(choose.word(&["other", "a"])) });
+    metadata.insert(
+        "name".to_owned(),
+        if exact || choose.percent(60) {
+            name
+        } else {
+            json!(choose.word(&["other", "a"]))
+        },
+    );
     if let Some(namespace) = object["metadata"].get("namespace")
         && (exact || choose.percent(50))
     {
         metadata.insert("namespace".to_owned(), namespace.clone());
     }
-    let mut patch = json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata});
+    let mut patch =
+        json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata});
     if choose.percent(8) {
         patch["$patch"] = json!("delete");
         return patch;
@@ -170,9 +195,14 @@ fn strategic(choose: &mut Choose, object: &Value, exact: bool) -> Value {
             "ConfigMap" => patch["data"] = entries(choose, &object["data"]),
             "Secret" => patch["stringData"] = json!({"k": choose.word(VALUES)}),
             "Service" => patch["spec"] = service_patch(choose),
-            "Deployment" | "StatefulSet" => patch["spec"]["replicas"] = choose.pick(&[json!(9), json!(null), json!("3")]).clone(),
+            "Deployment" | "StatefulSet" => {
+                patch["spec"]["replicas"] =
+                    choose.pick(&[json!(9), json!(null), json!("3")]).clone()
+            }
             "Thing" | "Certificate" => patch["spec"] = custom_patch(choose),
-            "RoleBinding" | "ClusterRoleBinding" => patch["subjects"] = json!([{"kind": "User", "name": choose.word(NAMES)}]),
+            "RoleBinding" | "ClusterRoleBinding" => {
+                patch["subjects"] = json!([{"kind": "User", "name": choose.word(NAMES)}])
+            }
             "Ingress" => patch["spec"]["tls"] = json!([{"secretName": choose.word(NAMES)}]),
             _ => patch["spec"]["extra"] = json!({"x": choose.word(VALUES)}),
         }
@@ -207,14 +237,26 @@ fn entries(choose: &mut Choose, existing: &Value) -> Value {
         Value::Object(labels) if choose.percent(70) => labels,
         _ => Map::new(),
     };
-    for key in existing.as_object().into_iter().flatten().map(|(key, _)| key) {
+    for key in existing
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key)
+    {
         if choose.percent(40) {
-            let value = if choose.percent(40) { Value::Null } else { json!(choose.word(VALUES)) };
+            let value = if choose.percent(40) {
+                Value::Null
+            } else {
+                json!(choose.word(VALUES))
+            };
             result.insert(key.clone(), value);
         }
     }
     if choose.percent(5) {
-        result.insert("$patch".to_owned(), json!(choose.word(&["replace", "delete"])));
+        result.insert(
+            "$patch".to_owned(),
+            json!(choose.word(&["replace", "delete"])),
+        );
     }
     Value::Object(result)
 }
@@ -237,20 +279,31 @@ fn pod_patch(choose: &mut Choose, object: &Value, path: &[&str]) -> Value {
         spec.insert("volumes".to_owned(), json!([volume]));
     }
     if choose.percent(15) {
-        spec.insert("tolerations".to_owned(), json!([{"key": "b", "operator": "Exists"}]));
+        spec.insert(
+            "tolerations".to_owned(),
+            json!([{"key": "b", "operator": "Exists"}]),
+        );
     }
     if choose.percent(15) {
         spec.insert("serviceAccountName".to_owned(), json!(choose.word(NAMES)));
     }
     if choose.percent(10) {
-        spec.insert("imagePullSecrets".to_owned(), json!([{"name": choose.word(NAMES)}]));
+        spec.insert(
+            "imagePullSecrets".to_owned(),
+            json!([{"name": choose.word(NAMES)}]),
+        );
     }
     if choose.percent(10) {
         let constraint = json!({"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": choose.word(&["DoNotSchedule", "ScheduleAnyway"])});
         spec.insert("topologySpreadConstraints".to_owned(), json!([constraint]));
     }
     if existing.get("affinity").is_some() && choose.percent(50) {
-        spec.insert("affinity".to_owned(), choose.pick(&[Value::Null, json!({"nodeAffinity": {}}), json!({})]).clone());
+        spec.insert(
+            "affinity".to_owned(),
+            choose
+                .pick(&[Value::Null, json!({"nodeAffinity": {}}), json!({})])
+                .clone(),
+        );
     }
     Value::Object(spec)
 }
@@ -285,10 +338,13 @@ fn container_patch(choose: &mut Choose) -> Value {
         container["ports"] = json!([port]);
     }
     if choose.percent(15) {
-        container["args"] = choose.pick(&[json!(["--new"]), json!([]), Value::Null]).clone();
+        container["args"] = choose
+            .pick(&[json!(["--new"]), json!([]), Value::Null])
+            .clone();
     }
     if choose.percent(10) {
-        container["volumeMounts"] = json!([{"mountPath": "/v", "name": "w"}, {"mountPath": "/u", "name": "v"}]);
+        container["volumeMounts"] =
+            json!([{"mountPath": "/v", "name": "w"}, {"mountPath": "/u", "name": "v"}]);
     }
     if choose.percent(10) {
         container["resources"] = json!({"limits": {"cpu": "1", "memory": null}});
@@ -299,11 +355,28 @@ fn container_patch(choose: &mut Choose) -> Value {
 fn service_patch(choose: &mut Choose) -> Value {
     let mut spec = Map::new();
     if choose.percent(60) {
-        let port = choose.pick(&[json!({"port": 80, "name": "http"}), json!({"port": 81}), json!({"port": 80, "protocol": "UDP"}), json!({"port": 80, "$patch": "delete"})]).clone();
+        let port = choose
+            .pick(&[
+                json!({"port": 80, "name": "http"}),
+                json!({"port": 81}),
+                json!({"port": 80, "protocol": "UDP"}),
+                json!({"port": 80, "$patch": "delete"}),
+            ])
+            .clone();
         spec.insert("ports".to_owned(), json!([port]));
     }
     if choose.percent(40) {
-        spec.insert("selector".to_owned(), choose.pick(&[json!({"app": "new"}), json!({"app": null}), Value::Null, json!({"$patch": "replace", "a": "b"})]).clone());
+        spec.insert(
+            "selector".to_owned(),
+            choose
+                .pick(&[
+                    json!({"app": "new"}),
+                    json!({"app": null}),
+                    Value::Null,
+                    json!({"$patch": "replace", "a": "b"}),
+                ])
+                .clone(),
+        );
     }
     if choose.percent(30) {
         spec.insert("type".to_owned(), json!("NodePort"));
@@ -314,16 +387,33 @@ fn service_patch(choose: &mut Choose) -> Value {
 fn custom_patch(choose: &mut Choose) -> Value {
     let mut spec = Map::new();
     if choose.percent(50) {
-        spec.insert("list".to_owned(), choose.pick(&[json!([{"name": "one", "value": "new"}]), json!([]), Value::Null]).clone());
+        spec.insert(
+            "list".to_owned(),
+            choose
+                .pick(&[
+                    json!([{"name": "one", "value": "new"}]),
+                    json!([]),
+                    Value::Null,
+                ])
+                .clone(),
+        );
     }
     if choose.percent(40) {
-        spec.insert("name".to_owned(), choose.pick(&[json!("other"), json!(5), Value::Null, json!({"a": 1})]).clone());
+        spec.insert(
+            "name".to_owned(),
+            choose
+                .pick(&[json!("other"), json!(5), Value::Null, json!({"a": 1})])
+                .clone(),
+        );
     }
     if choose.percent(30) {
         spec.insert("containers".to_owned(), json!([container_patch(choose)]));
     }
     if choose.percent(30) {
-        spec.insert("added".to_owned(), json!({"deep": {"er": [1, {"x": null}]}, "gone": null}));
+        spec.insert(
+            "added".to_owned(),
+            json!({"deep": {"er": [1, {"x": null}]}, "gone": null}),
+        );
     }
     Value::Object(spec)
 }
@@ -346,13 +436,24 @@ fn operation(choose: &mut Choose, object: &Value) -> Value {
     if existing.is_empty() {
         return json!({"op": "add", "path": "/data", "value": {"new": "v"}});
     }
-    let path = if choose.percent(1) { choose.word(&["/metadata/labels/none", "/spec/none/deep"]) } else { choose.pick(&existing).clone() };
+    let path = if choose.percent(1) {
+        choose.word(&["/metadata/labels/none", "/spec/none/deep"])
+    } else {
+        choose.pick(&existing).clone()
+    };
     match choose.below(12) {
         0..=4 => json!({"op": "replace", "path": path, "value": value}),
         5..=6 => {
             let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
             let last = match object.pointer(parent) {
-                Some(Value::Array(items)) => choose.pick(&["-".to_owned(), "0".to_owned(), items.len().to_string(), "-1".to_owned()]).clone(),
+                Some(Value::Array(items)) => choose
+                    .pick(&[
+                        "-".to_owned(),
+                        "0".to_owned(),
+                        items.len().to_string(),
+                        "-1".to_owned(),
+                    ])
+                    .clone(),
                 _ => choose.word(&["added", "a~1b", "a~0b"]),
             };
             json!({"op": "add", "path": format!("{parent}/{last}"), "value": value})
@@ -368,7 +469,14 @@ fn operation(choose: &mut Choose, object: &Value) -> Value {
 pub(crate) fn pointers(object: &Value) -> Vec<String> {
     let mut found = Vec::new();
     collect(object, String::new(), &mut found);
-    let identity = ["/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace", ""];
+    let identity = [
+        "/apiVersion",
+        "/kind",
+        "/metadata",
+        "/metadata/name",
+        "/metadata/namespace",
+        "",
+    ];
     found.retain(|pointer| !identity.contains(&pointer.as_str()));
     found
 }
@@ -377,7 +485,11 @@ fn collect(value: &Value, pointer: String, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                collect(value, format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+                collect(
+                    value,
+                    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
+                    found,
+                );
             }
         }
         Value::Array(items) => {

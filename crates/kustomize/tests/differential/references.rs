@@ -60,9 +60,16 @@ fn select(choose: &mut Choose, object: &Value) -> Value {
     if choose.percent(70) {
         selector.insert("name".to_owned(), object["metadata"]["name"].clone());
     }
-    let (group, version) = match object["apiVersion"].as_str().unwrap_or_default().split_once('/') {
+    let (group, version) = match object["apiVersion"]
+        .as_str()
+        .unwrap_or_default()
+        .split_once('/')
+    {
         Some((group, version)) => (group.to_owned(), version.to_owned()),
-        None => (String::new(), object["apiVersion"].as_str().unwrap_or_default().to_owned()),
+        None => (
+            String::new(),
+            object["apiVersion"].as_str().unwrap_or_default().to_owned(),
+        ),
     };
     if choose.percent(20) && !group.is_empty() {
         selector.insert("group".to_owned(), json!(group));
@@ -79,7 +86,10 @@ fn select(choose: &mut Choose, object: &Value) -> Value {
 fn options(choose: &mut Choose) -> Option<Value> {
     let mut options = Map::new();
     if choose.percent(30) {
-        options.insert("delimiter".to_owned(), json!(choose.word(&[":", "/", "-", "."])));
+        options.insert(
+            "delimiter".to_owned(),
+            json!(choose.word(&[":", "/", "-", "."])),
+        );
         if choose.percent(80) {
             let index = [0_i64, 0, 1, 2, -1, 5];
             options.insert("index".to_owned(), json!(choose.pick(&index)));
@@ -100,7 +110,11 @@ fn replacement_value(choose: &mut Choose, layer: &Layer) -> Option<Value> {
         let mut source = select(choose, &object);
         source["name"] = object["metadata"]["name"].clone();
         if choose.percent(70) {
-            let path = if choose.percent(85) { existing(choose, &object, false) } else { choose.word(SOURCE_PATHS) };
+            let path = if choose.percent(85) {
+                existing(choose, &object, false)
+            } else {
+                choose.word(SOURCE_PATHS)
+            };
             source["fieldPath"] = json!(path);
         }
         if choose.percent(15) {
@@ -118,7 +132,13 @@ fn replacement_value(choose: &mut Choose, layer: &Layer) -> Option<Value> {
             target.insert("reject".to_owned(), json!([select(choose, &object)]));
         }
         if choose.percent(90) {
-            let paths = choose.some(1, 2, |choose| if choose.percent(80) { existing(choose, &object, true) } else { choose.word(TARGET_PATHS) });
+            let paths = choose.some(1, 2, |choose| {
+                if choose.percent(80) {
+                    existing(choose, &object, true)
+                } else {
+                    choose.word(TARGET_PATHS)
+                }
+            });
             target.insert("fieldPaths".to_owned(), json!(paths));
         }
         if let Some(options) = options(choose) {
@@ -135,7 +155,11 @@ fn existing(choose: &mut Choose, object: &Value, wildcards: bool) -> String {
     let mut pointers = pointers(object);
     // Values that are no text, number or boolean are less often meant.
     if choose.percent(85) {
-        pointers.retain(|pointer| object.pointer(pointer).is_some_and(|value| !value.is_object() && !value.is_array()));
+        pointers.retain(|pointer| {
+            object
+                .pointer(pointer)
+                .is_some_and(|value| !value.is_object() && !value.is_array())
+        });
     }
     if pointers.is_empty() {
         return "metadata.name".to_owned();
@@ -172,10 +196,16 @@ fn existing(choose: &mut Choose, object: &Value, wildcards: bool) -> String {
 
 /// Adds a replacement.
 pub(crate) fn replacement(choose: &mut Choose, layer: &mut Layer) {
-    let Some(replacement) = replacement_value(choose, layer) else { return };
+    let Some(replacement) = replacement_value(choose, layer) else {
+        return;
+    };
     if choose.percent(20) {
         let style = choose.percent(70);
-        let name = layer.file("replacement", "yaml", File::Documents(vec![replacement], style));
+        let name = layer.file(
+            "replacement",
+            "yaml",
+            File::Documents(vec![replacement], style),
+        );
         layer.push("replacements", json!({"path": name}));
     } else {
         layer.push("replacements", replacement);
@@ -189,7 +219,9 @@ pub(crate) fn configured(choose: &mut Choose, layer: &mut Layer) -> Option<Value
 
 /// Adds a variable.
 pub(crate) fn variable(choose: &mut Choose, layer: &mut Layer) {
-    let Some(object) = layer.object(choose) else { return };
+    let Some(object) = layer.object(choose) else {
+        return;
+    };
     let reference = json!({"kind": object["kind"], "apiVersion": object["apiVersion"], "name": object["metadata"]["name"]});
     // A name that is taken is an error, further up too.
     let name = if layer.path == "/base" { "A" } else { "B" };
@@ -206,7 +238,11 @@ pub(crate) fn variable(choose: &mut Choose, layer: &mut Layer) {
 /// Adds definitions of a custom resource that refers to others.
 pub(crate) fn definitions(choose: &mut Choose, layer: &mut Layer) {
     let target = choose.word(&["ConfigMap", "Secret", "Deployment"]);
-    let version = if target == "Deployment" { "apps/v1" } else { "v1" };
+    let version = if target == "Deployment" {
+        "apps/v1"
+    } else {
+        "v1"
+    };
     let field = json!({
         "x-kubernetes-object-ref-api-version": version,
         "x-kubernetes-object-ref-kind": target,
@@ -222,7 +258,11 @@ pub(crate) fn definitions(choose: &mut Choose, layer: &mut Layer) {
         "com.example/v1.ThingSpec": {"Schema": {"properties": {"configRef": field}}},
     });
     let style = choose.percent(50);
-    let name = layer.file("definitions", if style { "yaml" } else { "json" }, File::Documents(vec![file], style));
+    let name = layer.file(
+        "definitions",
+        if style { "yaml" } else { "json" },
+        File::Documents(vec![file], style),
+    );
     layer.push("crds", json!(name));
     // Objects that the definitions are about are the more likely to be there.
     if choose.percent(50) {

@@ -32,11 +32,18 @@ pub(crate) struct Tree {
 impl Tree {
     /// The files as text.
     pub(crate) fn rendered(&self) -> BTreeMap<String, String> {
-        self.files.iter().map(|(path, file)| (path.clone(), render(file))).collect()
+        self.files
+            .iter()
+            .map(|(path, file)| (path.clone(), render(file)))
+            .collect()
     }
 
     pub(crate) fn memory(&self) -> MemoryFiles {
-        self.rendered().into_iter().fold(MemoryFiles::new(), |files, (path, content)| files.with(&path, content))
+        self.rendered()
+            .into_iter()
+            .fold(MemoryFiles::new(), |files, (path, content)| {
+                files.with(&path, content)
+            })
     }
 
     /// The flags as options of ours.
@@ -46,7 +53,9 @@ impl Tree {
             match flag.as_str() {
                 "--reorder=none" => options.reorder = Some(Reorder::None),
                 "--reorder=legacy" => options.reorder = Some(Reorder::Legacy),
-                "--load-restrictor=LoadRestrictionsNone" => options.load_restrictions = LoadRestrictions::None,
+                "--load-restrictor=LoadRestrictionsNone" => {
+                    options.load_restrictions = LoadRestrictions::None
+                }
                 "--enable-managedby-label" => options.managed_by_label = true,
                 other => panic!("unknown flag {other}"),
             }
@@ -88,7 +97,13 @@ pub(crate) struct Layer {
 
 impl Layer {
     fn new(path: &str, objects: Vec<Value>) -> Self {
-        Self { path: path.to_owned(), fields: Map::new(), files: BTreeMap::new(), objects, is_component: false }
+        Self {
+            path: path.to_owned(),
+            fields: Map::new(),
+            files: BTreeMap::new(),
+            objects,
+            is_component: false,
+        }
     }
 
     /// Adds an item to a field that is a list.
@@ -101,7 +116,9 @@ impl Layer {
 
     /// Adds a file under a name of its own, and returns the name.
     pub(crate) fn file(&mut self, stem: &str, extension: &str, file: File) -> String {
-        let name = (0..).map(|number| format!("{stem}-{number}.{extension}")).find(|name| !self.files.contains_key(name));
+        let name = (0..)
+            .map(|number| format!("{stem}-{number}.{extension}"))
+            .find(|name| !self.files.contains_key(name));
         let name = name.unwrap();
         self.files.insert(name.clone(), file);
         name
@@ -125,7 +142,10 @@ pub(crate) fn tree(choose: &mut Choose) -> Tree {
                 let top = layer(choose, "/middle/top", &["../"], middle.objects.clone());
                 finish(choose, middle, &mut files);
                 // The directory above the one that is built may not be a base, so it has to move.
-                let top = Layer { path: "/top".to_owned(), ..top };
+                let top = Layer {
+                    path: "/top".to_owned(),
+                    ..top
+                };
                 retarget(top, "../", "../middle")
             } else {
                 middle
@@ -155,13 +175,20 @@ pub(crate) fn tree(choose: &mut Choose) -> Tree {
     }
     fields::top_only(choose, &mut top);
     finish(choose, top, &mut files);
-    Tree { files, directory, flags: flags(choose) }
+    Tree {
+        files,
+        directory,
+        flags: flags(choose),
+    }
 }
 
 fn retarget(mut layer: Layer, from: &str, to: &str) -> Layer {
     for field in ["resources", "bases"] {
         if let Some(Value::Array(items)) = layer.fields.get_mut(field) {
-            items.iter_mut().filter(|item| item.as_str() == Some(from)).for_each(|item| *item = json!(to));
+            items
+                .iter_mut()
+                .filter(|item| item.as_str() == Some(from))
+                .for_each(|item| *item = json!(to));
         }
     }
     layer
@@ -187,7 +214,11 @@ fn flags(choose: &mut Choose) -> Vec<String> {
 fn layer(choose: &mut Choose, path: &str, below: &[&str], objects: Vec<Value>) -> Layer {
     let mut layer = Layer::new(path, objects);
     for base in below {
-        let field = if choose.percent(10) { "bases" } else { "resources" };
+        let field = if choose.percent(10) {
+            "bases"
+        } else {
+            "resources"
+        };
         layer.push(field, json!(base));
     }
     let (least, most) = if below.is_empty() { (1, 5) } else { (0, 2) };
@@ -197,12 +228,20 @@ fn layer(choose: &mut Choose, path: &str, below: &[&str], objects: Vec<Value>) -
         let count = 1 + choose.below(own.len());
         let documents: Vec<Value> = own.drain(..count).collect();
         layer.objects.extend(documents.iter().cloned());
-        let documents = if choose.percent(5) { vec![json!({"apiVersion": "v1", "kind": "List", "items": documents})] } else { documents };
+        let documents = if choose.percent(5) {
+            vec![json!({"apiVersion": "v1", "kind": "List", "items": documents})]
+        } else {
+            documents
+        };
         let style = choose.percent(70);
         let name = layer.file("objects", "yaml", File::Documents(documents, style));
         layer.push("resources", json!(name));
     }
-    let count = if choose.percent(15) { 0 } else { 1 + choose.below(5) };
+    let count = if choose.percent(15) {
+        0
+    } else {
+        1 + choose.below(5)
+    };
     for _ in 0..count {
         fields::field(choose, &mut layer);
     }
@@ -224,23 +263,50 @@ fn distinct(objects: Vec<Value>, taken: &[Value]) -> Vec<Value> {
 }
 
 fn identity(object: &Value) -> Value {
-    let is_fixed = matches!(object["kind"].as_str(), Some("CustomResourceDefinition" | "APIService" | "Namespace"));
-    let namespace = if is_fixed { &Value::Null } else { &object["metadata"]["namespace"] };
-    json!([object["apiVersion"], object["kind"], object["metadata"]["name"], namespace])
+    let is_fixed = matches!(
+        object["kind"].as_str(),
+        Some("CustomResourceDefinition" | "APIService" | "Namespace")
+    );
+    let namespace = if is_fixed {
+        &Value::Null
+    } else {
+        &object["metadata"]["namespace"]
+    };
+    json!([
+        object["apiVersion"],
+        object["kind"],
+        object["metadata"]["name"],
+        namespace
+    ])
 }
 
 /// Writes a directory's files.
 fn finish(choose: &mut Choose, mut layer: Layer, files: &mut BTreeMap<String, File>) {
     if layer.is_component {
         layer.fields.insert("kind".to_owned(), json!("Component"));
-        layer.fields.insert("apiVersion".to_owned(), json!("kustomize.config.k8s.io/v1alpha1"));
+        layer.fields.insert(
+            "apiVersion".to_owned(),
+            json!("kustomize.config.k8s.io/v1alpha1"),
+        );
     } else if choose.percent(50) {
-        layer.fields.insert("kind".to_owned(), json!("Kustomization"));
-        layer.fields.insert("apiVersion".to_owned(), json!("kustomize.config.k8s.io/v1beta1"));
+        layer
+            .fields
+            .insert("kind".to_owned(), json!("Kustomization"));
+        layer.fields.insert(
+            "apiVersion".to_owned(),
+            json!("kustomize.config.k8s.io/v1beta1"),
+        );
     }
-    let name = if choose.percent(90) { "kustomization.yaml" } else { choose.pick(&["kustomization.yml", "Kustomization"]) };
+    let name = if choose.percent(90) {
+        "kustomization.yaml"
+    } else {
+        choose.pick(&["kustomization.yml", "Kustomization"])
+    };
     let style = choose.percent(70);
-    files.insert(format!("{}/{name}", layer.path), File::Documents(vec![Value::Object(layer.fields)], style));
+    files.insert(
+        format!("{}/{name}", layer.path),
+        File::Documents(vec![Value::Object(layer.fields)], style),
+    );
     for (name, file) in layer.files {
         files.insert(format!("{}/{name}", layer.path), file);
     }
