@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -83,6 +84,37 @@ async fn push(place: &Place, files: &[(String, Option<String>)]) -> String {
         .map(|(path, content)| (path.as_str(), content.as_deref()))
         .collect();
     place.push("shop", &files).await
+}
+
+/// With a definition as an older release might have left it, an Application comes that is none.
+async fn an_undecodable_one_is_said_and_the_others_go_on(place: &Place) {
+    let loose = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
+        "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}]);
+    let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/applications.plimsoll.dev";
+    let (code, answer) = place
+        .admin
+        .send(Method::PATCH, definition, "application/json-patch+json", Some(&loose))
+        .await;
+    assert_eq!(code, 200, "{answer}");
+    let broken = json!({
+        "apiVersion": "plimsoll.dev/v1alpha1", "kind": "Application", "metadata": {"name": "broken"},
+        "spec": {"source": 7, "interval": "no duration"},
+    });
+    let collection = place.application_path("broken").replace("/broken", "");
+    eventually(SOON, "the definition takes anything", || async {
+        let (code, _) = place.admin.send(Method::POST, &collection, "application/json", Some(&broken)).await;
+        (code == 201 || code == 409).then_some(())
+    })
+    .await;
+    let notes = eventually(SOON, "an event says that it is not worked on", || async {
+        let notes = place.events("broken", "InvalidSpec").await;
+        (!notes.is_empty()).then_some(notes)
+    })
+    .await;
+    assert!(notes[0].contains("source"), "{notes:?}");
+    let commit = push(place, &files("web:fixed", "while another is broken", "bad")).await;
+    place.until_good("shop", &commit).await;
+    assert!(place.get("broken").await["status"].is_null());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,6 +212,7 @@ async fn a_controller_killed_at_random_moments_loses_nothing() {
     ] {
         assert!(text.contains(series), "{series} is missing in\n{text}");
     }
+    an_undecodable_one_is_said_and_the_others_go_on(&place).await;
     assert_eq!(second.ask("/healthz").await.0, 200);
     assert_eq!(second.ask("/readyz").await.0, 200);
 }

@@ -2,7 +2,34 @@
 
 use serde_json::json;
 
-use crate::story_support::{Place, config, deployment};
+use crate::{
+    story_support::{Place, SOON, config, deployment},
+    support::{AuditMark, audit_since, eventually},
+};
+
+/// Fails where a stored set went before the status said that it is not needed any more: a controller killed in
+/// between would find a status that names a set which is gone.
+async fn swept_after_the_status(place: &Place, mark: AuditMark) {
+    let uid = place.get("shop").await["metadata"]["uid"].as_str().unwrap().to_owned();
+    let (uid, namespace) = (&uid, &place.namespace);
+    eventually(SOON, "a stored set is swept", || async move {
+        let mut last = "";
+        let mut swept = 0;
+        for entry in audit_since(mark) {
+            match (entry.verb.as_str(), entry.resource.as_str()) {
+                ("update", "applications/status") if entry.namespace == *namespace => last = "status",
+                ("create", "syncrecords") if entry.namespace == *namespace => last = "record",
+                ("delete", "secrets") if entry.name.starts_with(uid.as_str()) => {
+                    assert_eq!(last, "status", "{} went too early", entry.name);
+                    swept += 1;
+                }
+                _ => {}
+            }
+        }
+        (swept > 0).then_some(())
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_left_git_is_deleted_after_the_soak_and_not_before() {
@@ -17,6 +44,7 @@ async fn what_left_git_is_deleted_after_the_soak_and_not_before() {
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
     let one = place.repository.commit(&changes);
+    let mark = place.mark();
     place.application("shop", json!({})).await;
     place.until_good("shop", &one).await;
     // The new set does not come up: nothing is deleted.
@@ -36,6 +64,7 @@ async fn what_left_git_is_deleted_after_the_soak_and_not_before() {
         .until("shop", "the prune is an attempt", |seen| seen.attempt() == 4)
         .await;
     assert_eq!(place.story("shop").await, ["1 Sync Ready", "2 Sync Failed", "3 Sync Ready", "4 Prune Ready"]);
+    swept_after_the_status(&place, mark).await;
 
     // More than half of it: asked about first.
     let three = place

@@ -70,8 +70,17 @@ async fn what_does_not_render_is_held_and_names_file_and_line() {
     held(
         &place,
         &[("deploy/again.yaml", Some(GOOD))],
+        "RenderFailed",
+        &["ConfigMap", "settings", "deploy/settings.yaml:1"],
+    )
+    .await;
+    // The same only once the default namespace is set.
+    let named = GOOD.replace("{name: settings}", &format!("{{name: settings, namespace: {}}}", place.namespace));
+    held(
+        &place,
+        &[("deploy/again.yaml", Some(&named))],
         "DuplicateObject",
-        &["settings", "again.yaml", "settings.yaml"],
+        &["ConfigMap/", "settings", "again.yaml", "settings.yaml"],
     )
     .await;
     // The path itself: everything moves away.
