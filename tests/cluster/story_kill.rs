@@ -111,7 +111,10 @@ async fn an_undecodable_one_is_said_and_the_others_go_on(place: &Place) {
         (!notes.is_empty()).then_some(notes)
     })
     .await;
-    assert!(notes[0].contains("source"), "{notes:?}");
+    assert!(
+        notes[0].contains("spec.source") && notes[0].contains("spec.interval"),
+        "{notes:?}"
+    );
     let commit = push(place, &files("web:fixed", "while another is broken", "bad")).await;
     place.until_good("shop", &commit).await;
     assert!(place.get("broken").await["status"].is_null());
