@@ -9,7 +9,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde_json::Value;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     api::{Application, Reason},
-    model::ApplicationKey,
+    model::{ApplicationKey, text},
 };
 
 /// One change of an Application.
@@ -155,7 +156,7 @@ impl ApplicationSink {
             .pointer("/metadata/generation")
             .and_then(Value::as_i64)
             .unwrap_or_default();
-        let event = match serde_json::from_value::<Application>(object) {
+        let event = match decode(object) {
             Ok(application) => {
                 let application = Arc::new(application);
                 known.application = Some(Arc::clone(&application));
@@ -166,7 +167,7 @@ impl ApplicationSink {
                 uid: known.uid.clone(),
                 generation,
                 resource_version: known.version.clone(),
-                error: clean(&error.to_string()),
+                error: clean(&error),
             },
         };
         lock(&self.known).insert(key, known);
@@ -235,6 +236,30 @@ impl Sink for ApplicationSink {
     }
 }
 
+/// Decodes an Application. The decoder names no field, so each is tried alone where the whole cannot be read.
+fn decode(object: Value) -> Result<Application, String> {
+    let whole = match Application::deserialize(&object) {
+        Ok(application) => return Ok(application),
+        Err(error) => error.to_string(),
+    };
+    let mut found = Vec::new();
+    for part in ["spec", "status"] {
+        for (field, value) in object.get(part).and_then(Value::as_object).into_iter().flatten() {
+            // Apart from its source an Application needs nothing.
+            let mut alone = json!({"metadata": {}, "spec": {"source": {"repo": "https://localhost"}}});
+            alone[part][field] = value.clone();
+            if let Err(error) = Application::deserialize(&alone) {
+                found.push(format!("{part}.{field}: {error}"));
+            }
+        }
+    }
+    Err(if found.is_empty() {
+        whole
+    } else {
+        text::list(&found, 5)
+    })
+}
+
 fn identity(object: &Value) -> Option<(ApplicationKey, Known)> {
     let metadata = object.get("metadata")?;
     let text = |field: &str| metadata.get(field)?.as_str().map(str::to_owned);
@@ -248,4 +273,22 @@ fn identity(object: &Value) -> Option<(ApplicationKey, Known)> {
         application: None,
     };
     Some((key, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_decoded_is_named() {
+        let broken = json!({"metadata": {}, "spec": {"source": 7, "interval": "no duration", "drift": "report"}});
+        let error = decode(broken).unwrap_err();
+        assert!(
+            error.contains("spec.source: ") && error.contains("spec.interval: ") && !error.contains("drift"),
+            "{error}"
+        );
+        let error = decode(json!({"metadata": {}, "spec": {}})).unwrap_err();
+        assert!(error.contains("source"), "{error}");
+        assert!(decode(json!({"metadata": {}, "spec": {"source": {"repo": "https://a"}}})).is_ok());
+    }
 }

@@ -163,7 +163,9 @@ async fn run(
         };
         take(context, application, subject, memory, event).await?;
     }
-    write_status(context, application, subject, memory, false).await
+    write_status(context, application, subject, memory, false).await?;
+    sweep_if_due(context, subject, memory).await;
+    Ok(())
 }
 
 /// Returns the Application to take up. The first time the watch's is new enough; a second time in one process means
@@ -502,7 +504,6 @@ async fn look_at_health(
         ) => false,
     };
     if !means_something {
-        sweep_if_due(context, subject, memory).await;
         return Ok(None);
     }
     let event = Event::Assessed { verdict, elapsed };
@@ -536,8 +537,15 @@ fn same_stage(one: &State, other: &State) -> bool {
     }
 }
 
+/// Deletes stored sets that the status in the cluster does not name any more: never before it was written, for the
+/// next life of the controller believes it.
 async fn sweep_if_due(context: &Context, subject: &Subject, memory: &mut Memory) {
-    if !memory.sweep_due || memory.rollout.is_in_flight() {
+    let (status, rollout) = (&memory.status, &memory.rollout);
+    let stored = status.written == rollout.written
+        && status.applied == rollout.applied
+        && status.last_known_good == rollout.good
+        && status.attempt == rollout.attempt;
+    if !memory.sweep_due || !stored || memory.rollout.is_in_flight() {
         return;
     }
     match take_up::sweep(context, subject, memory).await {

@@ -14,7 +14,11 @@ mod room_read;
 mod room_state;
 mod room_watch;
 mod room_write;
+mod story_cli;
 mod story_drift;
+mod story_kill;
+mod story_prune;
+mod story_refused;
 mod story_return;
 #[expect(
     dead_code,

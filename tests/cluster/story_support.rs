@@ -565,7 +565,7 @@ impl Place {
         self.until(name, &format!("{commit} is held: {reason}"), |seen| {
             seen.text("/status/held/failure/reason") == reason
                 && seen.reason("Stalled") == reason
-                && seen.text("/status/revision").contains(commit)
+                && seen.text("/status/held/revision").contains(commit)
         })
         .await
     }
