@@ -335,7 +335,7 @@ pub enum RollbackMode {
     /// It is.
     #[default]
     Auto,
-    /// It is not.
+    /// It is not. In YAML it is written `"Off"`: kubectl reads YAML 1.1, where the bare word means false.
     Off,
 }
 

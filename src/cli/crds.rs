@@ -11,12 +11,16 @@ pub(super) fn run(args: &CrdsArgs) -> Result<Exit, Failure> {
     let definitions = api::crds().map_err(|error| Failure::new(Exit::Bug, text::chain(&error)))?;
     match &args.directory {
         Some(directory) => {
-            for (name, yaml) in definitions {
+            for (name, definition) in definitions {
+                let yaml = input::value_to_yaml(definition);
                 input::write(&directory.join(name), yaml.as_bytes())?;
             }
         }
         None => {
-            let all: Vec<String> = definitions.into_iter().map(|(_, yaml)| yaml).collect();
+            let all: Vec<String> = definitions
+                .into_iter()
+                .map(|(_, definition)| input::value_to_yaml(definition))
+                .collect();
             output::text(&all.join("---\n"))?;
         }
     }

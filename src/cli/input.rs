@@ -45,8 +45,14 @@ pub(super) fn files() -> LocalFiles {
 
 /// Returns an object as `kustomize build` would print it.
 pub(super) fn to_yaml(object: &Object) -> String {
+    value_to_yaml(object.value().clone())
+}
+
+/// Returns a value as the renderer writes it: what readers of YAML 1.1 (kubectl, Helm) would take for something
+/// else than text, such as `Off`, is quoted.
+pub(super) fn value_to_yaml(value: Value) -> String {
     kustomize::Resource {
-        value: object.value().clone(),
+        value,
         origin: kustomize::Origin::default(),
     }
     .to_yaml()

@@ -351,9 +351,8 @@ impl Admin {
             .installed
             .get_or_init(|| async {
                 let definitions = plimsoll::api::crds().expect("the definitions can be written");
-                for (_, yaml) in definitions {
-                    let value: Value = serde_yaml::from_str(&yaml).expect("it is YAML");
-                    self.install_crd(&value).await;
+                for (_, definition) in definitions {
+                    self.install_crd(&definition).await;
                 }
             })
             .await;

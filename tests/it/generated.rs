@@ -13,7 +13,11 @@ use crate::tree::{files_below, read};
 #[test]
 fn definitions_are_up_to_date() {
     let mut expected = BTreeSet::from(["kustomization.yaml".to_owned()]);
-    for (name, yaml) in crds().unwrap() {
+    for (name, value) in crds().unwrap() {
+        let origin = kustomize::Origin::default();
+        let yaml = kustomize::Resource { value, origin }.to_yaml();
+        // YAML 1.1, which kubectl and Helm read, would take the bare word for false.
+        assert!(!yaml.contains("- Off\n"), "{name}");
         for directory in ["crds", "charts/plimsoll/crds"] {
             assert!(
                 read(&format!("{directory}/{name}")) == yaml,

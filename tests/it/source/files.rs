@@ -1,10 +1,6 @@
 //! Reading a commit's files from git's object database.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use kustomize::{EntryKind, FilesError};
 use plimsoll::{
@@ -268,7 +264,7 @@ async fn a_name_that_is_not_text_is_not_left_out_silently() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_files_are_read_quickly_and_by_many_at_once() {
+async fn a_thousand_files_are_read_by_many_at_once() {
     let repository = Repository::new();
     for number in 0..1000 {
         let directory = repository.path().join(format!("apps/{}", number % 50));
@@ -291,11 +287,7 @@ async fn a_thousand_files_are_read_quickly_and_by_many_at_once() {
             );
         }
     };
-    let start = Instant::now();
     all(&snapshot);
-    let elapsed = start.elapsed();
-    // Measured 14 ms without optimisation; the limit only catches what became a hundred times slower.
-    assert!(elapsed.as_millis() < 1500, "{elapsed:?}");
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let snapshot = snapshot.clone();
