@@ -21,6 +21,7 @@ mod perform;
 mod prepare;
 mod preview;
 mod prune;
+mod record;
 mod restore;
 mod subject;
 mod take_up;
