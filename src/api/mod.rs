@@ -25,4 +25,4 @@ pub use status::{
     ApplicationStatus, FailureStatus, HealthCounts, HeldStatus, Phase, PruneStatus, Quarantine,
     RecordHead, SetStatus,
 };
-pub use sync_record::{SyncRecord, SyncRecordSpec};
+pub use sync_record::{Predecessor, SyncRecord, SyncRecordSpec};

@@ -13,6 +13,8 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::RecordHead;
+
 /// What a SyncRecord carries.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
@@ -67,4 +69,13 @@ pub struct SyncRecordSpec {
     /// Copy: hash of the record.
     #[schemars(length(max = 71))]
     pub hash: String,
+}
+
+/// The newest record of an earlier Application of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Predecessor {
+    /// UID of that Application.
+    pub uid: String,
+    /// Its newest record.
+    pub head: RecordHead,
 }

@@ -168,12 +168,12 @@ fn row(value: &Value, wide: bool) -> Vec<String> {
     let mut row = vec![
         number("/sequence").to_string(),
         text_at("/application/name"),
-        text_at("/ended").chars().take(19).collect(),
+        text_at("/times/ended").chars().take(19).collect(),
         action,
         result,
         short,
         number("/changes/count").to_string(),
-        took(&text_at("/began"), &text_at("/ended")),
+        took(&text_at("/times/began"), &text_at("/times/ended")),
         text::cut(&details, 100),
     ];
     if wide {

@@ -1,6 +1,6 @@
-//! Our own books: status, finalizer, records and events, as the controller itself.
+//! Our own books: status, finalizer and events, as the controller itself.
 //!
-//! Enters: Applications with their status, SyncRecords, Events.
+//! Enters: Applications with their status, Events.
 //! Leaves: whether each was written, was there already, or is overtaken.
 //! Never: a write to an object of a tenant; a status without the resource version that it was worked out from.
 
@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    Cluster, Error, Event, Fence, Identity, ListQuery, Resource,
+    Cluster, Error, Event, Fence, Identity, Resource,
     classify::{self, Said},
     read,
     request::{Call, JSON, JSON_PATCH, Reply},
 };
 use crate::{
-    api::{Application, FINALIZER, SyncRecord},
+    api::{Application, FINALIZER},
     model::ApplicationKey,
 };
 
@@ -31,15 +31,6 @@ pub enum StatusWrite {
     Conflict,
     /// The Application is gone.
     Gone,
-}
-
-/// What became of a record.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RecordWrite {
-    /// Created.
-    Created,
-    /// A record of this name is there; whether it is ours is for the caller to see.
-    Exists(Box<SyncRecord>),
 }
 
 /// Keeps our own books, as the controller itself. Every write checks the lease.
@@ -152,69 +143,6 @@ impl Keeper {
             | Said::Refused(_)
             | Said::Failed => Err(classify::failure(call, own, reply)),
         }
-    }
-
-    /// Creates a record under the name that it carries.
-    ///
-    /// # Errors
-    /// As for `put_status`; in a namespace that is being deleted nothing can be created.
-    pub async fn create_record(&self, record: &SyncRecord) -> Result<RecordWrite, Error> {
-        let resource = Resource::sync_records();
-        let namespace = record.metadata.namespace.as_deref().unwrap_or_default();
-        let name = record.metadata.name.as_deref().unwrap_or_default();
-        let act = format!("create SyncRecord {namespace}/{name}");
-        let path = resource.collection(Some(namespace))?;
-        let body = encode(&act, record)?;
-        let (call, reply) = self.write(act, Method::POST, path, JSON, &body).await?;
-        if reply.is_success() {
-            return Ok(RecordWrite::Created);
-        }
-        if classify::said(&reply.status(), reply.code, None) == Said::Exists
-            && let Some(existing) = self.get_record(namespace, name).await?
-        {
-            return Ok(RecordWrite::Exists(Box::new(existing)));
-        }
-        Err(classify::failure(&call, None, &reply))
-    }
-
-    /// Reads a record, from a quorum.
-    ///
-    /// # Errors
-    /// The API server cannot be asked, or the record cannot be decoded.
-    pub async fn get_record(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<SyncRecord>, Error> {
-        let resource = Resource::sync_records();
-        read::get(&self.cluster, &WHO, &resource, namespace, name)
-            .await?
-            .map(|value| decode(&format!("read SyncRecord {namespace}/{name}"), value))
-            .transpose()
-    }
-
-    /// Reads all records of an Application, in order of their sequence. Those of an earlier Application of the
-    /// same name are among them.
-    ///
-    /// # Errors
-    /// As for `get_record`.
-    pub async fn list_records(&self, key: &ApplicationKey) -> Result<Vec<SyncRecord>, Error> {
-        let resource = Resource::sync_records();
-        let query = ListQuery {
-            namespace: Some(key.namespace.clone()),
-            fields: format!("spec.application={}", key.name),
-            ..ListQuery::default()
-        };
-        let act = format!("list the SyncRecords of {key}");
-        let (values, _) = read::list(&self.cluster, &WHO, &resource, &query, |value| value).await?;
-        let mut records = values
-            .into_iter()
-            .map(|value| decode(&act, value))
-            .collect::<Result<Vec<SyncRecord>, Error>>()?;
-        records.sort_by(|a, b| {
-            (a.spec.sequence, &a.metadata.name).cmp(&(b.spec.sequence, &b.metadata.name))
-        });
-        Ok(records)
     }
 
     /// Publishes an event. One that was published already is none again.

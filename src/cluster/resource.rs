@@ -61,6 +61,37 @@ impl Resource {
         Self::of("events.k8s.io", "v1", "Event", "events")
     }
 
+    pub(super) fn namespaces() -> Self {
+        Self {
+            namespaced: false,
+            ..Self::of("", "v1", "Namespace", "namespaces")
+        }
+    }
+
+    pub(super) fn admission_policies() -> Self {
+        Self {
+            namespaced: false,
+            ..Self::of(
+                "admissionregistration.k8s.io",
+                "v1",
+                "ValidatingAdmissionPolicy",
+                "validatingadmissionpolicies",
+            )
+        }
+    }
+
+    pub(super) fn admission_policy_bindings() -> Self {
+        Self {
+            namespaced: false,
+            ..Self::of(
+                "admissionregistration.k8s.io",
+                "v1",
+                "ValidatingAdmissionPolicyBinding",
+                "validatingadmissionpolicybindings",
+            )
+        }
+    }
+
     /// Returns `group/version`, or `version` for the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {

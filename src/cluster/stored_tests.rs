@@ -15,6 +15,7 @@ fn head() -> Head {
         set_attempt: 3,
         holder: "me".to_owned(),
         began: Timestamp::UNIX_EPOCH,
+        asked: None,
         creates: Vec::new(),
         forces: Vec::new(),
         deletes: Vec::new(),

@@ -14,6 +14,7 @@ use super::work;
 use crate::{
     clock,
     cluster::{self, Cluster, ConnectSettings, Lease, LeaseSettings, Watches},
+    model::text,
     pipeline::Context,
     report::Metrics,
     server::{self, Ready},
@@ -115,11 +116,20 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         }
         metrics.set_leader(true);
         tracing::info!(identity = settings.identity, "the lease is ours");
+        let keeper = cluster.keeper(&settings.namespace, fence.clone());
+        let cluster_uid = match keeper.cluster_uid().await {
+            Ok(uid) => uid,
+            Err(error) => {
+                tracing::warn!(error = %text::chain(&error), "could not read the UID of the cluster; records go without it");
+                String::new()
+            }
+        };
         let round = stop.child_token();
         let (hints, incoming) = mpsc::channel(HINTS);
         let context = Arc::new(Context {
             watches: Watches::new(&cluster, hints),
-            keeper: cluster.keeper(&settings.namespace, fence.clone()),
+            keeper,
+            cluster_uid,
             cluster: cluster.clone(),
             mirrors: mirrors.clone(),
             fence: fence.clone(),

@@ -4,8 +4,24 @@
 //! Leaves: `Record`: canonical bytes, their hash, and the sequence; verified again by the same rules.
 //! Never: a value of a Secret; a record names objects and field paths.
 
+#[cfg(test)]
+mod case;
 mod chain;
+mod checkpoint;
+mod entry;
+mod fault;
+mod line;
 mod record;
+#[cfg(test)]
+mod tamper_tests;
+mod verifier;
 
 pub use chain::{Broken, Link, verify};
-pub use record::{Command, Entry, ObjectChange, Record, SourceEntry, record, record_name};
+pub use checkpoint::{BadCheckpoint, Checkpoint, KeyError, PublicKey, Signed, SigningKey};
+pub use entry::{
+    Actor, Command, Entry, Gate, GateResult, ObjectChange, SourceEntry, Times, Trigger, What,
+};
+pub use fault::Fault;
+pub use line::{ChainId, Line, Told, Unreadable, read_line, read_record};
+pub use record::{Record, record, record_name};
+pub use verifier::{ChainVerdict, Expectations, Verdict, Verifier};

@@ -1,104 +1,30 @@
-//! One record: content and canonical form.
+//! One record: its canonical form.
 //!
-//! Enters: `Entry`.
+//! Enters: `Entry`, the head that it follows, the predecessor of a first one.
 //! Leaves: `Record`; its text is what the hash covers and what every sink keeps.
 //! Never: a default that a reader would have to know: what is not there is not written.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::entry::{Entry, ObjectChange, SourceEntry, Times, Trigger, What};
 use crate::{
-    api::{RecordHead, SyncRecordSpec},
-    model::{ApplicationKey, CommitInfo, Digest, ObjectId, Revision, canonical_json},
-    rollout::{Action, Ending},
+    api::{Predecessor, RecordHead, SyncRecordSpec},
+    model::{Digest, canonical_json},
+    rollout::Ending,
 };
 
 /// Version of the record's own format. A reader refuses one that it does not know.
 pub(super) const FORMAT: u64 = 1;
 
-/// Objects that a record in the cluster lists; longer lists are cut, with count and digest.
-/// 800 objects with a few field paths each stay below 256 KiB.
-const OBJECTS_LIMIT: usize = 800;
+/// Bytes that the changes of objects, and the images, may take of the 256 KiB that the definition of SyncRecord gives.
+/// All other parts together stay below the rest.
+const CHANGES_LIMIT: usize = 128 * 1024;
+const IMAGES_LIMIT: usize = 16 * 1024;
 /// Field paths listed for each object.
 const FIELDS_LIMIT: usize = 20;
-/// Longest text of a message, in bytes.
+/// Longest text of a message, and of one path, in bytes.
 const TEXT_LIMIT: usize = 4096;
-
-/// Where the set came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceEntry {
-    /// Repository, without credentials.
-    pub repository: String,
-    /// Path in it.
-    pub path: String,
-    /// Revision.
-    pub revision: Revision,
-    /// What the commit says of itself, where it was read.
-    pub commit: Option<CommitInfo>,
-}
-
-/// What was done to one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectChange {
-    /// The object.
-    pub id: ObjectId,
-    /// What was done, for example `create`.
-    pub action: String,
-    /// Paths of the fields that changed; never their values.
-    pub fields: Vec<String>,
-}
-
-/// What a person asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// The verb, for example `release`.
-    pub verb: String,
-    /// What it names: a digest, a plan, an attempt.
-    pub subject: String,
-    /// Who asked.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: String,
-}
-
-/// Everything that a record says.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The Application.
-    pub application: ApplicationKey,
-    /// Its UID: a name can be used again.
-    pub application_uid: String,
-    /// Number of the attempt; None for a command of its own.
-    pub attempt: Option<u64>,
-    /// The command, where a person asked.
-    pub command: Option<Command>,
-    /// What was done; None for a command of its own.
-    pub action: Option<Action>,
-    /// How it ended; None for a command of its own.
-    pub ending: Option<Ending>,
-    /// Where the set came from.
-    pub source: Option<SourceEntry>,
-    /// Render digest of the set.
-    pub digest: Option<Digest>,
-    /// Images of the set, in order.
-    pub images: Vec<String>,
-    /// What was done to each object.
-    pub changes: Vec<ObjectChange>,
-    /// Objects that needed no write.
-    pub unchanged: usize,
-    /// When the attempt was begun.
-    pub began: Timestamp,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// Whether a controller that had not begun the attempt ended it.
-    pub resumed: bool,
-    /// Details for people.
-    pub details: String,
-    /// Identity of the controller, as in its lease.
-    pub controller: String,
-}
+const PATH_LIMIT: usize = 512;
 
 /// A record: the canonical text and what is copied from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,20 +51,19 @@ impl Record {
     }
 }
 
-/// Makes the record that follows `previous`.
-pub fn record(entry: &Entry, previous: Option<&RecordHead>) -> Record {
+/// Makes the record that follows `previous`; a first one names what an earlier Application of its name left.
+pub fn record(
+    entry: &Entry,
+    previous: Option<&RecordHead>,
+    predecessor: Option<&Predecessor>,
+) -> Record {
     let sequence = previous.map_or(1, |head| head.sequence + 1);
-    let text = canonical_json(&content(entry, sequence, previous));
+    let text = canonical_json(&content(entry, sequence, previous, predecessor));
     let hash = Digest::of(text.as_bytes());
     let revision = entry
         .source
         .as_ref()
         .map(|source| source.revision.to_string());
-    let action = match (&entry.action, &entry.command) {
-        (Some(action), _) => action.as_str().to_owned(),
-        (None, Some(command)) => command.verb.clone(),
-        (None, None) => String::new(),
-    };
     Record {
         name: record_name(&entry.application.name, &entry.application_uid, sequence),
         head: RecordHead {
@@ -149,12 +74,8 @@ pub fn record(entry: &Entry, previous: Option<&RecordHead>) -> Record {
             record: text,
             application: entry.application.name.clone(),
             sequence,
-            action,
-            result: entry
-                .ending
-                .as_ref()
-                .map_or("Done", Ending::as_str)
-                .to_owned(),
+            action: entry.action().to_owned(),
+            result: entry.result().to_owned(),
             revision: revision.unwrap_or_default(),
             hash: hash.to_string(),
         },
@@ -167,7 +88,12 @@ pub fn record_name(application: &str, uid: &str, sequence: u64) -> String {
     format!("{application}-{uid}-{sequence:010}")
 }
 
-fn content(entry: &Entry, sequence: u64, previous: Option<&RecordHead>) -> Value {
+fn content(
+    entry: &Entry,
+    sequence: u64,
+    previous: Option<&RecordHead>,
+    predecessor: Option<&Predecessor>,
+) -> Value {
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| {
         if !value.is_null() {
@@ -176,38 +102,44 @@ fn content(entry: &Entry, sequence: u64, previous: Option<&RecordHead>) -> Value
     };
     put("format", FORMAT.into());
     put("sequence", sequence.into());
-    put(
-        "previous",
-        previous.map_or(Value::Null, |head| head.hash.as_str().into()),
-    );
+    match previous {
+        Some(head) => put("previous", head.hash.as_str().into()),
+        None => put(
+            "succeeds",
+            predecessor.map_or(Value::Null, |old| {
+                json!({"uid": old.uid, "sequence": old.head.sequence, "hash": old.head.hash.as_str()})
+            }),
+        ),
+    }
+    if !entry.cluster.is_empty() {
+        put("cluster", entry.cluster.as_str().into());
+    }
     put(
         "application",
         json!({"namespace": entry.application.namespace, "name": entry.application.name, "uid": entry.application_uid}),
     );
-    put("attempt", entry.attempt.map_or(Value::Null, Value::from));
-    put(
-        "command",
-        entry.command.as_ref().map_or(Value::Null, |command| {
+    put("action", entry.action().into());
+    put("result", entry.result().into());
+    match &entry.what {
+        What::Attempt {
+            attempt,
+            action: _,
+            ending: ended,
+            trigger: cause,
+        } => {
+            put("attempt", (*attempt).into());
+            put("ending", ending(ended));
+            put("trigger", trigger(cause));
+        }
+        What::Command(command) => put(
+            "command",
             json!({
-                "verb": command.verb, "subject": command.subject, "by": command.by,
-                "at": command.at.to_string(), "reason": command.reason
-            })
-        }),
-    );
-    put(
-        "action",
-        entry
-            .action
-            .map_or(Value::Null, |action| action.as_str().into()),
-    );
-    put(
-        "result",
-        entry
-            .ending
-            .as_ref()
-            .map_or(Value::Null, |ending| ending.as_str().into()),
-    );
-    put("ending", entry.ending.as_ref().map_or(Value::Null, ending));
+                "verb": command.verb, "subject": cut(&command.subject), "by": command.by.name,
+                "verified": command.by.verified, "at": command.at.to_string(), "reason": cut(&command.reason)
+            }),
+        ),
+        What::Deletion => {}
+    }
     put("source", entry.source.as_ref().map_or(Value::Null, source));
     put(
         "digest",
@@ -216,12 +148,10 @@ fn content(entry: &Entry, sequence: u64, previous: Option<&RecordHead>) -> Value
             .as_ref()
             .map_or(Value::Null, |digest| digest.as_str().into()),
     );
-    if !entry.images.is_empty() {
-        put("images", entry.images.clone().into());
-    }
+    put("images", images(&entry.images));
     put("changes", changes(entry));
-    put("began", entry.began.to_string().into());
-    put("ended", entry.ended.to_string().into());
+    put("gates", gates(entry));
+    put("times", times(&entry.times));
     if entry.resumed {
         put("resumed", true.into());
     }
@@ -235,8 +165,126 @@ fn content(entry: &Entry, sequence: u64, previous: Option<&RecordHead>) -> Value
     Value::Object(out)
 }
 
-fn cut(text: &str) -> String {
-    crate::model::text::cut(text, TEXT_LIMIT)
+fn trigger(trigger: &Trigger) -> Value {
+    let mut value = json!({"cause": trigger.as_str()});
+    if let Some(map) = value.as_object_mut() {
+        match trigger {
+            Trigger::Commit | Trigger::Spec | Trigger::Drift | Trigger::Retry | Trigger::Soaked => {
+            }
+            Trigger::Failure(reason) => {
+                map.insert("reason".to_owned(), reason.as_str().into());
+            }
+            Trigger::Command { verb, by } => {
+                map.insert("verb".to_owned(), verb.as_str().into());
+                map.insert("actor".to_owned(), by.name.as_str().into());
+                map.insert("verified".to_owned(), by.verified.into());
+            }
+        }
+    }
+    value
+}
+
+fn times(times: &Times) -> Value {
+    let mut out = Map::new();
+    let all = [
+        ("seen", times.seen),
+        ("began", Some(times.began)),
+        ("applied", times.applied),
+        ("failed", times.failed),
+        ("restored", times.restored),
+        ("ended", Some(times.ended)),
+    ];
+    for (key, at) in all {
+        if let Some(at) = at {
+            out.insert(key.to_owned(), at.to_string().into());
+        }
+    }
+    Value::Object(out)
+}
+
+fn gates(entry: &Entry) -> Value {
+    if entry.gates.is_empty() {
+        return Value::Null;
+    }
+    entry
+        .gates
+        .iter()
+        .map(|gate| {
+            let mut value = json!({"name": gate.name, "result": gate.result.as_str()});
+            if let (Some(map), false) = (value.as_object_mut(), gate.detail.is_empty()) {
+                map.insert("detail".to_owned(), cut(&gate.detail).into());
+            }
+            value
+        })
+        .collect()
+}
+
+/// Returns the images by name, tag and digest, as far as the set says.
+fn images(images: &[String]) -> Value {
+    if images.is_empty() {
+        return Value::Null;
+    }
+    let image = |image: &String| {
+        let (rest, digest) = match image.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest)),
+            None => (image.as_str(), None),
+        };
+        // A colon before the last slash is that of a port.
+        let (name, tag) = match rest.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            Some(_) | None => (rest, None),
+        };
+        let mut out = Map::new();
+        out.insert("name".to_owned(), path_cut(name).into());
+        for (key, part) in [("tag", tag), ("digest", digest)] {
+            if let Some(part) = part {
+                out.insert(key.to_owned(), path_cut(part).into());
+            }
+        }
+        Value::Object(out)
+    };
+    let all: Vec<Value> = images.iter().map(image).collect();
+    let (kept, digest) = within(all, IMAGES_LIMIT);
+    let mut out = json!({"count": images.len(), "list": kept});
+    if let (Some(map), Some(digest)) = (out.as_object_mut(), digest) {
+        map.insert("digest".to_owned(), digest.as_str().into());
+    }
+    out
+}
+
+/// Returns as many of these as fit into so many bytes, and the digest of all where some do not.
+fn within(all: Vec<Value>, limit: usize) -> (Vec<Value>, Option<Digest>) {
+    let mut left = limit;
+    let fitting = all
+        .iter()
+        .take_while(|value| {
+            let size = canonical_json(value).len() + 1;
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        })
+        .count();
+    if fitting == all.len() {
+        return (all, None);
+    }
+    let digest = Digest::of(canonical_json(&Value::from(all.clone())).as_bytes());
+    (all.into_iter().take(fitting).collect(), Some(digest))
+}
+
+/// Returns a text as a record keeps it: of one length at most, and nothing in it that a terminal would obey.
+pub(super) fn cut(text: &str) -> String {
+    plain(&crate::model::text::cut(text, TEXT_LIMIT))
+}
+
+fn path_cut(text: &str) -> String {
+    plain(&crate::model::text::cut(text, PATH_LIMIT))
+}
+
+fn plain(text: &str) -> String {
+    text.replace(
+        |character: char| character.is_control() && character != '\n',
+        " ",
+    )
 }
 
 fn ending(ending: &Ending) -> Value {
@@ -263,7 +311,7 @@ fn ending(ending: &Ending) -> Value {
 
 fn source(source: &SourceEntry) -> Value {
     let mut value = json!({
-        "repository": source.repository, "path": source.path, "revision": source.revision.to_string()
+        "repository": cut(&source.repository), "path": cut(&source.path), "revision": source.revision.to_string()
     });
     if let (Some(map), Some(commit)) = (value.as_object_mut(), &source.commit) {
         map.insert(
@@ -271,7 +319,7 @@ fn source(source: &SourceEntry) -> Value {
             json!({
                 "author": cut(&commit.author), "committer": cut(&commit.committer),
                 "authored": commit.authored.to_string(), "committed": commit.committed.to_string(),
-                "subject": crate::model::text::cut(&commit.subject, 256)
+                "subject": path_cut(&commit.subject), "signed": commit.signed
             }),
         );
     }
@@ -282,7 +330,12 @@ fn changes(entry: &Entry) -> Value {
     let object = |change: &ObjectChange| {
         let mut value = json!({"object": change.id.to_string(), "group": change.id.group, "action": change.action});
         if let (Some(map), false) = (value.as_object_mut(), change.fields.is_empty()) {
-            let fields: Vec<&String> = change.fields.iter().take(FIELDS_LIMIT).collect();
+            let fields: Vec<String> = change
+                .fields
+                .iter()
+                .take(FIELDS_LIMIT)
+                .map(|path| path_cut(path))
+                .collect();
             map.insert("fields".to_owned(), json!(fields));
             if change.fields.len() > FIELDS_LIMIT {
                 map.insert(
@@ -294,100 +347,19 @@ fn changes(entry: &Entry) -> Value {
         value
     };
     let all: Vec<Value> = entry.changes.iter().map(object).collect();
-    let mut value = json!({"count": all.len(), "unchanged": entry.unchanged});
+    let (kept, digest) = within(all, CHANGES_LIMIT);
+    let mut value = json!({"count": entry.changes.len(), "unchanged": entry.unchanged});
     if let Some(map) = value.as_object_mut() {
-        if all.len() > OBJECTS_LIMIT {
-            map.insert(
-                "digest".to_owned(),
-                Digest::of(canonical_json(&Value::from(all.clone())).as_bytes())
-                    .as_str()
-                    .into(),
-            );
+        if let Some(digest) = digest {
+            map.insert("digest".to_owned(), digest.as_str().into());
         }
-        if !all.is_empty() {
-            map.insert(
-                "objects".to_owned(),
-                all.into_iter().take(OBJECTS_LIMIT).collect(),
-            );
+        if !kept.is_empty() {
+            map.insert("objects".to_owned(), kept.into());
         }
     }
     value
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        api::{Class, Reason},
-        rollout::Failure,
-    };
-
-    fn entry(changes: usize) -> Entry {
-        Entry {
-            application: ApplicationKey {
-                namespace: "shop".into(),
-                name: "prod".into(),
-            },
-            application_uid: "12345678-aaaa".into(),
-            attempt: Some(3),
-            command: None,
-            action: Some(Action::Sync),
-            ending: Some(Ending::Failed {
-                failure: Failure {
-                    reason: Reason::ImageNotFound,
-                    class: Class::Change,
-                    message: "web: not found".into(),
-                },
-                returned: None,
-            }),
-            source: None,
-            digest: Some(Digest::of(b"set")),
-            images: vec!["web:1".into()],
-            changes: (0..changes)
-                .map(|index| ObjectChange {
-                    id: ObjectId::new("apps", "Deployment", "shop", &format!("web-{index}")),
-                    action: "update".into(),
-                    fields: (0..30).map(|field| format!(".spec.f{field}")).collect(),
-                })
-                .collect(),
-            unchanged: 2,
-            began: Timestamp::UNIX_EPOCH,
-            ended: Timestamp::UNIX_EPOCH,
-            resumed: false,
-            details: String::new(),
-            controller: "plimsoll-0".into(),
-        }
-    }
-
-    #[test]
-    fn the_chain_grows_by_one_and_names_its_predecessor() {
-        let first = record(&entry(1), None);
-        let second = record(&entry(1), Some(first.head()));
-        assert_eq!((first.head().sequence, second.head().sequence), (1, 2));
-        assert_eq!(second.name(), "prod-12345678-0000000002");
-        assert!(second.spec().record.contains(first.head().hash.as_str()));
-        assert_eq!(
-            Digest::of(second.spec().record.as_bytes()),
-            second.head().hash
-        );
-        assert_eq!(second.spec().result, "Failed");
-    }
-
-    #[test]
-    fn a_long_list_is_cut_with_its_count_and_digest() {
-        let record = record(&entry(10_000), None);
-        assert!(
-            record.spec().record.len() < 256 * 1024 * 2,
-            "{}",
-            record.spec().record.len()
-        );
-        let value: Value = serde_json::from_str(&record.spec().record).unwrap();
-        assert_eq!(value["changes"]["count"], 10_000);
-        assert_eq!(
-            value["changes"]["objects"].as_array().unwrap().len(),
-            OBJECTS_LIMIT
-        );
-        assert!(value["changes"]["digest"].is_string());
-        assert_eq!(value["changes"]["objects"][0]["moreFields"], 10);
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

@@ -45,6 +45,17 @@ pub struct Doomed {
     pub uid: String,
 }
 
+/// A person's command that an attempt was begun for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The verb.
+    pub verb: String,
+    /// Who.
+    pub by: String,
+    /// Whether the API server vouches for the name.
+    pub verified: bool,
+}
+
 /// The intent of one attempt: stored before its first write or delete, and its claim on the Application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,6 +76,9 @@ pub struct Head {
     pub holder: String,
     /// When it was begun.
     pub began: Timestamp,
+    /// Who asked for it; None where git, the cluster or the clock did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// Objects that were absent when the attempt was planned.
     #[serde(default)]
     pub creates: Vec<ObjectId>,

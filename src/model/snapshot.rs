@@ -54,4 +54,6 @@ pub struct CommitInfo {
     pub committed: Timestamp,
     /// First line of the message.
     pub subject: String,
+    /// Whether it carries a signature. Nobody has checked it.
+    pub signed: bool,
 }

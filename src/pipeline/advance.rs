@@ -13,9 +13,11 @@ use super::{
     inventory::{applied, placed, set},
     look::{self, next_ask},
     memory::Hold,
-    perform::{perform, queue, record_command, write_status},
+    perform::{perform, queue, write_status},
     prepare::{self, Prepared},
-    prune, restore, take_up, watching,
+    prune,
+    record::record_command,
+    restore, take_up, watching,
     write::{self, Wrote},
 };
 use crate::{
@@ -158,6 +160,11 @@ async fn run(
         }
         let desired = memory.wanted.as_ref().map(|wanted| wanted.desired.clone());
         let next = work(&memory.rollout, desired.as_ref(), paused);
+        if memory.ask_since.is_none() && is_wanted(memory) {
+            // What a person asked for is there.
+            memory.asker = None;
+            memory.retry_due = false;
+        }
         let Some(event) = do_work(context, subject, memory, next, paused, stop).await? else {
             break;
         };
@@ -166,6 +173,13 @@ async fn run(
     write_status(context, application, subject, memory, false).await?;
     sweep_if_due(context, subject, memory).await;
     Ok(())
+}
+
+/// Says whether what git wants is what runs.
+fn is_wanted(memory: &Memory) -> bool {
+    let wanted = memory.wanted.as_ref().map(|wanted| &wanted.desired.digest);
+    let applied = memory.rollout.applied.as_ref().map(|set| &set.digest);
+    wanted.is_some() && wanted == applied && !matches!(memory.rollout.state, State::Failed { .. })
 }
 
 /// Returns the Application to take up. The first time the watch's is new enough; a second time in one process means
@@ -225,7 +239,10 @@ async fn commands(
         {
             memory.rollout.state = State::Pruning;
         }
-        record_command(context, subject, memory, asked).await?;
+        let asker = record_command(context, subject, memory, &asked).await?;
+        if asked.verb == "sync" || asked.verb == "release" {
+            memory.asker = Some(asker);
+        }
         command::handled(memory, identity);
         events.extend(event);
     }
@@ -276,6 +293,7 @@ async fn take(
 ) -> Result<(), Error> {
     let now = (context.clock)();
     let before = std::mem::discriminant(&memory.rollout.state);
+    let moment = Moment::of(&event);
     let taken = step(memory.rollout.clone(), event, &subject.gates, now);
     let (rollout, effects) = taken.into_parts();
     tracing::debug!(
@@ -283,6 +301,7 @@ async fn take(
         effects = effects.len(),
         "step"
     );
+    note_moment(memory, moment, &rollout.state, now);
     let was_good = memory.rollout.good.clone();
     if matches!(rollout.state, State::Applying { wave: 0, .. })
         && rollout.attempt != memory.rollout.attempt
@@ -310,6 +329,39 @@ async fn take(
     }
     queue(context, subject, memory, effects);
     perform(context, application, subject, memory).await
+}
+
+/// What an event is a moment of, for the record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Applied,
+    Restored,
+    RetryDue,
+    Other,
+}
+
+impl Moment {
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Applied => Self::Applied,
+            Event::Restored => Self::Restored,
+            Event::RetryDue { .. } => Self::RetryDue,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn note_moment(memory: &mut Memory, moment: Moment, next: &State, now: Now) {
+    match moment {
+        Moment::Applied => memory.notes.applied = Some(now.wall),
+        Moment::Restored => memory.notes.restored = Some(now.wall),
+        Moment::RetryDue => memory.retry_due = true,
+        Moment::Other => {}
+    }
+    let returns = |state: &State| matches!(state, State::Returning { .. });
+    if returns(next) && !returns(&memory.rollout.state) {
+        memory.notes.failed = Some(now.wall);
+    }
 }
 
 /// What begins anew with a state: its clock, and what was sighted.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Memory, Subject};
 use crate::{
-    history::Command,
+    history::{Actor, Command},
     model::{Digest, Now},
     rollout::Event,
 };
@@ -38,7 +38,11 @@ pub(super) fn new_commands(
             let command = Command {
                 verb: verb.to_owned(),
                 subject,
-                by: by.to_owned(),
+                // Whether the name can be trusted is for who records it.
+                by: Actor {
+                    name: by.to_owned(),
+                    verified: false,
+                },
                 at,
                 reason: reason.to_owned(),
             };
@@ -98,7 +102,9 @@ pub(super) fn new_commands(
         match &pause.ended {
             None => add(
                 "pause",
-                pause.at.to_string(),
+                pause
+                    .until
+                    .map_or_else(String::new, |until| format!("until {until}")),
                 &pause.by,
                 pause.at,
                 &pause.reason,

@@ -29,6 +29,8 @@ pub struct Context {
     pub clock: fn() -> Now,
     /// Identity of this process, as in the lease.
     pub identity: String,
+    /// UID of the cluster, for records; empty where it could not be read.
+    pub cluster_uid: String,
     /// The controller's own namespace.
     pub namespace: String,
     /// Service account of Applications that name none; looked up in their own namespace.

@@ -252,6 +252,7 @@ async fn give_back(
                 set_attempt: target.attempt,
                 holder: context.identity.clone(),
                 began: now.wall,
+                asked: None,
                 creates: plan.creates(),
                 forces: plan.forces(),
                 deletes: Vec::new(),
@@ -264,10 +265,13 @@ async fn give_back(
             attempt
         }
     };
-    memory.notes = Notes {
-        began: Some(now.wall),
-        ..Notes::default()
-    };
+    if memory.notes.attempt != attempt {
+        memory.begin_notes(Notes {
+            attempt,
+            began: Some(now.wall),
+            ..Notes::default()
+        });
+    }
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));

@@ -12,6 +12,7 @@ use super::{
     Context, Error, Memory, Subject,
     inventory::{inventory, written},
     prune::{self, Left},
+    record::{append, deletion},
 };
 use crate::{
     api::{Application, Class, FINALIZER, Reason},
@@ -57,6 +58,20 @@ pub(super) async fn finalize(
         kept = text::list(&kept, 5),
         "deleted what the Application owned"
     );
+    let details = if kept.is_empty() {
+        String::new()
+    } else {
+        format!("left: {}", text::list(&kept, 20))
+    };
+    let entry = deletion(context, subject, memory, details);
+    match append(context, subject, memory, &entry).await {
+        Ok(()) => {}
+        // Nothing can be created in a namespace that is being deleted: the log is what is left.
+        Err(error) if is_terminating(context, subject).await? => {
+            tracing::warn!(error = %text::chain(&error), changes = entry.changes.len(), details = entry.details, "the deletion could not be recorded");
+        }
+        Err(error) => return Err(error),
+    }
     context.keeper.put_finalizer(application, false).await?;
     Ok(())
 }
@@ -87,6 +102,10 @@ async fn nobody_can(context: &Context, subject: &Subject, error: &Error) -> Resu
     if !denied {
         return Ok(false);
     }
+    is_terminating(context, subject).await
+}
+
+async fn is_terminating(context: &Context, subject: &Subject) -> Result<bool, Error> {
     let id = ObjectId::new("", "Namespace", "", &subject.key.namespace);
     let reader = context.cluster.reader(cluster::Identity::Controller);
     let namespace = reader.get("v1", &id).await?;

@@ -6,7 +6,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Context, Error, Memory, Subject, credentials::credentials, memory::Wanted};
+use super::{
+    Context, Error, Memory, Subject,
+    credentials::credentials,
+    memory::{Newest, Wanted},
+};
 use crate::{
     api::{Class, Reason, RewindPolicy},
     model::{CommitInfo, Now, Revision, text},
@@ -55,6 +59,14 @@ pub(super) async fn look(
             return Vec::new();
         }
     };
+    let known = memory.newest.as_ref();
+    if known.is_none_or(|known| known.revision != snapshot.revision) {
+        memory.newest = Some(Newest {
+            revision: snapshot.revision.clone(),
+            commit: snapshot.commit.clone(),
+            seen: now.wall,
+        });
+    }
     match adopt(context, subject, memory, &snapshot).await {
         Ok(event) => event.into_iter().collect(),
         Err(error) if error.is_transient() => {

@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    api::{ApplicationStatus, HealthCounts, RecordHead},
+    api::{ApplicationStatus, HealthCounts, Predecessor, RecordHead},
     health::{Rules, Sightings},
     history::{Entry, ObjectChange},
-    model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId},
+    model::{Asked, CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId, Revision},
     plan::Plan,
     render::{RenderSpec, Rendered},
     report::{FetchState, Health, Notice},
@@ -35,10 +35,28 @@ pub(super) struct Wanted {
     pub(super) spec: RenderSpec,
 }
 
+/// A revision as git gave it.
+#[derive(Clone, Debug)]
+pub(super) struct Newest {
+    pub(super) revision: Revision,
+    pub(super) commit: CommitInfo,
+    pub(super) seen: Timestamp,
+}
+
 /// What was learned while an attempt was under way, for its record.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
+    /// Number of the attempt; 0 for none.
+    pub(super) attempt: u64,
     pub(super) began: Option<Timestamp>,
+    pub(super) applied: Option<Timestamp>,
+    pub(super) failed: Option<Timestamp>,
+    pub(super) restored: Option<Timestamp>,
+    pub(super) asked: Option<Asked>,
+    /// Commit that ran before.
+    pub(super) before: Option<String>,
+    /// Who approved the plan of a prune.
+    pub(super) approved: Option<String>,
     pub(super) changes: Vec<ObjectChange>,
     pub(super) unchanged: usize,
     pub(super) resumed: bool,
@@ -90,6 +108,8 @@ pub struct Memory {
     pub(super) resource_version: String,
     pub(super) status_written: Option<Duration>,
     pub(super) record: Option<RecordHead>,
+    /// What an earlier Application of this name left; None until it was looked for.
+    pub(super) predecessor: Option<Option<Predecessor>>,
     /// Records that were found beyond the status at take-up: what they tell is done.
     pub(super) found: Vec<Value>,
     pub(super) handled: Vec<String>,
@@ -99,6 +119,8 @@ pub struct Memory {
     pub(super) fetch_failures: u32,
     pub(super) credentials: Option<(Duration, Credentials)>,
     pub(super) wanted: Option<Wanted>,
+    /// The revision that git last answered with, whether it renders or not, and when that was first seen.
+    pub(super) newest: Option<Newest>,
     /// Forces the next reconcile to ask git, for example after a webhook or a command: since when.
     /// What git answered before does not count.
     pub(super) ask_since: Option<Duration>,
@@ -115,6 +137,11 @@ pub struct Memory {
     /// What people are still to be told.
     pub(super) notices: Vec<Notice>,
     pub(super) notes: Notes,
+    /// What was noted of the attempt before, whose record may still be to come.
+    pub(super) former: Notes,
+    /// Who asked for what comes next.
+    pub(super) asker: Option<Asked>,
+    pub(super) retry_due: bool,
     pub(super) return_begun: bool,
     /// Attempts whose sets were good, newest last; the last three are kept.
     pub(super) good_attempts: Vec<u64>,
@@ -190,6 +217,20 @@ impl Memory {
         self.repairs
             .retain(|at| now.saturating_sub(*at) < super::drift::FIGHT);
         self.repairs.len() >= REPAIRS
+    }
+
+    /// Begins to take notes of an attempt.
+    pub(super) fn begin_notes(&mut self, notes: Notes) {
+        self.former = std::mem::replace(&mut self.notes, notes);
+    }
+
+    /// Returns what was noted of an attempt.
+    pub(super) fn notes_of(&self, attempt: u64) -> Notes {
+        [&self.notes, &self.former]
+            .into_iter()
+            .find(|notes| notes.attempt == attempt)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Exponential back-off with a cap: 1 s, 2 s ... 5 min.

@@ -22,6 +22,7 @@ mod perform;
 mod prepare;
 mod preview;
 mod prune;
+mod record;
 mod restore;
 mod subject;
 mod take_up;

@@ -6,22 +6,21 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::{Context, Error, Memory, Subject, command, memory::Pending};
+use super::{
+    Context, Error, Memory, Subject, command,
+    memory::Pending,
+    record::{Ended, append, entry},
+};
 use crate::{
-    api::{Application, ApplicationStatus, ConditionStatus, ConditionType, SetStatus, SyncRecord},
-    cluster::{Event as ClusterEvent, EventType, RecordWrite, StatusWrite},
-    history::{Command, Entry, SourceEntry, record},
-    model::{Digest, Now, text},
+    api::{Application, ApplicationStatus, ConditionStatus, ConditionType, SetStatus},
+    cluster::{Event as ClusterEvent, EventType, StatusWrite},
+    model::{Now, text},
     report::{Facts, FetchState, Health, Notice, notices, status},
     rollout::{Action, Effect, Ending},
 };
 
 /// Shortest time between two status writes that say nothing new but time spent or a message (DESIGN.md, State).
 const QUIET: Duration = Duration::from_secs(15);
-/// Records that are stepped over to find the end of the chain after a lost status.
-const FORWARD: u64 = 10_000;
 
 /// Takes the effects of a step into memory; records are made now, from what is known now.
 pub(super) fn queue(
@@ -43,13 +42,16 @@ pub(super) fn queue(
                 ending,
                 details,
             } => {
-                context
-                    .metrics
-                    .count_sync(&subject.key, action.as_str(), ending.as_str());
                 note_lead_time(context, memory, action, &ending, set.as_ref());
-                let entry = entry(
-                    context, subject, memory, action, attempt, set, ending, details,
-                );
+                let ended = Ended {
+                    action,
+                    attempt,
+                    set,
+                    ending,
+                    details,
+                };
+                let entry = entry(context, subject, memory, ended);
+                context.metrics.count_sync(&subject.key, &entry);
                 memory.pending.push_back(Pending::Record(Box::new(entry)));
             }
             Effect::Notice { .. } => {}
@@ -129,189 +131,6 @@ async fn tell(context: &Context, subject: &Subject, notice: &Notice) {
     let keeper = context.keeper.clone();
     if let Err(error) = keeper.publish(&event).await {
         tracing::warn!(error = %text::chain(&error), "could not publish an event");
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one record")]
-fn entry(
-    context: &Context,
-    subject: &Subject,
-    memory: &Memory,
-    action: Action,
-    attempt: u64,
-    set: Option<SetStatus>,
-    ending: Ending,
-    details: String,
-) -> Entry {
-    let now = (context.clock)();
-    let commit = memory
-        .wanted
-        .as_ref()
-        .filter(|wanted| {
-            set.as_ref()
-                .is_some_and(|set| set.revision == wanted.desired.revision)
-        })
-        .map(|wanted| wanted.commit.clone());
-    let images = set
-        .as_ref()
-        .and_then(|set| memory.sets.get(&set.attempt))
-        .map(|rendered| images(rendered.objects().iter().map(crate::model::Object::value)))
-        .unwrap_or_default();
-    Entry {
-        application: subject.key.clone(),
-        application_uid: subject.uid.clone(),
-        attempt: Some(attempt),
-        command: None,
-        action: Some(action),
-        ending: Some(ending),
-        source: set.as_ref().map(|set| SourceEntry {
-            repository: subject.spec.source.repo.clone(),
-            path: subject.source().path,
-            revision: set.revision.clone(),
-            commit,
-        }),
-        digest: set.map(|set| set.digest),
-        images,
-        changes: memory.notes.changes.clone(),
-        unchanged: memory.notes.unchanged,
-        began: memory.notes.began.unwrap_or(now.wall),
-        ended: now.wall,
-        resumed: memory.notes.resumed,
-        details,
-        controller: context.identity.clone(),
-    }
-}
-
-/// Returns the images of containers, sorted, each once.
-fn images<'a>(objects: impl Iterator<Item = &'a Value>) -> Vec<String> {
-    let mut images = Vec::new();
-    for object in objects {
-        for pointer in [
-            "/spec/template/spec",
-            "/spec/jobTemplate/spec/template/spec",
-            "/spec",
-        ] {
-            let Some(pod) = object.pointer(pointer) else {
-                continue;
-            };
-            for list in ["containers", "initContainers"] {
-                let containers = pod
-                    .get(list)
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten();
-                images.extend(
-                    containers.filter_map(|container| {
-                        container.get("image")?.as_str().map(str::to_owned)
-                    }),
-                );
-            }
-        }
-    }
-    images.sort_unstable();
-    images.dedup();
-    images
-}
-
-/// Writes the record of a command of its own.
-pub(super) async fn record_command(
-    context: &Context,
-    subject: &Subject,
-    memory: &mut Memory,
-    command: Command,
-) -> Result<(), Error> {
-    let now = (context.clock)();
-    let entry = Entry {
-        application: subject.key.clone(),
-        application_uid: subject.uid.clone(),
-        attempt: None,
-        command: Some(command),
-        action: None,
-        ending: None,
-        source: None,
-        digest: None,
-        images: Vec::new(),
-        changes: Vec::new(),
-        unchanged: 0,
-        began: now.wall,
-        ended: now.wall,
-        resumed: false,
-        details: String::new(),
-        controller: context.identity.clone(),
-    };
-    append(context, subject, memory, &entry).await
-}
-
-/// Appends to the chain. Where a record stands already, it is ours from an earlier life (then it is done),
-/// or the chain is longer than the status knew (then it is followed).
-async fn append(
-    context: &Context,
-    subject: &Subject,
-    memory: &mut Memory,
-    entry: &Entry,
-) -> Result<(), Error> {
-    if memory.found.iter().any(|value| is_same(value, entry)) {
-        return Ok(());
-    }
-    for _ in 0..FORWARD {
-        let made = record(entry, memory.record.as_ref());
-        let mut resource = SyncRecord::new(made.name(), made.spec().clone());
-        resource.metadata.namespace = Some(subject.key.namespace.clone());
-        match context.keeper.create_record(&resource).await? {
-            RecordWrite::Created => {
-                memory.record = Some(made.head().clone());
-                context.metrics.count_record();
-                return Ok(());
-            }
-            RecordWrite::Exists(existing) => {
-                let text = &existing.spec.record;
-                let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-                let follows = value.get("previous").and_then(Value::as_str)
-                    == memory.record.as_ref().map(|head| head.hash.as_str());
-                if !follows
-                    || value.get("sequence").and_then(Value::as_u64) != Some(made.head().sequence)
-                {
-                    return Err(Error::failure(
-                        crate::api::Reason::ChainForked,
-                        crate::api::Class::Environment,
-                        format!(
-                            "SyncRecord {} is in the way and does not follow our chain; nothing is recorded until it is looked at",
-                            made.name()
-                        ),
-                    ));
-                }
-                memory.record = Some(crate::api::RecordHead {
-                    sequence: made.head().sequence,
-                    hash: Digest::of(text.as_bytes()),
-                });
-                if is_same(&value, entry) {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Err(Error::failure(
-        crate::api::Reason::ChainForked,
-        crate::api::Class::Environment,
-        "the chain of records does not end",
-    ))
-}
-
-/// Says whether a record is that of the same attempt, or of the same command.
-fn is_same(value: &Value, entry: &Entry) -> bool {
-    match (&entry.command, entry.attempt) {
-        (Some(command), _) => {
-            let text = |key: &str| {
-                value
-                    .pointer(&format!("/command/{key}"))
-                    .and_then(Value::as_str)
-            };
-            text("verb") == Some(command.verb.as_str())
-                && text("subject") == Some(command.subject.as_str())
-                && text("at") == Some(command.at.to_string().as_str())
-        }
-        (None, Some(attempt)) => value.get("attempt").and_then(Value::as_u64) == Some(attempt),
-        (None, None) => false,
     }
 }
 

@@ -237,6 +237,7 @@ async fn begin(
         set_attempt,
         holder: context.identity.clone(),
         began: now.wall,
+        asked: memory.asker.clone(),
         creates: plan.creates(),
         forces: plan.forces(),
         deletes: Vec::new(),
@@ -251,12 +252,20 @@ async fn begin(
         return Err(error);
     }
     memory.sets.insert(set_attempt, wanted.rendered.clone());
-    memory.notes = Notes {
+    let asked = memory.asker.take();
+    memory.begin_notes(Notes {
+        attempt,
         began: Some(now.wall),
+        asked,
+        before: memory
+            .rollout
+            .applied
+            .as_ref()
+            .map(|set| set.revision.commit.clone()),
         unchanged: plan.unchanged(),
         creates: head.creates.iter().cloned().collect(),
         ..Notes::default()
-    };
+    });
     memory.plan = Some(plan);
     Ok(Prepared::Event(Event::Began {
         target: SetStatus {

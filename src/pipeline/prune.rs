@@ -180,6 +180,7 @@ async fn begin(
         set_attempt: target.attempt,
         holder: context.identity.clone(),
         began: now.wall,
+        asked: None,
         creates: Vec::new(),
         forces: Vec::new(),
         deletes: plan.deletes().to_vec(),
@@ -190,16 +191,29 @@ async fn begin(
         return Err(error);
     }
     memory.prune_attempt = Some(attempt);
-    memory.notes = Notes {
+    memory.begin_notes(Notes {
+        attempt,
         began: Some(now.wall),
+        approved: approver(subject, plan),
         deletes: head
             .deletes
             .iter()
             .map(|doomed| doomed.id.clone())
             .collect(),
         ..Notes::default()
-    };
+    });
     Ok(attempt)
+}
+
+/// Returns who approved this plan.
+fn approver(subject: &Subject, plan: &PrunePlan) -> Option<String> {
+    subject
+        .spec
+        .commands
+        .approve
+        .iter()
+        .find(|approve| approve.plan == plan.hash().as_str())
+        .map(|approve| approve.by.clone())
 }
 
 /// Reads every candidate as the account; one that cannot be read fails the whole (law 1).

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject,
     inventory::{forms, inventory, placed, set, written},
-    memory::Placed,
+    memory::{Notes, Placed},
     observe::{Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     prune,
@@ -161,6 +161,7 @@ async fn begin(
         set_attempt: to.attempt,
         holder: context.identity.clone(),
         began: now.wall,
+        asked: None,
         creates: Vec::new(),
         forces: Vec::new(),
         deletes: Vec::new(),
@@ -171,11 +172,14 @@ async fn begin(
         return Err(error);
     }
     memory.return_begun = true;
-    memory.notes = super::memory::Notes {
+    let notes = Notes {
+        attempt,
         began: Some(now.wall),
+        failed: memory.notes.failed,
         creates: std::mem::take(&mut memory.notes.creates),
-        ..super::memory::Notes::default()
+        ..Notes::default()
     };
+    memory.begin_notes(notes);
     Ok(Event::ReturnBegan { attempt })
 }
 

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Context, Error, Memory, Subject, memory::Notes};
+use super::{Context, Error, Memory, Subject, memory::Notes, perform::queue};
 use crate::{
-    api::{ApplicationStatus, SetStatus},
+    api::{ApplicationStatus, Class, Reason, SetStatus},
     history::{Link, record_name, verify},
     model::{AttemptKind, Head, ObjectId},
-    rollout::{Rollout, State},
+    rollout::{Event, Failure, Held, Rollout, State, step},
 };
 
 /// Loads where an Application stands, and takes up what was interrupted.
@@ -32,11 +32,18 @@ pub(super) async fn take_up(
     memory.drift_attempt = None;
     memory.return_begun = false;
     memory.compared = None;
+    memory.predecessor = None;
+    memory.former = Notes::default();
     memory.notes = Notes {
+        attempt: memory.rollout.under_way,
         resumed: memory.rollout.is_in_flight(),
         ..Notes::default()
     };
     read_forward(context, subject, memory).await?;
+    // The attempt that status names may have been begun before its own last write.
+    if memory.rollout.is_in_flight() {
+        restore_notes(context, subject, memory).await?;
+    }
     let newer = context
         .keeper
         .newer_heads(&subject.uid, status.attempt)
@@ -49,12 +56,8 @@ pub(super) async fn take_up(
     }
     for attempt in &newer.heads {
         if let Some(head) = context.keeper.load_head(&subject.uid, *attempt).await? {
-            adopt(memory, &head);
+            adopt(context, subject, memory, &head);
         }
-    }
-    // The attempt that status names may have been begun before its own last write.
-    if newer.heads.is_empty() && memory.rollout.is_in_flight() {
-        restore_notes(context, subject, memory).await?;
     }
     memory.loaded = true;
     Ok(())
@@ -87,39 +90,72 @@ async fn read_forward(
         let value: Value = serde_json::from_str(&link.text).unwrap_or(Value::Null);
         if let Some(attempt) = value.get("attempt").and_then(Value::as_u64) {
             memory.rollout.attempt = memory.rollout.attempt.max(attempt);
+            if let Some(held) = held(&value) {
+                memory.rollout.held = Some(held);
+            }
         }
         memory.found.push(value);
         memory.record = Some(head);
     }
 }
 
+/// A refusal was recorded and the status does not know of it: the same again is counted, not recorded.
+fn held(record: &Value) -> Option<Held> {
+    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
+    if text("/action") != Some("Sync") || text("/result") != Some("Refused") {
+        return None;
+    }
+    let class = match text("/ending/class")? {
+        "Environment" => Class::Environment,
+        "PreExisting" => Class::PreExisting,
+        _ => Class::Change,
+    };
+    Some(Held {
+        revision: text("/source/revision")?.parse().ok()?,
+        digest: text("/digest").and_then(|digest| digest.parse().ok()),
+        failure: Failure {
+            reason: Reason::parse(text("/ending/reason")?)?,
+            class,
+            message: text("/ending/message")?.to_owned(),
+        },
+        repeated: 0,
+    })
+}
+
 /// Goes on with an attempt that the status does not know of.
-fn adopt(memory: &mut Memory, head: &Head) {
+fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head) {
     memory.rollout.attempt = memory.rollout.attempt.max(head.attempt);
+    if head.kind == AttemptKind::Sync {
+        // What was under way is superseded by it, and that has a record too.
+        let event = Event::Began {
+            target: SetStatus {
+                revision: head.revision.clone(),
+                digest: head.digest.clone(),
+                attempt: head.set_attempt,
+            },
+            attempt: head.attempt,
+        };
+        let now = (context.clock)();
+        let taken = step(memory.rollout.clone(), event, &subject.gates, now);
+        let (rollout, effects) = taken.into_parts();
+        queue(context, subject, memory, effects);
+        memory.rollout = rollout;
+        memory.return_begun = false;
+        memory.prune_attempt = None;
+        memory.drift_attempt = None;
+    }
     memory.rollout.under_way = head.attempt;
-    memory.notes = Notes {
+    memory.begin_notes(Notes {
+        attempt: head.attempt,
+        asked: head.asked.clone(),
         began: Some(head.began),
         resumed: true,
         creates: head.creates.iter().cloned().collect(),
         deletes: doomed(head),
         ..Notes::default()
-    };
+    });
     match head.kind {
-        AttemptKind::Sync => {
-            if !memory.rollout.written.contains(&head.set_attempt) {
-                memory.rollout.written.push(head.set_attempt);
-            }
-            memory.rollout.prune = None;
-            memory.rollout.partial = true;
-            memory.rollout.state = State::Applying {
-                target: SetStatus {
-                    revision: head.revision.clone(),
-                    digest: head.digest.clone(),
-                    attempt: head.set_attempt,
-                },
-                wave: 0,
-            };
-        }
+        AttemptKind::Sync => {}
         // The status said Returning before the head was stored.
         AttemptKind::Return => memory.return_begun = true,
         AttemptKind::Prune => {
@@ -177,6 +213,7 @@ async fn restore_notes(
         return Ok(());
     };
     memory.notes.began = Some(head.began);
+    memory.notes.asked.clone_from(&head.asked);
     match head.kind {
         AttemptKind::Sync => memory.notes.creates = head.creates.into_iter().collect(),
         AttemptKind::Return => memory.return_begun = true,

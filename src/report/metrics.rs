@@ -17,6 +17,7 @@ use prometheus_client::{
 
 use crate::{
     api::Reason,
+    history::{Entry, Trigger, What},
     model::ApplicationKey,
     rollout::{Action, Ending},
 };
@@ -61,6 +62,7 @@ struct ResultLabels {
     namespace: String,
     action: &'static str,
     result: &'static str,
+    trigger: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,7 +127,7 @@ impl Metrics {
         );
         registry.register(
             "sync",
-            "Attempts that ended, by action and result",
+            "Attempts that ended, by action, result and trigger",
             metrics.syncs.clone(),
         );
         registry.register(
@@ -193,18 +195,23 @@ impl Metrics {
         self.ready.get_or_create(&labels(application)).set(value);
     }
 
-    /// Counts an attempt that ended.
-    pub fn count_sync(
-        &self,
-        application: &ApplicationKey,
-        action: &'static str,
-        result: &'static str,
-    ) {
+    /// Counts an attempt that ended; commands are none.
+    pub fn count_sync(&self, application: &ApplicationKey, entry: &Entry) {
+        let What::Attempt {
+            action,
+            ending,
+            trigger,
+            attempt: _,
+        } = &entry.what
+        else {
+            return;
+        };
         let labels = ResultLabels {
             application: application.name.clone(),
             namespace: application.namespace.clone(),
-            action,
-            result,
+            action: action.as_str(),
+            result: ending.as_str(),
+            trigger: trigger.as_str(),
         };
         self.syncs.get_or_create(&labels).inc();
     }
@@ -271,12 +278,15 @@ impl Metrics {
         self.drift.remove(&labels(application));
         for action in Action::ALL {
             for result in Ending::RESULTS {
-                self.syncs.remove(&ResultLabels {
-                    application: application.name.clone(),
-                    namespace: application.namespace.clone(),
-                    action: action.as_str(),
-                    result,
-                });
+                for trigger in Trigger::CAUSES {
+                    self.syncs.remove(&ResultLabels {
+                        application: application.name.clone(),
+                        namespace: application.namespace.clone(),
+                        action: action.as_str(),
+                        result,
+                        trigger,
+                    });
+                }
             }
         }
         for cause in Reason::ALL {

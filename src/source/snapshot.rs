@@ -130,6 +130,8 @@ fn info(commit: &Commit<'_>) -> CommitInfo {
         authored: time(&commit.author()),
         committed: time(&commit.committer()),
         subject: one_line(commit.summary_bytes().unwrap_or_default()),
+        signed: commit.header_field_bytes("gpgsig").is_ok()
+            || commit.header_field_bytes("gpgsig-sha256").is_ok(),
     }
 }
 

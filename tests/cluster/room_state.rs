@@ -50,6 +50,7 @@ fn head(uid: &str, attempt: u64, holder: &str, set: &StoredSet) -> Head {
         set_attempt: attempt,
         holder: holder.to_owned(),
         began: jiff::Timestamp::UNIX_EPOCH,
+        asked: None,
         creates: set
             .objects
             .iter()

@@ -77,7 +77,10 @@ async fn a_commit_becomes_ready_and_a_second_one_rolls() {
         second["source"]["commit"]["author"],
         "Ann Author <ann@example.com>"
     );
-    assert_eq!(second["images"], json!(["web:slow-2s"]));
+    assert_eq!(
+        second["images"]["list"],
+        json!([{"name": "web", "tag": "slow-2s"}])
+    );
     assert_eq!(second["changes"]["count"], 1);
     assert_eq!(second["changes"]["unchanged"], 1);
     let notes = eventually(SOON, "an event for each Ready", || async {
