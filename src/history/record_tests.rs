@@ -1,3 +1,9 @@
+//! What a record says, and what it never says.
+//!
+//! Enters: entries of every kind.
+//! Leaves: the fields that an auditor asks for.
+//! Never: a value of a Secret.
+
 use jiff::Timestamp;
 
 use super::*;

@@ -305,7 +305,7 @@ pub(super) async fn append(
     }
     for _ in 0..FORWARD {
         find_predecessor(context, subject, memory).await?;
-        let predecessor = memory.predecessor.as_ref().and_then(Option::as_ref);
+        let predecessor = memory.predecessor.as_ref();
         let made = record(entry, memory.record.as_ref(), predecessor);
         let mut resource = SyncRecord::new(made.name(), made.spec().clone());
         resource.metadata.namespace = Some(subject.key.namespace.clone());
@@ -355,12 +355,13 @@ async fn find_predecessor(
     subject: &Subject,
     memory: &mut Memory,
 ) -> Result<(), Error> {
-    if memory.record.is_none() && memory.predecessor.is_none() {
+    if memory.record.is_none() && !memory.looked_back {
         let found = context
             .keeper
             .predecessor(&subject.key, &subject.uid)
             .await?;
-        memory.predecessor = Some(found);
+        memory.predecessor = found;
+        memory.looked_back = true;
     }
     Ok(())
 }

@@ -33,6 +33,7 @@ pub(super) async fn take_up(
     memory.return_begun = false;
     memory.compared = None;
     memory.predecessor = None;
+    memory.looked_back = false;
     memory.former = Notes::default();
     memory.notes = Notes {
         attempt: memory.rollout.under_way,
