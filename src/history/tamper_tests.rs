@@ -117,7 +117,7 @@ const WAYS: &[Way] = &[
                 2,
                 "/source/revision",
                 json!("main@sha1:ffffffffffffffffffffffffffffffffffffffff"),
-            )
+            );
         },
         "record 3 does not follow record 2",
     ),
@@ -130,7 +130,7 @@ const WAYS: &[Way] = &[
                 2,
                 "/source/repository",
                 json!("https://evil.example"),
-            )
+            );
         },
         "record 3 does not follow record 2",
     ),
@@ -143,7 +143,7 @@ const WAYS: &[Way] = &[
                 5,
                 "/source/commit/author",
                 json!("Eve <eve@example.org>"),
-            )
+            );
         },
         "record 6 does not follow record 5",
     ),
@@ -156,7 +156,7 @@ const WAYS: &[Way] = &[
                 5,
                 "/source/commit/committer",
                 json!("Eve <eve@example.org>"),
-            )
+            );
         },
         "record 6 does not follow record 5",
     ),
@@ -174,7 +174,7 @@ const WAYS: &[Way] = &[
                 5,
                 "/digest",
                 json!("sha256:0000000000000000000000000000000000000000000000000000000000000000"),
-            )
+            );
         },
         "record 6 does not follow record 5",
     ),
@@ -192,7 +192,7 @@ const WAYS: &[Way] = &[
                 5,
                 "/changes/objects/0/object",
                 json!("Deployment shop/other"),
-            )
+            );
         },
         "record 6 does not follow record 5",
     ),
@@ -248,7 +248,7 @@ const WAYS: &[Way] = &[
                 7,
                 "/previous",
                 json!("sha256:0000000000000000000000000000000000000000000000000000000000000000"),
-            )
+            );
         },
         "record 7 does not follow record 6",
     ),
@@ -547,7 +547,7 @@ const WAYS: &[Way] = &[
         |l| {
             sign_with(l, 3, &another_key(), |c| {
                 c.heads.clear();
-            })
+            });
         },
         "checkpoint 3: it is not signed by this key",
     ),
