@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod apply;
+pub mod archive;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

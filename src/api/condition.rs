@@ -251,6 +251,8 @@ reasons! {
     ObjectTooLarge,
     /// Records in the cluster are not ours.
     ChainForked,
+    /// Records cannot be kept, and the controller is told to change nothing then.
+    HistoryStopped,
     /// A bug; the log has its trace.
     Internal,
 }

@@ -37,8 +37,10 @@ pub enum Verb {
     Tree(ApplicationArgs),
     /// Explain why an Application is as it is, and what to do next
     Why(ApplicationArgs),
-    /// List the records of attempts
-    History(HistoryArgs),
+    /// List, show, export and verify the records of attempts
+    History(Box<HistoryArgs>),
+    /// Report on a period, for auditors
+    Report(Box<ReportArgs>),
     /// Look at git and reconcile now
     Sync(CommandArgs),
     /// Let a set that failed be tried again
@@ -232,26 +234,173 @@ pub struct ApplicationArgs {
     pub connect: ConnectArgs,
 }
 
-/// Arguments of `history`.
-#[derive(Args, Debug)]
-pub struct HistoryArgs {
+/// Which records, and from where.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RecordsArgs {
     /// Application; all where none is given
     pub application: Option<String>,
     /// All namespaces
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
-    /// Only records with this result, for example Failed
+    /// Only what ended at this moment or later: a time, a date, or an age such as 90d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only what ended before this moment
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only records with this result, for example Failed or returned
     #[arg(long, value_name = "RESULT")]
     pub result: Option<String>,
-    /// Check the chain of hashes and exit with 1 where it breaks
+    /// Only what this person asked for, wrote or committed; a part of the name is enough
+    #[arg(long, value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Only this revision; a part of it is enough
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
+    /// Read an export, or the directory of a sink, instead of the cluster; repeat for more
+    #[arg(long, value_name = "PATH")]
+    pub from: Vec<PathBuf>,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// What verifies records.
+#[derive(Args, Clone, Debug, Default)]
+pub struct KeyArgs {
+    /// Public key in PEM that the checkpoints must be signed with
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Checkpoints that are kept elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub checkpoints: Vec<PathBuf>,
+    /// Namespace of the controller, where the cluster keeps its checkpoints
+    #[arg(long, value_name = "NAME", default_value = "plimsoll-system")]
+    pub controller_namespace: String,
+    /// Accept a history that does not begin with its first record [default: of the cluster only]
+    #[arg(long)]
+    pub partial: bool,
+}
+
+/// How records are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RecordFormat {
+    /// Columns for people
+    #[default]
+    Table,
+    /// More columns
+    Wide,
+    /// Names only
+    Name,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// One row a record, for spreadsheets
+    Csv,
+    /// One record a line, as it was hashed: what --from reads
+    Jsonl,
+    /// CDEvents, one a line
+    Cdevents,
+    /// in-toto statements, one a line
+    Intoto,
+}
+
+/// Arguments of `history`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct HistoryArgs {
+    /// Verb below
+    #[command(subcommand)]
+    pub verb: Option<HistoryVerb>,
+    /// Which records
+    #[command(flatten)]
+    pub records: RecordsArgs,
+    /// Check that the records are whole, in order and unchanged; exit with 1 where they are not
     #[arg(long)]
     pub verify: bool,
+    /// What verifies
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Only the newest so many
+    #[arg(long, value_name = "N", conflicts_with = "verify")]
+    pub limit: Option<usize>,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: RecordFormat,
+}
+
+/// Verbs of `history`.
+#[derive(Debug, Subcommand)]
+pub enum HistoryVerb {
+    /// Tell the whole story of one record
+    Show(ShowArgs),
+}
+
+/// Arguments of `history show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// Application
+    pub application: String,
+    /// Number of the record
+    pub number: u64,
+    /// Read an export, or the directory of a sink, instead of the cluster
+    #[arg(long, value_name = "PATH")]
+    pub from: Vec<PathBuf>,
     /// Output
     #[arg(long, short, value_enum, default_value_t)]
     pub output: OutputFormat,
     /// The cluster
     #[command(flatten)]
     pub connect: ConnectArgs,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Markdown
+    #[default]
+    Markdown,
+    /// One page of HTML, complete in itself
+    Html,
+    /// JSON
+    Json,
+}
+
+/// Arguments of `report`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ReportArgs {
+    /// Verb below
+    #[command(subcommand)]
+    pub verb: Option<ReportVerb>,
+    /// Which records
+    #[command(flatten)]
+    pub records: RecordsArgs,
+    /// What verifies
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: ReportFormat,
+}
+
+/// Verbs of `report`.
+#[derive(Debug, Subcommand)]
+pub enum ReportVerb {
+    /// Deployment frequency, lead time, change failure rate, time to restore
+    Dora(DoraArgs),
+}
+
+/// Arguments of `report dora`.
+#[derive(Args, Debug)]
+pub struct DoraArgs {
+    /// Which records
+    #[command(flatten)]
+    pub records: RecordsArgs,
+    /// Output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OutputFormat,
 }
 
 /// A command without a subject.
@@ -396,6 +545,52 @@ pub struct ControllerArgs {
     /// Take repositories by file:// URLs
     #[arg(long, env = "PLIMSOLL_ALLOW_FILE")]
     pub allow_file: bool,
+    /// Directory where every record is kept, in append-only files
+    #[arg(long, value_name = "DIRECTORY", env = "PLIMSOLL_HISTORY_DIRECTORY")]
+    pub history_directory: Option<PathBuf>,
+    /// Git repository where every record is kept, on a branch audit/CLUSTER: a path or a file:// URL
+    #[arg(long, value_name = "URL", env = "PLIMSOLL_HISTORY_REPOSITORY")]
+    pub history_repository: Option<String>,
+    /// Change nothing while records cannot be kept there
+    #[arg(long, env = "PLIMSOLL_HISTORY_FAIL_CLOSED")]
+    pub history_fail_closed: bool,
+    /// Size in MiB at which a file of records is followed by the next
+    #[arg(long, value_name = "MIB", env = "PLIMSOLL_HISTORY_FILE_SIZE", default_value_t = 64,
+          value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub history_file_size: u64,
+    /// Newest records of each Application that stay in the cluster when they are kept elsewhere
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PLIMSOLL_HISTORY_KEEP",
+        default_value_t = 100
+    )]
+    pub history_keep: u64,
+    /// Age after which a record leaves the cluster
+    #[arg(long, value_name = "DURATION", env = "PLIMSOLL_HISTORY_KEEP_AGE", default_value = "2160h", value_parser = duration)]
+    pub history_keep_age: Duration,
+    /// Ed25519 key in PEM that signs checkpoints
+    #[arg(long, value_name = "FILE", env = "PLIMSOLL_CHECKPOINT_KEY")]
+    pub checkpoint_key: Option<PathBuf>,
+    /// Secret in the controller's own namespace with that key as key.pem
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PLIMSOLL_CHECKPOINT_KEY_SECRET",
+        conflicts_with = "checkpoint_key"
+    )]
+    pub checkpoint_key_secret: Option<String>,
+    /// Records after which a checkpoint is signed
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PLIMSOLL_CHECKPOINT_EVERY",
+        default_value_t = 100
+    )]
+    pub checkpoint_every: u64,
+    /// Time after which a checkpoint is signed if there are new records
+    #[arg(long, value_name = "DURATION", env = "PLIMSOLL_CHECKPOINT_INTERVAL", default_value = "10m", value_parser = duration)]
+    pub checkpoint_interval: Duration,
     /// Log format
     #[arg(long, value_enum, default_value_t, env = "PLIMSOLL_LOG_FORMAT")]
     pub log_format: LogFormatArg,

@@ -9,7 +9,8 @@ use clap::{Parser as _, error::ErrorKind};
 use super::{
     Exit, Failure,
     args::{Cli, Verb},
-    build, command, controller, crds, diff, get, history, output, render, tenant, tree, why,
+    build, command, controller, crds, diff, get, history, output, render, report, tenant, tree,
+    why,
 };
 
 /// Runs the command line and returns its exit code.
@@ -45,6 +46,7 @@ fn verb(verb: &Verb) -> Result<Exit, Failure> {
         Verb::Tree(args) => wait(tree::run(args)),
         Verb::Why(args) => wait(why::run(args)),
         Verb::History(args) => wait(history::run(args)),
+        Verb::Report(args) => wait(report::run(args)),
         Verb::Sync(args) => wait(command::sync(args)),
         Verb::Release(args) => wait(command::release(args)),
         Verb::Approve(args) => wait(command::approve(args)),

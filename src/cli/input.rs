@@ -12,6 +12,7 @@ use super::{Exit, Failure, args::ConnectArgs, settings};
 use crate::{
     api::{Application, GROUP, SyncRecord, VERSION},
     cluster::{Cluster, Identity, ListQuery, Reader},
+    history::record_name,
     model::{ApplicationKey, Object, ObjectId},
     source::LocalFiles,
 };
@@ -106,8 +107,63 @@ impl Connected {
         self.list("Application", all_namespaces).await
     }
 
-    pub(super) async fn records(&self, all_namespaces: bool) -> Result<Vec<SyncRecord>, Failure> {
-        self.list("SyncRecord", all_namespaces).await
+    /// Returns the newest record that the status of an Application names.
+    pub(super) async fn newest_record(
+        &self,
+        application: &Application,
+    ) -> Result<Option<SyncRecord>, Failure> {
+        let metadata = &application.metadata;
+        let head = application
+            .status
+            .as_ref()
+            .and_then(|status| status.record.as_ref());
+        let (Some(head), Some(name), Some(uid)) = (head, &metadata.name, &metadata.uid) else {
+            return Ok(None);
+        };
+        let name = record_name(name, uid, head.sequence);
+        let id = ObjectId::new(GROUP, "SyncRecord", &self.namespace, &name);
+        let value = self.reader.get(&api_version(), &id).await?;
+        value.map(decode).transpose()
+    }
+
+    /// Reads one page of the records, in order of their names: those of one chain by their numbers.
+    pub(super) async fn records(
+        &self,
+        all_namespaces: bool,
+        application: Option<&str>,
+        next: &str,
+    ) -> Result<(Vec<SyncRecord>, String), Failure> {
+        let query = ListQuery {
+            namespace: (!all_namespaces).then(|| self.namespace.clone()),
+            fields: application.map_or_else(String::new, |name| format!("spec.application={name}")),
+            ..ListQuery::default()
+        };
+        let page = self
+            .reader
+            .page(&api_version(), "SyncRecord", &query, next)
+            .await?;
+        let (values, next) = page.ok_or_else(|| {
+            Failure::new(
+                Exit::Unreachable,
+                "list the records: the API server forgot the state that the list began with",
+            )
+            .hint("run it again, or read an export with --from")
+        })?;
+        let records = values.into_iter().map(decode).collect::<Result<_, _>>()?;
+        Ok((records, next))
+    }
+
+    /// Reads the checkpoints that the cluster keeps; None where there are none, or the person may not.
+    pub(super) async fn checkpoints(&self, namespace: &str) -> Result<Option<String>, Failure> {
+        let id = ObjectId::new("", "ConfigMap", namespace, "plimsoll-checkpoints");
+        match self.reader.get("v1", &id).await {
+            Ok(found) => Ok(found
+                .as_ref()
+                .and_then(|found| found.pointer("/data/checkpoints.jsonl")?.as_str())
+                .map(str::to_owned)),
+            Err(crate::cluster::Error::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn list<T: serde::de::DeserializeOwned>(

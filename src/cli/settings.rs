@@ -8,7 +8,12 @@ use std::path::PathBuf;
 
 use super::args::{ConnectArgs, ControllerArgs, LogFormatArg};
 use crate::{
-    clock, cluster::ConnectSettings, controller::ControllerSettings, source, telemetry::LogFormat,
+    clock,
+    cluster::ConnectSettings,
+    controller::ControllerSettings,
+    pipeline::{ArchiveSettings, KeySource},
+    source,
+    telemetry::LogFormat,
 };
 
 /// Returns a value of the environment.
@@ -57,7 +62,12 @@ pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, ge
     source.egress.allow_hosts.clone_from(&args.allow_host);
     source.egress.only_hosts = (!args.only_host.is_empty()).then(|| args.only_host.clone());
     source.allow_file = args.allow_file;
+    let identity = match &args.identity {
+        Some(identity) => identity.clone(),
+        None => identity()?,
+    };
     Ok(ControllerSettings {
+        archive: archive(args, &identity),
         connect: ConnectSettings {
             kubeconfig: if in_cluster {
                 Vec::new()
@@ -69,14 +79,29 @@ pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, ge
         },
         source,
         namespace: args.namespace.clone(),
-        identity: match &args.identity {
-            Some(identity) => identity.clone(),
-            None => identity()?,
-        },
+        identity,
         listen: Some(args.listen),
         default_account: args.default_service_account.clone(),
         workers: args.workers,
     })
+}
+
+fn archive(args: &ControllerArgs, identity: &str) -> ArchiveSettings {
+    let file = args.checkpoint_key.clone().map(KeySource::File);
+    let secret = args.checkpoint_key_secret.clone().map(KeySource::Secret);
+    ArchiveSettings {
+        identity: identity.to_owned(),
+        directory: args.history_directory.clone(),
+        repository: args.history_repository.clone(),
+        rotate_bytes: args.history_file_size << 20,
+        fail_closed: args.history_fail_closed,
+        keep: args.history_keep,
+        keep_age: args.history_keep_age,
+        key: file.or(secret),
+        checkpoint_every: args.checkpoint_every,
+        checkpoint_interval: args.checkpoint_interval,
+        ..ArchiveSettings::default()
+    }
 }
 
 /// Returns how logs are written.

@@ -22,10 +22,8 @@ pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
     let connected = input::connect(&args.connect).await?;
     let application = connected.application(&args.application).await?;
     let owned = tree::owned(&connected, &application, &args.application).await?;
-    let mut records = connected.records(false).await?;
-    records.retain(|record| record.spec.application == args.application);
-    records.sort_by_key(|record| record.spec.sequence);
-    let lines = lines(&application, &owned, records.last());
+    let record = connected.newest_record(&application).await?;
+    let lines = lines(&application, &owned, record.as_ref());
     match args.output {
         OutputFormat::Json => {
             output::json(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?;

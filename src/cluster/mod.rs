@@ -7,6 +7,7 @@
 
 mod answer;
 mod applications;
+mod checkpoints;
 mod claim;
 mod classify;
 mod commander;
@@ -36,6 +37,7 @@ mod write;
 
 pub use answer::{Answer, Missing, MissingObject, Written};
 pub use applications::{ApplicationEvent, Applications};
+pub use checkpoints::KeptCheckpoints;
 pub use claim::{LeaseClaim, LeaseView, Observed, claim};
 pub use commander::Commander;
 pub use connect::{Cluster, ConnectSettings, Identity};

@@ -89,6 +89,38 @@ impl Reader {
         Ok(all)
     }
 
+    /// Reads one page of the objects of a kind and where the next begins: empty after the last. None where the API
+    /// server forgot the state that the list began with: then what was read is of no whole, and it begins again.
+    ///
+    /// # Errors
+    /// As for `list`.
+    pub async fn page(
+        &self,
+        api_version: &str,
+        kind: &str,
+        query: &ListQuery,
+        next: &str,
+    ) -> Result<Option<(Vec<Value>, String)>, Error> {
+        let resource = self.cluster.discovery().resolve(api_version, kind).await?;
+        let act = format!(
+            "list {} as {}",
+            resource.describe(query.namespace.as_deref()),
+            self.who
+        );
+        let path = resource.collection(query.namespace.as_deref())?;
+        let limit = PAGE.to_string();
+        let all = [
+            ("limit", limit.as_str()),
+            ("labelSelector", &query.labels),
+            ("fieldSelector", &query.fields),
+            ("continue", next),
+        ];
+        let mut call = Call::get(act, with_query(&path, &all), &self.who);
+        call.limit = PAGE_BYTES;
+        let page = page(&self.cluster, &call).await?;
+        Ok(page.map(|page| (page.items.unwrap_or_default(), page.metadata.next)))
+    }
+
     /// Asks what a server-side apply of `object` would do. The object carries its marks and its namespace.
     ///
     /// # Errors

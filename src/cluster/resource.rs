@@ -61,6 +61,10 @@ impl Resource {
         Self::of("events.k8s.io", "v1", "Event", "events")
     }
 
+    pub(super) fn config_maps() -> Self {
+        Self::of("", "v1", "ConfigMap", "configmaps")
+    }
+
     pub(super) fn namespaces() -> Self {
         Self {
             namespaced: false,

@@ -15,7 +15,7 @@ use crate::{
     clock,
     cluster::{self, Cluster, ConnectSettings, Lease, LeaseSettings, Watches},
     model::text,
-    pipeline::Context,
+    pipeline::{Archive, ArchiveSettings, Context},
     report::Metrics,
     server::{self, Ready},
     source::{self, Mirrors},
@@ -43,6 +43,8 @@ pub struct ControllerSettings {
     pub default_account: Option<String>,
     /// Reconciles at once.
     pub workers: usize,
+    /// Where records are kept beside the cluster.
+    pub archive: ArchiveSettings,
 }
 
 /// Why the controller ended.
@@ -124,12 +126,14 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
                 String::new()
             }
         };
+        let archive = Archive::new(settings.archive.clone(), clock::now);
         let round = stop.child_token();
         let (hints, incoming) = mpsc::channel(HINTS);
         let context = Arc::new(Context {
             watches: Watches::new(&cluster, hints),
-            keeper,
-            cluster_uid,
+            keeper: keeper.clone(),
+            archive: archive.clone(),
+            cluster_uid: cluster_uid.clone(),
             cluster: cluster.clone(),
             mirrors: mirrors.clone(),
             fence: fence.clone(),
@@ -144,14 +148,22 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             // A closed channel means that the lease task ended: then the lease is not ours either.
             let _closed = held.wait_for(|held| !*held).await;
         };
-        let working = work::work(context, incoming, settings.workers, round.clone());
+        // The archive goes on until the last record of this round is offered.
+        let archiving = CancellationToken::new();
+        let working = async {
+            work::work(context, incoming, settings.workers, round.clone()).await;
+            archiving.cancel();
+        };
+        let keeping = archive.run(keeper, &cluster_uid, archiving.clone());
+        let telling = tell_standing(&archive, &metrics, archiving.clone());
+        let working = async { tokio::join!(working, keeping, telling) };
         tokio::pin!(working);
         tokio::select! {
-            () = &mut working => {}
+            _ended = &mut working => {}
             () = lost => {
                 tracing::warn!("the lease is lost; everything stops at the next object");
                 round.cancel();
-                working.await;
+                let _ended = working.await;
             }
         }
         metrics.set_leader(false);
@@ -173,4 +185,20 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         }
     }
     Ok(())
+}
+
+/// Shows how the archive stands, until it is told to stop.
+async fn tell_standing(archive: &Archive, metrics: &Metrics, stop: CancellationToken) {
+    let mut news = archive.news();
+    loop {
+        let standing = archive.standing();
+        metrics.set_verification_failures(standing.verification_failures);
+        for sink in &standing.sinks {
+            metrics.set_sink(sink.kind, sink.waiting, sink.failure.is_none());
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = news.changed() => if changed.is_err() { return },
+        }
+    }
 }

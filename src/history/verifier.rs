@@ -23,6 +23,10 @@ pub struct Expectations {
     pub key: Option<PublicKey>,
     /// Whether a chain may begin later than with its first record: the cluster keeps only the newest.
     pub partial: bool,
+    /// Namespace, and Application, of the lines; checkpoints speak of others too.
+    pub namespace: Option<String>,
+    /// Application of the lines.
+    pub application: Option<String>,
     /// Newest record of each chain, as the status of its Application says.
     pub heads: BTreeMap<ChainId, RecordHead>,
 }
@@ -53,6 +57,8 @@ pub struct Verdict {
     pub checkpoints: usize,
     /// Number of the newest checkpoint.
     pub newest_checkpoint: Option<u64>,
+    /// Chains that a checkpoint knows and that are not here, where a part is expected: with the newest number known.
+    pub absent: BTreeMap<ChainId, u64>,
     /// What is wrong.
     pub faults: Vec<Fault>,
     /// Faults beyond those listed.
@@ -99,6 +105,7 @@ pub struct Verifier {
     line: usize,
     faults: Vec<Fault>,
     more_faults: usize,
+    absent: BTreeMap<ChainId, u64>,
     /// What was read last, so that a line that cannot be read can be placed.
     last: Option<(ChainId, u64)>,
 }
@@ -332,6 +339,7 @@ impl Verifier {
             records: self.records,
             checkpoints: self.checkpoints.len(),
             newest_checkpoint: self.checkpoints.keys().next_back().copied(),
+            absent: self.absent,
             faults: self.faults,
             more_faults: self.more_faults,
         }
@@ -381,7 +389,20 @@ impl Verifier {
 
     /// Compares a chain with what a checkpoint, or else the status, says of one of its records.
     fn check_head(&mut self, id: &ChainId, head: &RecordHead, checkpoint: Option<u64>) {
+        let other = |wanted: &Option<String>, is: &String| {
+            wanted.as_ref().is_some_and(|wanted| wanted != is)
+        };
+        if other(&self.expected.namespace, &id.namespace)
+            || other(&self.expected.application, &id.name)
+        {
+            return;
+        }
         let Some(chain) = self.chains.get_mut(id) else {
+            if self.expected.partial && checkpoint.is_some() {
+                // Its namespace may be gone, and its records with it; a sink has them.
+                self.absent.insert(id.clone(), head.sequence);
+                return;
+            }
             // A chain that is not here at all: another selection, or all of it was removed.
             return self.fault(Fault::ChainMissing {
                 chain: id.clone(),

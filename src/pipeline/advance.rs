@@ -435,7 +435,10 @@ async fn do_work(
             }
         }
         Work::Look => look_at_health(context, subject, memory, paused, stop).await,
-        Work::Prune if memory.holds(now.monotonic, &Hold::Prune) => {
+        Work::Prune
+            if memory.holds(now.monotonic, &Hold::Prune)
+                || context.archive.forbids_changes().is_some() =>
+        {
             look_at_health(context, subject, memory, paused, stop).await
         }
         Work::Prune => {
@@ -488,7 +491,12 @@ async fn prepare(
         Prepared::Event(event) => {
             // Asked again later: the owner of a field, a right, or a dependency can change without git.
             match &event {
-                Event::Held { failure, .. } if failure.reason == Reason::DependencyNotReady => {
+                Event::Held { failure, .. }
+                    if matches!(
+                        failure.reason,
+                        Reason::DependencyNotReady | Reason::HistoryStopped
+                    ) =>
+                {
                     hold_wanted(memory, now);
                     memory.hold_at_most(now.monotonic + DEPENDENCY_AGAIN);
                 }
@@ -522,6 +530,7 @@ async fn look_at_health(
     };
     if at_rest
         && !paused
+        && context.archive.forbids_changes().is_none()
         && let Some(event) = drift::repair(context, subject, memory, stop).await?
     {
         return Ok(Some(event));

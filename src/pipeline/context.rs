@@ -5,6 +5,7 @@
 //! Never: anything of one Application.
 
 use crate::{
+    archive::Archive,
     cluster::{Cluster, Fence, Keeper, Watches},
     model::Now,
     report::Metrics,
@@ -29,6 +30,8 @@ pub struct Context {
     pub clock: fn() -> Now,
     /// Identity of this process, as in the lease.
     pub identity: String,
+    /// Where records are kept beside the cluster.
+    pub archive: Archive,
     /// UID of the cluster, for records; empty where it could not be read.
     pub cluster_uid: String,
     /// The controller's own namespace.

@@ -12,7 +12,7 @@ use super::{
     Context, Error, Memory, Subject,
     inventory::{inventory, written},
     prune::{self, Left},
-    record::{append, deletion},
+    record::{append, deletion, offer},
 };
 use crate::{
     api::{Application, Class, FINALIZER, Reason},
@@ -68,7 +68,8 @@ pub(super) async fn finalize(
         Ok(()) => {}
         // Nothing can be created in a namespace that is being deleted: the log is what is left.
         Err(error) if is_terminating(context, subject).await? => {
-            tracing::warn!(error = %text::chain(&error), changes = entry.changes.len(), details = entry.details, "the deletion could not be recorded");
+            tracing::warn!(error = %text::chain(&error), changes = entry.changes.len(), details = entry.details, "the deletion could not be recorded in the cluster");
+            offer(context, subject, memory, &entry);
         }
         Err(error) => return Err(error),
     }

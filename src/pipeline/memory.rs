@@ -108,10 +108,9 @@ pub struct Memory {
     pub(super) resource_version: String,
     pub(super) status_written: Option<Duration>,
     pub(super) record: Option<RecordHead>,
-    /// What an earlier Application of this name left, once it was looked for.
+    /// What an earlier Application of this name left, and whether it was looked for.
     pub(super) predecessor: Option<Predecessor>,
-    /// Whether it was looked for.
-    pub(super) looked_back: bool,
+    pub(super) predecessor_sought: bool,
     /// Records that were found beyond the status at take-up: what they tell is done.
     pub(super) found: Vec<Value>,
     pub(super) handled: Vec<String>,

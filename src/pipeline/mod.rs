@@ -29,6 +29,7 @@ mod take_up;
 mod watching;
 mod write;
 
+pub use crate::archive::{Archive, KeySource, Settings as ArchiveSettings};
 pub use advance::{Wake, reconcile};
 pub use context::Context;
 pub use error::Error;

@@ -86,6 +86,16 @@ async fn hold_reason(
             ),
         }));
     }
+    if let Some(why) = context.archive.forbids_changes() {
+        return Ok(Some(Failure {
+            reason: Reason::HistoryStopped,
+            class: Class::Environment,
+            message: format!(
+                "{}: nothing is changed while records cannot be kept: {why}",
+                wanted.desired.revision
+            ),
+        }));
+    }
     dependency::waits_for(context, subject).await
 }
 

@@ -10,7 +10,9 @@ use super::{Context, Error, Memory, Subject, memory::Notes};
 use crate::{
     api::{Class, Reason, RecordHead, SetStatus, SyncRecord},
     cluster::RecordWrite,
-    history::{Actor, Command, Entry, Gate, GateResult, SourceEntry, Times, Trigger, What, record},
+    history::{
+        Actor, ChainId, Command, Entry, Gate, GateResult, SourceEntry, Times, Trigger, What, record,
+    },
     model::{Asked, Digest, text},
     rollout::{Action, Ending},
 };
@@ -305,14 +307,16 @@ pub(super) async fn append(
     }
     for _ in 0..FORWARD {
         find_predecessor(context, subject, memory).await?;
-        let predecessor = memory.predecessor.as_ref();
-        let made = record(entry, memory.record.as_ref(), predecessor);
+        let made = record(entry, memory.record.as_ref(), memory.predecessor.as_ref());
         let mut resource = SyncRecord::new(made.name(), made.spec().clone());
         resource.metadata.namespace = Some(subject.key.namespace.clone());
         match context.keeper.create_record(&resource).await? {
             RecordWrite::Created => {
                 memory.record = Some(made.head().clone());
                 context.metrics.count_record();
+                context
+                    .archive
+                    .offer(&chain_of(subject), made.head(), &made.spec().record);
                 return Ok(());
             }
             RecordWrite::Exists(existing) => {
@@ -336,6 +340,9 @@ pub(super) async fn append(
                     sequence: made.head().sequence,
                     hash: Digest::of(text.as_bytes()),
                 });
+                if let Some(head) = &memory.record {
+                    context.archive.offer(&chain_of(subject), head, text);
+                }
                 if entry.is_told_by(&value) {
                     return Ok(());
                 }
@@ -349,19 +356,36 @@ pub(super) async fn append(
     ))
 }
 
+/// Makes a record that the cluster does not take any more, for the sinks only.
+pub(super) fn offer(context: &Context, subject: &Subject, memory: &mut Memory, entry: &Entry) {
+    let made = record(entry, memory.record.as_ref(), memory.predecessor.as_ref());
+    context
+        .archive
+        .offer(&chain_of(subject), made.head(), &made.spec().record);
+    memory.record = Some(made.head().clone());
+}
+
+/// Returns the chain of an Application.
+pub(super) fn chain_of(subject: &Subject) -> ChainId {
+    ChainId {
+        namespace: subject.key.namespace.clone(),
+        name: subject.key.name.clone(),
+        uid: subject.uid.clone(),
+    }
+}
+
 /// Before the first record of a chain: what did an earlier Application of this name leave?
 async fn find_predecessor(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,
 ) -> Result<(), Error> {
-    if memory.record.is_none() && !memory.looked_back {
-        let found = context
+    if memory.record.is_none() && !memory.predecessor_sought {
+        memory.predecessor = context
             .keeper
             .predecessor(&subject.key, &subject.uid)
             .await?;
-        memory.predecessor = found;
-        memory.looked_back = true;
+        memory.predecessor_sought = true;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Context, Error, Memory, Subject, memory::Notes, perform::queue};
+use super::{Context, Error, Memory, Subject, memory::Notes, perform::queue, record::chain_of};
 use crate::{
     api::{ApplicationStatus, Class, Reason, SetStatus},
     history::{Link, record_name, verify},
@@ -33,7 +33,7 @@ pub(super) async fn take_up(
     memory.return_begun = false;
     memory.compared = None;
     memory.predecessor = None;
-    memory.looked_back = false;
+    memory.predecessor_sought = false;
     memory.former = Notes::default();
     memory.notes = Notes {
         attempt: memory.rollout.under_way,
@@ -59,6 +59,9 @@ pub(super) async fn take_up(
         if let Some(head) = context.keeper.load_head(&subject.uid, *attempt).await? {
             adopt(context, subject, memory, &head);
         }
+    }
+    if let Some(head) = &memory.record {
+        context.archive.know(chain_of(subject), head.clone());
     }
     memory.loaded = true;
     Ok(())

@@ -78,6 +78,11 @@ struct StageLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabels {
     version: &'static str,
 }
@@ -90,6 +95,9 @@ pub struct Metrics {
     returns: Family<CauseLabels, Counter>,
     drift: Family<ApplicationLabels, Counter>,
     records: Counter,
+    spool: Family<SinkLabels, Gauge>,
+    sink_ready: Family<SinkLabels, Gauge>,
+    verification_failures: Gauge,
     stages: Family<StageLabels, Histogram>,
     commit_to_ready: Histogram,
     reconciles: Counter,
@@ -109,6 +117,9 @@ impl Metrics {
             returns: Family::default(),
             drift: Family::default(),
             records: Counter::default(),
+            spool: Family::default(),
+            sink_ready: Family::default(),
+            verification_failures: Gauge::default(),
             // 1 ms to about 16 s, then to 4.5 min: a fetch and a rollout on one scale.
             stages: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 4.0, 10))
@@ -141,6 +152,21 @@ impl Metrics {
             metrics.drift.clone(),
         );
         registry.register("ledger_entries", "Records written", metrics.records.clone());
+        registry.register(
+            "ledger_spool_length",
+            "Records that a sink does not have yet",
+            metrics.spool.clone(),
+        );
+        registry.register(
+            "ledger_sink_ready",
+            "1 where a sink takes records",
+            metrics.sink_ready.clone(),
+        );
+        registry.register(
+            "ledger_verification_failures",
+            "Chains and checkpoints that a sink holds otherwise than the cluster, since the start",
+            metrics.verification_failures.clone(),
+        );
         registry.register_with_unit(
             "stage_duration",
             "Time of one stage",
@@ -234,6 +260,21 @@ impl Metrics {
     /// Counts a record.
     pub fn count_record(&self) {
         self.records.inc();
+    }
+
+    /// Sets how many records a sink lacks, and whether it takes them.
+    pub fn set_sink(&self, sink: &'static str, waiting: u64, ready: bool) {
+        let labels = SinkLabels { sink };
+        self.spool
+            .get_or_create(&labels)
+            .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.sink_ready.get_or_create(&labels).set(i64::from(ready));
+    }
+
+    /// Sets what was found that a sink holds otherwise.
+    pub fn set_verification_failures(&self, failures: u64) {
+        self.verification_failures
+            .set(i64::try_from(failures).unwrap_or(i64::MAX));
     }
 
     /// Notes the time of one stage.
