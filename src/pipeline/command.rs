@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Memory, Subject};
+use super::{Memory, Subject, pin::subject_of};
 use crate::{
     history::Command,
     model::{Digest, Now},
@@ -107,6 +107,26 @@ pub(super) fn new_commands(
             Some(ended) => add(
                 "resume",
                 pause.at.to_string(),
+                &ended.by,
+                ended.at,
+                &ended.reason,
+                None,
+            ),
+        }
+    }
+    if let Some(pin) = &commands.pin {
+        match &pin.ended {
+            None => add(
+                "rollback",
+                subject_of(pin),
+                &pin.by,
+                pin.at,
+                &pin.reason,
+                None,
+            ),
+            Some(ended) => add(
+                "unpin",
+                subject_of(pin),
                 &ended.by,
                 ended.at,
                 &ended.reason,

@@ -17,11 +17,11 @@ use crate::{
     api::{ApplicationStatus, HealthCounts, RecordHead},
     health::{Rules, Sightings},
     history::{Entry, ObjectChange},
-    model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId},
+    model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId, SourceSpec},
     plan::Plan,
     render::{RenderSpec, Rendered},
     report::{FetchState, Health, Notice},
-    rollout::{Desired, Failure, Rollout},
+    rollout::{Desired, Failure, Pin, Rollout},
 };
 
 /// What git wants, rendered.
@@ -29,10 +29,20 @@ use crate::{
 pub(super) struct Wanted {
     pub(super) desired: Desired,
     pub(super) rendered: Arc<Rendered>,
-    pub(super) commit: CommitInfo,
+    /// None where a pinned set is kept whose record does not tell.
+    pub(super) commit: Option<CommitInfo>,
     /// What it was rendered from: the tree of the commit, and the spec.
     pub(super) tree: String,
     pub(super) spec: RenderSpec,
+}
+
+/// A pin that is in force.
+#[derive(Clone, Debug)]
+pub(super) struct Pinned {
+    /// What the command names, and when it was given.
+    pub(super) identity: String,
+    /// The set; None while it cannot be had.
+    pub(super) wanted: Option<Wanted>,
 }
 
 /// What was learned while an attempt was under way, for its record.
@@ -67,6 +77,8 @@ pub(super) enum Hold {
     Set(Digest),
     /// The deletion of what left git.
     Prune,
+    /// The set that a person pinned.
+    Pin,
     /// Anything: the last reconcile ended in an error.
     Error,
 }
@@ -99,6 +111,9 @@ pub struct Memory {
     pub(super) fetch_failures: u32,
     pub(super) credentials: Option<(Duration, Credentials)>,
     pub(super) wanted: Option<Wanted>,
+    pub(super) pinned: Option<Pinned>,
+    /// Where git was looked at last: a spec that points elsewhere is not known yet.
+    pub(super) looked: Option<(SourceSpec, RenderSpec)>,
     /// Forces the next reconcile to ask git, for example after a webhook or a command: since when.
     /// What git answered before does not count.
     pub(super) ask_since: Option<Duration>,
@@ -156,6 +171,26 @@ impl Memory {
     /// Returns an empty memory.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns the set that is to run: the pinned one, else git's.
+    pub(super) fn sought(&self) -> Option<&Wanted> {
+        match &self.pinned {
+            Some(pinned) => pinned.wanted.as_ref(),
+            None => self.wanted.as_ref(),
+        }
+    }
+
+    /// Returns what a person pinned.
+    pub(super) fn pin(&self) -> Pin {
+        match &self.pinned {
+            None => Pin::None,
+            Some(Pinned { wanted: None, .. }) => Pin::Sought,
+            Some(Pinned {
+                wanted: Some(wanted),
+                ..
+            }) => Pin::To(wanted.desired.clone()),
+        }
     }
 
     /// Asks git at the next reconcile, whatever the interval says; only answers from `at` on count.

@@ -18,6 +18,7 @@ mod look;
 mod memory;
 mod observe;
 mod perform;
+mod pin;
 mod prepare;
 mod preview;
 mod prune;

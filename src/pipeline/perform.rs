@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Context, Error, Memory, Subject, command, memory::Pending};
+use super::{Context, Error, Memory, Subject, command, memory::Pending, pin};
 use crate::{
     api::{Application, ApplicationStatus, ConditionStatus, ConditionType, SetStatus, SyncRecord},
     cluster::{Event as ClusterEvent, EventType, RecordWrite, StatusWrite},
@@ -87,15 +87,20 @@ fn note_lead_time(
     if action != Action::Sync || *ending != Ending::Ready {
         return;
     }
+    // A person's return is no delivery: its commit is old.
     let Some(wanted) = memory
         .wanted
         .as_ref()
+        .filter(|_| memory.pinned.is_none())
         .filter(|wanted| Some(&wanted.desired.digest) == set.map(|set| &set.digest))
     else {
         return;
     };
+    let Some(commit) = &wanted.commit else {
+        return;
+    };
     let now = (context.clock)();
-    let seconds = (now.wall.as_millisecond() - wanted.commit.committed.as_millisecond()).max(0);
+    let seconds = (now.wall.as_millisecond() - commit.committed.as_millisecond()).max(0);
     #[expect(
         clippy::cast_precision_loss,
         reason = "a lead time in milliseconds is far below 2^52"
@@ -145,13 +150,19 @@ fn entry(
 ) -> Entry {
     let now = (context.clock)();
     let commit = memory
-        .wanted
-        .as_ref()
-        .filter(|wanted| {
+        .sought()
+        .into_iter()
+        .chain(&memory.wanted)
+        .find(|wanted| {
             set.as_ref()
                 .is_some_and(|set| set.revision == wanted.desired.revision)
         })
-        .map(|wanted| wanted.commit.clone());
+        .and_then(|wanted| wanted.commit.clone());
+    let details = match rolled_back(subject, memory, action, set.as_ref()) {
+        Some(by) if details.is_empty() => by,
+        Some(by) => format!("{by}; {details}"),
+        None => details,
+    };
     let images = set
         .as_ref()
         .and_then(|set| memory.sets.get(&set.attempt))
@@ -180,6 +191,23 @@ fn entry(
         details,
         controller: context.identity.clone(),
     }
+}
+
+/// Returns whose return an attempt was, where a person pinned its set.
+fn rolled_back(
+    subject: &Subject,
+    memory: &Memory,
+    action: Action,
+    set: Option<&SetStatus>,
+) -> Option<String> {
+    let pin = pin::in_force(subject)?;
+    let pinned = memory.pinned.as_ref()?.wanted.as_ref()?;
+    let is_it =
+        action == Action::Sync && set.is_some_and(|set| set.digest == pinned.desired.digest);
+    is_it.then(|| match pin.reason.as_str() {
+        "" => format!("rolled back by {}", pin.by),
+        reason => format!("rolled back by {}: {reason}", pin.by),
+    })
 }
 
 /// Returns the images of containers, sorted, each once.
@@ -397,11 +425,21 @@ fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus
         health: memory.health.clone().unwrap_or(Health::Unknown),
         counts: memory.counts,
         paused: command::paused(subject, now),
+        pinned: pin::pinned(subject, memory),
+        is_looked_at: is_looked_at(subject, memory),
         drifted: memory.drift_message.clone(),
         record: memory.record.clone(),
         handled: memory.handled.clone(),
     };
     status(&facts, &memory.status, now)
+}
+
+/// Says whether what the spec points at is known. After a restart it is where the spec is the one that status speaks of.
+fn is_looked_at(subject: &Subject, memory: &Memory) -> bool {
+    match &memory.looked {
+        Some((source, render)) => *source == subject.source() && *render == subject.render(),
+        None => memory.status.observed_generation == subject.generation,
+    }
 }
 
 /// Says whether two statuses differ only in time spent and in wording.

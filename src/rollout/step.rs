@@ -110,6 +110,12 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         }
         Event::Removed { left } => removed(rollout, &left),
         Event::ReturnFailed(cause) => return_failed(rollout, &cause),
+        Event::PruneApproved => {
+            if rollout.state == State::Idle && rollout.prune.is_some() {
+                rollout.state = State::Pruning;
+            }
+            Step::new(rollout, Vec::new())
+        }
         Event::Prune { attempt, outcome } => pruned(rollout, attempt, outcome),
         Event::Repaired {
             attempt,

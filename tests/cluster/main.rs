@@ -20,6 +20,7 @@ mod story_kill;
 mod story_prune;
 mod story_refused;
 mod story_return;
+mod story_rollback;
 #[expect(
     dead_code,
     reason = "the harness offers more than each story of today needs"
