@@ -21,7 +21,7 @@ async fn swept_after_the_status(place: &Place, mark: AuditMark) {
         for entry in audit_since(mark) {
             match (entry.verb.as_str(), entry.resource.as_str()) {
                 ("update", "applications/status") if entry.namespace == *namespace => {
-                    last = "status"
+                    last = "status";
                 }
                 ("create", "syncrecords") if entry.namespace == *namespace => last = "record",
                 ("delete", "secrets") if entry.name.starts_with(uid.as_str()) => {
