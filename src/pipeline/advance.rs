@@ -16,7 +16,7 @@ use super::{
     perform::{perform, queue, record_command, write_status},
     pin,
     prepare::{self, Prepared},
-    prune, restore, take_up, watching,
+    prune, restore, stuck, take_up, watching,
     write::{self, Wrote},
 };
 use crate::{
@@ -331,6 +331,7 @@ fn entered(memory: &mut Memory, now: Now) {
     match memory.rollout.state {
         State::Watching { .. } => {
             memory.sightings = crate::health::Sightings::default();
+            memory.freed.clear();
             memory.settle();
         }
         State::Idle | State::Soaking { .. } => memory.settle(),
@@ -486,6 +487,9 @@ async fn look_at_health(
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
     let verdict = health::look(context, subject, memory, &objects)?;
+    if let Some(event) = stuck::free(context, subject, memory, stop).await {
+        return Ok(Some(event));
+    }
     let means_something = match (&memory.rollout.state, &verdict) {
         (
             State::Watching { .. }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     api::{ApplicationStatus, HealthCounts, RecordHead},
-    health::{Rules, Sightings},
+    health::{Rules, Sightings, StuckPod},
     history::{Entry, ObjectChange},
     model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId, SourceSpec},
     plan::Plan,
@@ -152,6 +152,9 @@ pub struct Memory {
     /// Since when a set is being written.
     pub(super) applying_since: Option<Duration>,
     pub(super) sightings: Sightings,
+    /// Pods that block their StatefulSets, as of the last look, and UIDs of those that were deleted for it.
+    pub(super) stuck: Vec<StuckPod>,
+    pub(super) freed: BTreeSet<String>,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
     pub(super) health: Option<Health>,

@@ -24,6 +24,7 @@ mod prepare;
 mod preview;
 mod prune;
 mod restore;
+mod stuck;
 mod subject;
 mod take_up;
 mod watching;

@@ -159,22 +159,19 @@ async fn a_set_that_is_lost_is_rendered_again_or_said_to_be_impossible() {
     let to = one.get(..7).unwrap();
     // Neither kept nor to be rendered: what runs goes on, and it is tried again.
     place.repository.hide(true);
-    let fetched = place.mark();
     assert_eq!(code(&place.cli(&["rollback", "shop", "--to", to])), 0);
     let seen = place
         .until("shop", "it says why it waits", |seen| {
             !seen.text("/status/held/failure/reason").is_empty()
         })
         .await;
-    // The mirror has the commit: then nobody need be asked.
     println!("{}", seen.text("/status/held/failure/message"));
-    let _fetched = fetched;
     place.repository.hide(false);
     let seen = place.until_good("shop", &one).await;
     assert_eq!(seen.0["status"]["held"], Value::Null);
 
     let pin = |subject: Value| {
-        let mut pin = json!({"by": "system:admin", "at": jiff::Timestamp::now().to_string(), "digest": null, "record": null, "ended": null});
+        let mut pin = json!({"by": "system:admin", "at": crate::support::clock().wall.to_string(), "digest": null, "record": null, "ended": null});
         for (key, value) in subject.as_object().unwrap() {
             pin[key] = value.clone();
         }

@@ -14,11 +14,11 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
 use plimsoll::api::Application;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
-    scenario_rows::{Expect, Row, Stage, rows},
+    scenario_rows::{Expect, Row, Stage, rows, widgets},
     story_support::{Place, shared},
     support::eventually,
 };
@@ -30,7 +30,10 @@ const AT_ONCE: usize = 8;
 
 /// What a watch over all namespaces saw.
 #[derive(Clone, Default)]
-struct Reel(Arc<Mutex<BTreeMap<String, Vec<(Instant, Value)>>>>);
+struct Reel(Arc<Mutex<Frames>>);
+
+/// What was seen in each namespace, in order, with the moment at which it came.
+type Frames = BTreeMap<String, Vec<(Instant, Value)>>;
 
 impl Reel {
     /// Watches one kind in the whole cluster until `watching` ends.
@@ -74,7 +77,12 @@ impl Reel {
     }
 
     /// Returns when something was first so in a namespace, since a moment.
-    fn first(&self, place: &Place, since: Instant, is: impl Fn(&Value) -> bool) -> Option<(Instant, Value)> {
+    fn first(
+        &self,
+        place: &Place,
+        since: Instant,
+        is: impl Fn(&Value) -> bool,
+    ) -> Option<(Instant, Value)> {
         let all = self.0.lock().unwrap();
         all.get(&place.namespace)?
             .iter()
@@ -83,7 +91,13 @@ impl Reel {
     }
 
     /// Waits until something is so.
-    async fn until(&self, place: &Place, what: &str, since: Instant, is: impl Fn(&Value) -> bool) -> (Instant, Value) {
+    async fn until(
+        &self,
+        place: &Place,
+        what: &str,
+        since: Instant,
+        is: impl Fn(&Value) -> bool,
+    ) -> (Instant, Value) {
         let last = || {
             let all = self.0.lock().unwrap();
             let newest = all.get(&place.namespace).and_then(|frames| frames.last());
@@ -91,7 +105,9 @@ impl Reel {
         };
         let found = tokio::time::timeout(
             LONGEST,
-            eventually(LONGEST * 2, what, || async { self.first(place, since, &is) }),
+            eventually(LONGEST * 2, what, || async {
+                self.first(place, since, &is)
+            }),
         );
         match found.await {
             Ok(found) => found,
@@ -119,18 +135,22 @@ fn contains(value: &Value, text: &str) -> bool {
 /// A pod says that something is wrong with it: the first moment at which anybody could know.
 fn is_unwell(pod: &Value) -> bool {
     let waits = |status: &Value| {
-        let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+        let reason = status["state"]["waiting"]["reason"]
+            .as_str()
+            .unwrap_or_default();
         let ended = status["lastState"]["terminated"]["exitCode"]
             .as_i64()
             .or(status["state"]["terminated"]["exitCode"].as_i64());
-        !matches!(reason, "" | "ContainerCreating" | "PodInitializing") || ended.is_some_and(|code| code != 0)
+        !matches!(reason, "" | "ContainerCreating" | "PodInitializing")
+            || ended.is_some_and(|code| code != 0)
     };
     let containers = ["initContainerStatuses", "containerStatuses"]
         .into_iter()
         .filter_map(|list| pod["status"][list].as_array())
         .flatten();
     let unplaced = pod["status"]["conditions"].as_array().is_some_and(|all| {
-        all.iter().any(|condition| condition["reason"] == "Unschedulable")
+        all.iter()
+            .any(|condition| condition["reason"] == "Unschedulable")
     });
     containers.into_iter().any(waits) || unplaced
 }
@@ -179,9 +199,15 @@ async fn play(row: Row, reels: Arc<Reels>, setting_up: Arc<Semaphore>) -> Line {
     let start = Instant::now();
     reels
         .applications
-        .until(&place, &format!("{}: the good set is good", row.name), start, |seen| {
-            seen["status"]["phase"] == "Idle" && contains(&seen["status"]["lastKnownGood"]["revision"], &good)
-        })
+        .until(
+            &place,
+            &format!("{}: the good set is good", row.name),
+            start,
+            |seen| {
+                seen["status"]["phase"] == "Idle"
+                    && contains(&seen["status"]["lastKnownGood"]["revision"], &good)
+            },
+        )
         .await;
     for stage in &row.stages {
         stage.before(&place).await;
@@ -194,7 +220,21 @@ async fn play(row: Row, reels: Arc<Reels>, setting_up: Arc<Semaphore>) -> Line {
     for stage in &row.stages {
         stage.after(&place).await;
     }
-    let line = judge(&row, &place, &reels, &bad, &good, pushed).await;
+    let case = Case {
+        row: &row,
+        place: &place,
+        reels: &reels,
+        bad: &bad,
+        good: &good,
+        pushed,
+    };
+    let line = match &row.expect {
+        Expect::Returns(reason) => case.returns(reason).await,
+        Expect::Stays(reason) => case.stays(reason).await,
+        Expect::Ready { not_assessed } => case.ready(*not_assessed).await,
+        Expect::Degrades => case.degrades().await,
+        Expect::Refused(reason) => case.refused(reason).await,
+    };
     if let Expect::Refused(_) = row.expect {
         assert_eq!(place.written_since(mark), [""; 0], "{}", row.name);
     }
@@ -209,99 +249,164 @@ fn commit(place: &Place, files: &[(String, Option<String>)]) -> String {
     place.repository.commit(&changes)
 }
 
-async fn judge(row: &Row, place: &Place, reels: &Reels, bad: &str, good: &str, pushed: Instant) -> Line {
-    let name = row.name;
-    let wait = |what: &str| format!("{name}: {what}");
-    let symptom = || {
-        let first = reels.pods.first(place, pushed, is_unwell);
-        first.map(|(at, _)| at.duration_since(pushed))
-    };
-    let line = |said: String, class: String, action, at: Instant, restored| {
+/// One row that is being judged.
+struct Case<'a> {
+    row: &'a Row,
+    place: &'a Place,
+    reels: &'a Reels,
+    bad: &'a str,
+    good: &'a str,
+    pushed: Instant,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+impl Case<'_> {
+    async fn until(&self, what: &str, is: impl Fn(&Value) -> bool) -> (Instant, Value) {
+        let what = format!("{}: {what}", self.row.name);
+        let applications = &self.reels.applications;
+        applications.until(self.place, &what, self.pushed, is).await
+    }
+
+    fn line(&self, said: String, class: String, action: &'static str, at: Instant) -> Line {
+        let taken = at.duration_since(self.pushed);
+        let first = self.reels.pods.first(self.place, self.pushed, is_unwell);
         // What a pod said after the verdict is not what it was based on.
-        let symptom = symptom().filter(|symptom| *symptom <= at.duration_since(pushed));
+        let symptom = first
+            .map(|(at, _)| at.duration_since(self.pushed))
+            .filter(|symptom| *symptom <= taken);
         Line {
-            row: name,
-            kind: row.kind,
+            row: self.row.name,
+            kind: self.row.kind,
             said,
             class,
             action,
             symptom,
-            detected: at.duration_since(pushed) - symptom.unwrap_or_default(),
-            restored,
+            detected: taken.saturating_sub(symptom.unwrap_or_default()),
+            restored: None,
         }
-    };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let applications = &reels.applications;
-    match &row.expect {
-        Expect::Returns(reason) => {
-            let (at, said) = applications
-                .until(place, &wait("it is found out"), pushed, |seen| is_verdict(seen, bad))
-                .await;
-            let (whole, seen) = applications
-                .until(place, &wait("it is returned from"), pushed, |seen| {
-                    condition(seen, "Ready")["reason"] == "Returned"
-                })
-                .await;
-            let failure = &seen["status"]["failure"];
-            assert_eq!((failure["reason"].as_str(), failure["class"].as_str()), (Some(*reason), Some("Change")), "{name}: {failure}");
-            assert!(contains(&seen["status"]["applied"]["revision"], good), "{name}");
-            assert_eq!(condition(&seen, "Healthy")["status"], "True", "{name}");
-            let _said = said;
-            line(text(&failure["reason"]), text(&failure["class"]), "returned", at, Some(whole.duration_since(at)))
-        }
-        Expect::Stays(reason) => {
-            let (at, seen) = applications
-                .until(place, &wait("it is found out"), pushed, |seen| is_verdict(seen, bad))
-                .await;
-            let failure = &seen["status"]["failure"];
-            assert_eq!((failure["reason"].as_str(), failure["class"].as_str()), (Some(*reason), Some("Environment")), "{name}: {failure}");
-            assert_eq!(seen["status"]["phase"], "Failed", "{name}");
-            assert!(contains(&seen["status"]["applied"]["revision"], bad), "{name}");
-            assert!(seen["status"]["quarantine"].is_null(), "{name}");
-            line(text(&failure["reason"]), text(&failure["class"]), "stays", at, None)
-        }
-        Expect::Ready { not_assessed } => {
-            let (at, seen) = applications
-                .until(place, &wait("it is Ready"), pushed, |seen| {
-                    let phase = &seen["status"]["phase"];
-                    assert!(!is_verdict(seen, bad), "{name}: {:#}", seen["status"]);
-                    *phase == "Idle" && contains(&seen["status"]["lastKnownGood"]["revision"], bad)
-                })
-                .await;
-            assert_eq!(seen["status"]["health"]["notAssessed"].as_u64(), Some(*not_assessed), "{name}");
-            let said = if *not_assessed > 0 { "not assessed" } else { "Ready" };
-            line(said.to_owned(), "-".to_owned(), "none", at, None)
-        }
-        Expect::Degrades => {
-            let (at, seen) = applications
-                .until(place, &wait("it is degraded"), pushed, |seen| {
-                    condition(seen, "Ready")["reason"] == "Degraded"
-                })
-                .await;
-            assert!(contains(&seen["status"]["applied"]["revision"], bad), "{name}");
-            line("Degraded".to_owned(), "-".to_owned(), "said", at, None)
-        }
-        Expect::Refused(reason) => {
-            let (at, seen) = applications
-                .until(place, &wait("it is refused"), pushed, |seen| {
-                    contains(&seen["status"]["held"]["revision"], bad) && condition(seen, "Stalled")["status"] == "True"
-                })
-                .await;
-            let failure = &seen["status"]["held"]["failure"];
-            assert_eq!(failure["reason"].as_str(), Some(*reason), "{name}: {failure}");
-            line(text(&failure["reason"]), text(&failure["class"]), "refused", at, None)
-        }
+    }
+
+    fn is_verdict(&self, seen: &Value) -> bool {
+        is_verdict(seen, self.bad)
+    }
+
+    async fn returns(&self, reason: &str) -> Line {
+        let name = self.row.name;
+        let (at, _) = self
+            .until("it is found out", |seen| self.is_verdict(seen))
+            .await;
+        let (whole, seen) = self
+            .until("it is returned from", |seen| {
+                condition(seen, "Ready")["reason"] == "Returned"
+            })
+            .await;
+        let failure = &seen["status"]["failure"];
+        assert_eq!(failure["reason"], reason, "{name}: {failure}");
+        assert_eq!(failure["class"], "Change", "{name}: {failure}");
+        assert!(
+            contains(&seen["status"]["applied"]["revision"], self.good),
+            "{name}"
+        );
+        assert_eq!(condition(&seen, "Healthy")["status"], "True", "{name}");
+        let mut line = self.line(
+            text(&failure["reason"]),
+            text(&failure["class"]),
+            "returned",
+            at,
+        );
+        line.restored = Some(whole.duration_since(at));
+        line
+    }
+
+    async fn stays(&self, reason: &str) -> Line {
+        let name = self.row.name;
+        let (at, seen) = self
+            .until("it is found out", |seen| self.is_verdict(seen))
+            .await;
+        let failure = &seen["status"]["failure"];
+        assert_eq!(failure["reason"], reason, "{name}: {failure}");
+        assert_eq!(failure["class"], "Environment", "{name}: {failure}");
+        assert_eq!(seen["status"]["phase"], "Failed", "{name}");
+        assert!(
+            contains(&seen["status"]["applied"]["revision"], self.bad),
+            "{name}"
+        );
+        assert!(seen["status"]["quarantine"].is_null(), "{name}");
+        self.line(
+            text(&failure["reason"]),
+            text(&failure["class"]),
+            "stays",
+            at,
+        )
+    }
+
+    async fn ready(&self, not_assessed: u64) -> Line {
+        let name = self.row.name;
+        let (at, seen) = self
+            .until("it is Ready", |seen| {
+                self.is_verdict(seen)
+                    || seen["status"]["phase"] == "Idle"
+                        && contains(&seen["status"]["lastKnownGood"]["revision"], self.bad)
+            })
+            .await;
+        assert!(!self.is_verdict(&seen), "{name}: {:#}", seen["status"]);
+        assert_eq!(
+            seen["status"]["health"]["notAssessed"].as_u64(),
+            Some(not_assessed),
+            "{name}"
+        );
+        let said = if not_assessed > 0 {
+            "not assessed"
+        } else {
+            "Ready"
+        };
+        self.line(said.to_owned(), "-".to_owned(), "none", at)
+    }
+
+    async fn degrades(&self) -> Line {
+        let (at, seen) = self
+            .until("it is degraded", |seen| {
+                condition(seen, "Ready")["reason"] == "Degraded"
+            })
+            .await;
+        assert!(contains(&seen["status"]["applied"]["revision"], self.bad));
+        self.line("Degraded".to_owned(), "-".to_owned(), "said", at)
+    }
+
+    async fn refused(&self, reason: &str) -> Line {
+        let (at, seen) = self
+            .until("it is refused", |seen| {
+                contains(&seen["status"]["held"]["revision"], self.bad)
+                    && condition(seen, "Stalled")["status"] == "True"
+            })
+            .await;
+        let failure = &seen["status"]["held"]["failure"];
+        assert_eq!(failure["reason"], reason, "{}: {failure}", self.row.name);
+        self.line(
+            text(&failure["reason"]),
+            text(&failure["class"]),
+            "refused",
+            at,
+        )
     }
 }
 
 fn seconds(time: Option<Duration>) -> String {
-    time.map_or_else(|| "-".to_owned(), |time| format!("{:.1}", time.as_secs_f64()))
+    time.map_or_else(
+        || "-".to_owned(),
+        |time| format!("{:.1}", time.as_secs_f64()),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_cause_in_each_kind_is_judged_as_the_table_says() {
     let (stage, _) = shared().await;
-    let client = crate::support::Admin::of(stage.cluster).await.client();
+    let admin = crate::support::Admin::of(stage.cluster).await;
+    admin.install_crd(&widgets()).await;
+    let client = admin.client();
     let mut watching = JoinSet::new();
     let reels = Arc::new(Reels {
         applications: Reel::of::<Application>(client.clone(), &mut watching).await,
@@ -310,23 +415,31 @@ async fn each_cause_in_each_kind_is_judged_as_the_table_says() {
     let start = Instant::now();
     let setting_up = Arc::new(Semaphore::new(AT_ONCE));
     let rows = rows();
-    let order: BTreeMap<&str, usize> = rows.iter().enumerate().map(|(place, row)| (row.name, place)).collect();
+    let order: BTreeMap<&str, usize> = rows
+        .iter()
+        .enumerate()
+        .map(|(place, row)| (row.name, place))
+        .collect();
     assert!(rows.len() >= 40 && order.len() == rows.len());
     let mut playing = JoinSet::new();
+    let mut names = BTreeMap::new();
     for row in rows {
-        let (reels, setting_up, name) = (Arc::clone(&reels), Arc::clone(&setting_up), row.name);
-        playing.spawn(async move { (name, tokio::spawn(play(row, reels, setting_up)).await) });
+        let name = row.name;
+        let task = playing.spawn(play(row, Arc::clone(&reels), Arc::clone(&setting_up)));
+        names.insert(task.id(), name);
     }
     let mut lines = Vec::new();
     let mut failed = Vec::new();
     while let Some(ended) = playing.join_next().await {
-        match ended.unwrap() {
-            (_, Ok(line)) => lines.push(line),
-            (name, Err(error)) => failed.push((name, error.to_string())),
+        match ended {
+            Ok(line) => lines.push(line),
+            Err(error) => failed.push((names[&error.id()], error.to_string())),
         }
     }
     lines.sort_by_key(|line| order[line.row]);
-    println!("| what goes wrong | kind | said | class | action | first sign | said after | restored after |");
+    println!(
+        "| what goes wrong | kind | said | class | action | first sign | said after | restored after |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for line in &lines {
         println!(
@@ -343,5 +456,4 @@ async fn each_cause_in_each_kind_is_judged_as_the_table_says() {
     }
     println!("{} rows in {:.0?}", lines.len(), start.elapsed());
     assert!(failed.is_empty(), "{failed:#?}");
-    let _all_written: Value = json!(lines.len());
 }
