@@ -47,11 +47,13 @@ pub enum Verb {
     Release(SubjectArgs),
     /// Approve one plan by its hash
     Approve(SubjectArgs),
+    /// Go back to a set that ran before, and hold it against newer revisions
+    Rollback(RollbackArgs),
     /// End the attempt that is under way
     Cancel(CommandArgs),
     /// Stop everything but looking
     Pause(PauseArgs),
-    /// End a pause
+    /// End a pause, else a rollback
     Resume(CommandArgs),
     /// Print what a team's namespace needs
     Tenant(TenantArgs),
@@ -423,6 +425,25 @@ pub struct SubjectArgs {
     pub application: String,
     /// Hash, or the beginning of it
     pub hash: String,
+    /// Why; kept in the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// The cluster
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Arguments of `rollback`.
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// Application
+    pub application: String,
+    /// Number of a record, or the beginning of a commit or of a set's hash [default: the newest earlier set that was Ready]
+    #[arg(long, value_name = "N|REV")]
+    pub to: Option<String>,
+    /// End the rollback: git's newest revision is taken up again
+    #[arg(long, conflicts_with = "to")]
+    pub end: bool,
     /// Why; kept in the record
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub reason: String,

@@ -9,6 +9,7 @@ use super::{
     args::{CommandArgs, PauseArgs, SubjectArgs},
     input::{self, Connected},
     output,
+    rollback::is_pinned,
 };
 use crate::{
     api::{Application, Approve, Cancel, Commands, Ended, Pause, Release, SyncCommand},
@@ -18,7 +19,8 @@ use crate::{
 /// Commands of one list that are kept.
 const KEPT: usize = 20;
 
-async fn write(
+/// Writes a command as the person; `change` sees the commands as they stand, perhaps more than once.
+pub(super) async fn write(
     connected: &Connected,
     name: &str,
     change: impl Fn(&mut Commands, &str),
@@ -176,23 +178,29 @@ pub(super) async fn pause(args: &PauseArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// Ends what is in force: a pause, else a rollback.
 pub(super) async fn resume(args: &CommandArgs) -> Result<Exit, Failure> {
     let connected = input::connect(&args.connect).await?;
     let application = connected.application(&args.application).await?;
+    let name = &args.application;
     let in_force = application
         .spec
         .commands
         .pause
         .as_ref()
         .is_some_and(|pause| pause.ended.is_none());
+    let pinned = is_pinned(&application);
+    if !in_force && pinned {
+        return unpin(&connected, name, &args.reason).await;
+    }
     if !in_force {
         return Err(Failure::new(
             Exit::NotFound,
-            format!("{} is not paused", connected.key(&args.application)),
+            format!("{} is not paused or pinned", connected.key(name)),
         ));
     }
     let now = clock::now();
-    write(&connected, &args.application, |commands, who| {
+    write(&connected, name, |commands, who| {
         if let Some(pause) = commands
             .pause
             .as_mut()
@@ -206,6 +214,35 @@ pub(super) async fn resume(args: &CommandArgs) -> Result<Exit, Failure> {
         }
     })
     .await?;
-    output::message(&format!("resumed {}", connected.key(&args.application)));
+    let still = if pinned {
+        format!("; it is still pinned, end that with: plimsoll rollback {name} --end")
+    } else {
+        String::new()
+    };
+    output::message(&format!("resumed {}{still}", connected.key(name)));
+    Ok(Exit::Ok)
+}
+
+/// Ends a rollback.
+pub(super) async fn unpin(
+    connected: &Connected,
+    name: &str,
+    reason: &str,
+) -> Result<Exit, Failure> {
+    let now = clock::now();
+    write(connected, name, |commands, who| {
+        if let Some(pin) = commands.pin.as_mut().filter(|pin| pin.ended.is_none()) {
+            pin.ended = Some(Ended {
+                by: who.to_owned(),
+                at: now.wall,
+                reason: reason.to_owned(),
+            });
+        }
+    })
+    .await?;
+    output::message(&format!(
+        "ended the rollback of {}; git's newest revision is taken up",
+        connected.key(name)
+    ));
     Ok(Exit::Ok)
 }

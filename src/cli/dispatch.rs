@@ -9,8 +9,8 @@ use clap::{Parser as _, error::ErrorKind};
 use super::{
     Exit, Failure,
     args::{Cli, Verb},
-    build, command, controller, crds, diff, get, history, output, render, report, tenant, tree,
-    why,
+    build, command, controller, crds, diff, get, history, output, render, report, rollback, tenant,
+    tree, why,
 };
 
 /// Runs the command line and returns its exit code.
@@ -50,6 +50,7 @@ fn verb(verb: &Verb) -> Result<Exit, Failure> {
         Verb::Sync(args) => wait(command::sync(args)),
         Verb::Release(args) => wait(command::release(args)),
         Verb::Approve(args) => wait(command::approve(args)),
+        Verb::Rollback(args) => wait(rollback::run(args)),
         Verb::Cancel(args) => wait(command::cancel(args)),
         Verb::Pause(args) => wait(command::pause(args)),
         Verb::Resume(args) => wait(command::resume(args)),

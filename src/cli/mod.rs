@@ -19,6 +19,7 @@ mod output;
 mod records;
 mod render;
 mod report;
+mod rollback;
 mod settings;
 mod tenant;
 mod tree;

@@ -81,8 +81,8 @@ impl Health {
     }
 }
 
-/// A pod that blocks an ordered `StatefulSet`: of an older revision, not Ready, and never to be so.
-/// The `StatefulSet` controller waits for it for ever; who restores a revision has to delete it.
+/// A pod that an ordered `StatefulSet` waits for before it replaces any other: of an older revision, and not Ready.
+/// Where it will never be, the `StatefulSet` controller waits for ever; who restores a revision has to delete it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StuckPod {
     /// The `StatefulSet`.
@@ -91,6 +91,8 @@ pub struct StuckPod {
     pub pod: String,
     /// UID of the pod, for the precondition of a delete.
     pub uid: String,
+    /// Whether a container of it waits for what does not come by itself, or crashes.
+    pub is_broken: bool,
 }
 
 /// What was found of every object of a set.

@@ -76,7 +76,10 @@ pub fn assess(
     for member in view.members {
         let mut memory = sightings.objects.remove(member.id).unwrap_or_default();
         let health = match member.live {
-            Seen::Unknown => Health::waits(format!("{}: not read yet", member.id)),
+            // That it could not be read is never the change's fault.
+            Seen::Unknown => {
+                Health::waits_for(Class::Environment, format!("{}: not read yet", member.id))
+            }
             Seen::Absent => kinds::absent(member, rules, &mut memory, now, &mut look),
             Seen::Present(live) => {
                 memory.seen = true;

@@ -14,10 +14,11 @@ use super::{
     look::{self, next_ask},
     memory::Hold,
     perform::{perform, queue, write_status},
+    pin,
     prepare::{self, Prepared},
     prune,
     record::record_command,
-    restore, take_up, watching,
+    restore, stuck, take_up, watching,
     write::{self, Wrote},
 };
 use crate::{
@@ -148,8 +149,15 @@ async fn run(
     let now = (context.clock)();
     let paused = command::paused(subject, now).is_some();
     if !paused {
-        events.extend(look::look(context, subject, memory, now).await);
+        // The end of a pin asks git, so it comes first.
+        events.extend(pin::take_up(context, subject, memory, now).await?);
+        let looked = look::look(context, subject, memory, now).await;
+        // What git says is known and not acted on while a person holds another set.
+        if memory.pinned.is_none() {
+            events.extend(looked);
+        }
         events.extend(due_retries(memory, now));
+        events.extend(is_approved(subject, memory).then_some(Event::PruneApproved));
     }
     for event in events {
         take(context, application, subject, memory, event).await?;
@@ -158,7 +166,8 @@ async fn run(
         if stop.is_cancelled() {
             break;
         }
-        let desired = memory.wanted.as_ref().map(|wanted| wanted.desired.clone());
+        let git = memory.wanted.as_ref().map(|wanted| &wanted.desired);
+        let desired = memory.pin().over(git);
         let next = work(&memory.rollout, desired.as_ref(), paused);
         if memory.ask_since.is_none() && is_wanted(memory) {
             // What a person asked for is there.
@@ -233,12 +242,6 @@ async fn commands(
             memory.settle();
             events.extend(cancelled_before(memory));
         }
-        if asked.verb == "approve"
-            && memory.rollout.prune.is_some()
-            && memory.rollout.state == State::Idle
-        {
-            memory.rollout.state = State::Pruning;
-        }
         let asker = record_command(context, subject, memory, &asked).await?;
         if asked.verb == "sync" || asked.verb == "release" {
             memory.asker = Some(asker);
@@ -247,6 +250,15 @@ async fn commands(
         events.extend(event);
     }
     Ok(events)
+}
+
+/// Says whether the prune that waits is approved. Not the command counts but that it stands: it may have been given
+/// while something else was under way.
+fn is_approved(subject: &Subject, memory: &Memory) -> bool {
+    memory.rollout.prune.as_ref().is_some_and(|prune| {
+        let mut approvals = subject.spec.commands.approve.iter();
+        approvals.any(|approve| approve.plan == prune.plan)
+    })
 }
 
 /// What a person ended is taken up again when a person asks for it.
@@ -269,7 +281,7 @@ fn cancelled_before(memory: &Memory) -> Option<Event> {
 
 /// Digests whose quarantine ends by itself: an image that was not found may have been pushed since.
 fn due_retries(memory: &Memory, now: Now) -> Vec<Event> {
-    let wanted = memory.wanted.as_ref().map(|wanted| &wanted.desired.digest);
+    let wanted = memory.sought().map(|wanted| &wanted.desired.digest);
     memory
         .rollout
         .quarantine
@@ -371,6 +383,7 @@ fn entered(memory: &mut Memory, now: Now) {
     match memory.rollout.state {
         State::Watching { .. } => {
             memory.sightings = crate::health::Sightings::default();
+            memory.freed.clear();
             memory.settle();
         }
         State::Idle | State::Soaking { .. } => memory.settle(),
@@ -390,7 +403,7 @@ async fn do_work(
 ) -> Result<Option<Event>, Error> {
     let now = (context.clock)();
     match next {
-        Work::Accept => Ok(memory.wanted.as_ref().map(|wanted| Event::Satisfied {
+        Work::Accept => Ok(memory.sought().map(|wanted| Event::Satisfied {
             revision: wanted.desired.revision.clone(),
         })),
         Work::Prepare if wanted_is_held(memory, now) => {
@@ -464,17 +477,13 @@ async fn do_work(
 }
 
 fn wanted_is_held(memory: &Memory, now: Now) -> bool {
-    memory.wanted.as_ref().is_some_and(|wanted| {
+    memory.sought().is_some_and(|wanted| {
         memory.holds(now.monotonic, &Hold::Set(wanted.desired.digest.clone()))
     })
 }
 
 fn hold_wanted(memory: &mut Memory, now: Now) {
-    if let Some(digest) = memory
-        .wanted
-        .as_ref()
-        .map(|wanted| wanted.desired.digest.clone())
-    {
+    if let Some(digest) = memory.sought().map(|wanted| wanted.desired.digest.clone()) {
         memory.back_off(now.monotonic, Hold::Set(digest));
     }
 }
@@ -539,6 +548,9 @@ async fn look_at_health(
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
     let verdict = health::look(context, subject, memory, &objects)?;
+    if let Some(event) = stuck::free(context, subject, memory, stop).await {
+        return Ok(Some(event));
+    }
     let means_something = match (&memory.rollout.state, &verdict) {
         (
             State::Watching { .. }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Memory, Subject};
+use super::{Memory, Subject, pin::subject_of};
 use crate::{
     history::{Actor, Command},
     model::{Digest, Now},
@@ -16,111 +16,133 @@ use crate::{
 /// One-time commands that are remembered as dealt with; the spec keeps the last 20 of each of four lists.
 const REMEMBERED: usize = 80;
 
+/// A command as it is given, with its event, if it has one.
+struct Given<'a> {
+    verb: &'static str,
+    subject: String,
+    by: &'a str,
+    at: jiff::Timestamp,
+    reason: &'a str,
+    event: Option<Event>,
+}
+
 /// Returns the commands that were not dealt with yet, each with its event, if it has one.
 pub(super) fn new_commands(
     subject: &Subject,
     memory: &Memory,
 ) -> Vec<(String, Command, Option<Event>)> {
-    let commands = &subject.spec.commands;
+    let mut all = once(subject, memory);
+    all.extend(in_force(subject));
     let mut new = Vec::new();
-    let mut add = |verb: &str,
-                   subject: String,
-                   by: &str,
-                   at: jiff::Timestamp,
-                   reason: &str,
-                   event: Option<Event>| {
+    for given in all {
         let identity = format!(
-            "{verb}/{}/{}",
-            Digest::of(subject.as_bytes()).short(),
-            at.as_second()
+            "{}/{}/{}",
+            given.verb,
+            Digest::of(given.subject.as_bytes()).short(),
+            given.at.as_second()
         );
         if !memory.handled.contains(&identity) {
             let command = Command {
-                verb: verb.to_owned(),
-                subject,
+                verb: given.verb.to_owned(),
+                subject: given.subject,
                 // Whether the name can be trusted is for who records it.
                 by: Actor {
-                    name: by.to_owned(),
+                    name: given.by.to_owned(),
                     verified: false,
                 },
-                at,
-                reason: reason.to_owned(),
+                at: given.at,
+                reason: given.reason.to_owned(),
             };
-            new.push((identity, command, event));
-        }
-    };
-    for command in &commands.sync {
-        add(
-            "sync",
-            command.id.clone(),
-            &command.by,
-            command.at,
-            &command.reason,
-            None,
-        );
-    }
-    for command in &commands.release {
-        let event = command
-            .digest
-            .parse()
-            .ok()
-            .map(|digest| Event::Released { digest });
-        add(
-            "release",
-            command.digest.clone(),
-            &command.by,
-            command.at,
-            &command.reason,
-            event,
-        );
-    }
-    for command in &commands.approve {
-        add(
-            "approve",
-            command.plan.clone(),
-            &command.by,
-            command.at,
-            &command.reason,
-            None,
-        );
-    }
-    for command in &commands.cancel {
-        let event = (command.attempt == memory.rollout.under_way && memory.rollout.is_in_flight())
-            .then(|| Event::Cancelled {
-                by: command.by.clone(),
-            });
-        add(
-            "cancel",
-            command.attempt.to_string(),
-            &command.by,
-            command.at,
-            &command.reason,
-            event,
-        );
-    }
-    if let Some(pause) = &commands.pause {
-        match &pause.ended {
-            None => add(
-                "pause",
-                pause
-                    .until
-                    .map_or_else(String::new, |until| format!("until {until}")),
-                &pause.by,
-                pause.at,
-                &pause.reason,
-                None,
-            ),
-            Some(ended) => add(
-                "resume",
-                pause.at.to_string(),
-                &ended.by,
-                ended.at,
-                &ended.reason,
-                None,
-            ),
+            new.push((identity, command, given.event));
         }
     }
     new
+}
+
+/// Returns the one-time commands.
+fn once<'a>(subject: &'a Subject, memory: &Memory) -> Vec<Given<'a>> {
+    let commands = &subject.spec.commands;
+    let mut all = Vec::new();
+    for command in &commands.sync {
+        all.push(Given {
+            verb: "sync",
+            subject: command.id.clone(),
+            by: &command.by,
+            at: command.at,
+            reason: &command.reason,
+            event: None,
+        });
+    }
+    for command in &commands.release {
+        let digest = command.digest.parse().ok();
+        all.push(Given {
+            verb: "release",
+            subject: command.digest.clone(),
+            by: &command.by,
+            at: command.at,
+            reason: &command.reason,
+            event: digest.map(|digest| Event::Released { digest }),
+        });
+    }
+    for command in &commands.approve {
+        all.push(Given {
+            verb: "approve",
+            subject: command.plan.clone(),
+            by: &command.by,
+            at: command.at,
+            reason: &command.reason,
+            event: None,
+        });
+    }
+    for command in &commands.cancel {
+        let is_it = command.attempt == memory.rollout.under_way && memory.rollout.is_in_flight();
+        all.push(Given {
+            verb: "cancel",
+            subject: command.attempt.to_string(),
+            by: &command.by,
+            at: command.at,
+            reason: &command.reason,
+            event: is_it.then(|| Event::Cancelled {
+                by: command.by.clone(),
+            }),
+        });
+    }
+    all
+}
+
+/// Returns the commands that hold until they are ended, or their ends.
+fn in_force(subject: &Subject) -> Vec<Given<'_>> {
+    let commands = &subject.spec.commands;
+    let mut all = Vec::new();
+    if let Some(pause) = &commands.pause {
+        let (verb, by, at, reason) = match &pause.ended {
+            None => ("pause", &pause.by, pause.at, &pause.reason),
+            Some(ended) => ("resume", &ended.by, ended.at, &ended.reason),
+        };
+        all.push(Given {
+            verb,
+            subject: pause.at.to_string(),
+            by,
+            at,
+            reason,
+            event: None,
+        });
+    }
+    if let Some(pin) = &commands.pin {
+        let (verb, by, at, reason) = match &pin.ended {
+            None => ("rollback", &pin.by, pin.at, &pin.reason),
+            Some(ended) => ("unpin", &ended.by, ended.at, &ended.reason),
+        };
+        all.push(Given {
+            verb,
+            subject: subject_of(pin),
+            by,
+            at,
+            reason,
+            event: None,
+        });
+    }
+    all
 }
 
 /// Remembers a command as dealt with.

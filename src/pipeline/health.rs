@@ -58,6 +58,7 @@ pub(super) fn look(
     let now = (context.clock)();
     let (assessment, sightings) = assess(&view, &rules, std::mem::take(&mut memory.sightings), now);
     memory.sightings = sightings;
+    memory.stuck.clone_from(&assessment.stuck);
     memory.next_look = assessment.next_look.map(|wait| now.monotonic + wait);
     let all_unknown = !seen.is_empty() && seen.iter().all(|live| matches!(live, Seen::Unknown));
     if !all_unknown {
@@ -79,15 +80,14 @@ fn verdict(assessed: Assessed) -> Verdict {
     match assessed {
         Assessed::Ready { .. } => Verdict::Ready,
         Assessed::Progressing {
-            id,
             message,
             class,
             waiting,
             ..
         } => Verdict::Progressing {
             waiting: match waiting {
-                0 | 1 => format!("{id}: {message}"),
-                more => format!("{id}: {message} (and {} more)", more - 1),
+                0 | 1 => message,
+                more => format!("{message} (and {} more)", more - 1),
             },
             // Nothing points at the environment: then it is the change that did not come up in time.
             class: class.unwrap_or(Class::Change),

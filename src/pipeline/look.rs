@@ -67,14 +67,19 @@ pub(super) async fn look(
             seen: now.wall,
         });
     }
+    let looked = (subject.source(), subject.render());
     match adopt(context, subject, memory, &snapshot).await {
-        Ok(event) => event.into_iter().collect(),
+        Ok(event) => {
+            memory.looked = Some(looked);
+            event.into_iter().collect()
+        }
         Err(error) if error.is_transient() => {
             memory.fetch_failures = memory.fetch_failures.saturating_add(1);
             tracing::warn!(error = %text::chain(&error), "could not take the revision");
             Vec::new()
         }
         Err(error) => {
+            memory.looked = Some(looked);
             memory.wanted = None;
             vec![Event::Refused {
                 digest: None,
@@ -151,7 +156,7 @@ async fn adopt(
         && wanted.spec == spec
     {
         wanted.desired.revision = snapshot.revision.clone();
-        wanted.commit = snapshot.commit.clone();
+        wanted.commit = Some(snapshot.commit.clone());
         return Ok(None);
     }
     if let Some(event) = went_back(context, subject, memory, snapshot).await? {
@@ -180,14 +185,14 @@ async fn adopt(
             revision: snapshot.revision.clone(),
         },
         rendered: Arc::new(rendered),
-        commit,
+        commit: Some(commit),
         tree: snapshot.tree.clone(),
         spec,
     });
     Ok(None)
 }
 
-async fn render_snapshot(
+pub(super) async fn render_snapshot(
     context: &Context,
     snapshot: Snapshot,
     spec: render::RenderSpec,

@@ -15,13 +15,15 @@ use serde_json::Value;
 
 use crate::{
     api::{ApplicationStatus, HealthCounts, Predecessor, RecordHead},
-    health::{Rules, Sightings},
+    health::{Rules, Sightings, StuckPod},
     history::{Entry, ObjectChange},
-    model::{Asked, CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId, Revision},
+    model::{
+        Asked, CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId, Revision, SourceSpec,
+    },
     plan::Plan,
     render::{RenderSpec, Rendered},
     report::{FetchState, Health, Notice},
-    rollout::{Desired, Failure, Rollout},
+    rollout::{Desired, Failure, Pin, Rollout},
 };
 
 /// What git wants, rendered.
@@ -29,7 +31,8 @@ use crate::{
 pub(super) struct Wanted {
     pub(super) desired: Desired,
     pub(super) rendered: Arc<Rendered>,
-    pub(super) commit: CommitInfo,
+    /// None where a pinned set is kept whose record does not tell.
+    pub(super) commit: Option<CommitInfo>,
     /// What it was rendered from: the tree of the commit, and the spec.
     pub(super) tree: String,
     pub(super) spec: RenderSpec,
@@ -41,6 +44,15 @@ pub(super) struct Newest {
     pub(super) revision: Revision,
     pub(super) commit: CommitInfo,
     pub(super) seen: Timestamp,
+}
+
+/// A pin that is in force.
+#[derive(Clone, Debug)]
+pub(super) struct Pinned {
+    /// What the command names, and when it was given.
+    pub(super) identity: String,
+    /// The set; None while it cannot be had.
+    pub(super) wanted: Option<Wanted>,
 }
 
 /// What was learned while an attempt was under way, for its record.
@@ -85,6 +97,8 @@ pub(super) enum Hold {
     Set(Digest),
     /// The deletion of what left git.
     Prune,
+    /// The set that a person pinned.
+    Pin,
     /// Anything: the last reconcile ended in an error.
     Error,
 }
@@ -122,6 +136,9 @@ pub struct Memory {
     pub(super) wanted: Option<Wanted>,
     /// The revision that git last answered with, whether it renders or not, and when that was first seen.
     pub(super) newest: Option<Newest>,
+    pub(super) pinned: Option<Pinned>,
+    /// Where git was looked at last: a spec that points elsewhere is not known yet.
+    pub(super) looked: Option<(SourceSpec, RenderSpec)>,
     /// Forces the next reconcile to ask git, for example after a webhook or a command: since when.
     /// What git answered before does not count.
     pub(super) ask_since: Option<Duration>,
@@ -165,6 +182,9 @@ pub struct Memory {
     /// Since when a set is being written.
     pub(super) applying_since: Option<Duration>,
     pub(super) sightings: Sightings,
+    /// Pods that block their StatefulSets, as of the last look, and UIDs of those that were deleted for it.
+    pub(super) stuck: Vec<StuckPod>,
+    pub(super) freed: BTreeSet<String>,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
     pub(super) health: Option<Health>,
@@ -184,6 +204,26 @@ impl Memory {
     /// Returns an empty memory.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns the set that is to run: the pinned one, else git's.
+    pub(super) fn sought(&self) -> Option<&Wanted> {
+        match &self.pinned {
+            Some(pinned) => pinned.wanted.as_ref(),
+            None => self.wanted.as_ref(),
+        }
+    }
+
+    /// Returns what a person pinned.
+    pub(super) fn pin(&self) -> Pin {
+        match &self.pinned {
+            None => Pin::None,
+            Some(Pinned { wanted: None, .. }) => Pin::Sought,
+            Some(Pinned {
+                wanted: Some(wanted),
+                ..
+            }) => Pin::To(wanted.desired.clone()),
+        }
     }
 
     /// Asks git at the next reconcile, whatever the interval says; only answers from `at` on count.

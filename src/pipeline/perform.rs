@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{
     Context, Error, Memory, Subject, command,
     memory::Pending,
+    pin,
     record::{Ended, append, entry},
 };
 use crate::{
@@ -89,15 +90,20 @@ fn note_lead_time(
     if action != Action::Sync || *ending != Ending::Ready {
         return;
     }
+    // A person's return is no delivery: its commit is old.
     let Some(wanted) = memory
         .wanted
         .as_ref()
+        .filter(|_| memory.pinned.is_none())
         .filter(|wanted| Some(&wanted.desired.digest) == set.map(|set| &set.digest))
     else {
         return;
     };
+    let Some(commit) = &wanted.commit else {
+        return;
+    };
     let now = (context.clock)();
-    let seconds = (now.wall.as_millisecond() - wanted.commit.committed.as_millisecond()).max(0);
+    let seconds = (now.wall.as_millisecond() - commit.committed.as_millisecond()).max(0);
     #[expect(
         clippy::cast_precision_loss,
         reason = "a lead time in milliseconds is far below 2^52"
@@ -216,11 +222,21 @@ fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus
         health: memory.health.clone().unwrap_or(Health::Unknown),
         counts: memory.counts,
         paused: command::paused(subject, now),
+        pinned: pin::pinned(subject, memory),
+        is_looked_at: is_looked_at(subject, memory),
         drifted: memory.drift_message.clone(),
         record: memory.record.clone(),
         handled: memory.handled.clone(),
     };
     status(&facts, &memory.status, now)
+}
+
+/// Says whether what the spec points at is known. After a restart it is where the spec is the one that status speaks of.
+fn is_looked_at(subject: &Subject, memory: &Memory) -> bool {
+    match &memory.looked {
+        Some((source, render)) => *source == subject.source() && *render == subject.render(),
+        None => memory.status.observed_generation == subject.generation,
+    }
 }
 
 /// Says whether two statuses differ only in time spent and in wording.

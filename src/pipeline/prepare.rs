@@ -36,7 +36,7 @@ pub(super) async fn prepare(
     subject: &Subject,
     memory: &mut Memory,
 ) -> Result<Prepared, Error> {
-    let Some(wanted) = memory.wanted.clone() else {
+    let Some(wanted) = memory.sought().cloned() else {
         return Ok(Prepared::Later);
     };
     if let Some(failure) = hold_reason(context, subject, memory, &wanted).await? {

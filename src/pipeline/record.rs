@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Context, Error, Memory, Subject, memory::Notes};
+use super::{Context, Error, Memory, Subject, memory::Notes, pin};
 use crate::{
     api::{Class, Reason, RecordHead, SetStatus, SyncRecord},
     cluster::RecordWrite,
@@ -49,9 +49,10 @@ pub(super) fn entry(
     }
     let set = ended.set.as_ref();
     let wanted = memory
-        .wanted
-        .as_ref()
-        .filter(|wanted| set.is_some_and(|set| set.revision == wanted.desired.revision));
+        .sought()
+        .into_iter()
+        .chain(&memory.wanted)
+        .find(|wanted| set.is_some_and(|set| set.revision == wanted.desired.revision));
     let refused = matches!(ended.ending, Ending::Refused(_));
     // What does not render has no set; the revision is what was refused.
     let revision = match set {
@@ -71,7 +72,9 @@ pub(super) fn entry(
         repository: subject.spec.source.repo.clone(),
         path: subject.source().path,
         revision: revision.clone(),
-        commit: newest.map(|newest| newest.commit.clone()),
+        commit: newest
+            .map(|newest| newest.commit.clone())
+            .or_else(|| wanted.and_then(|wanted| wanted.commit.clone())),
     });
     let rendered = set
         .and_then(|set| memory.sets.get(&set.attempt))
@@ -89,6 +92,11 @@ pub(super) fn entry(
         restored: notes.restored,
         ended: now,
     };
+    let details = match rolled_back(subject, memory, &ended) {
+        Some(by) if ended.details.is_empty() => by,
+        Some(by) => format!("{by}; {}", ended.details),
+        None => ended.details.clone(),
+    };
     let trigger = trigger(memory, &notes, &ended);
     Entry {
         cluster: context.cluster_uid.clone(),
@@ -102,7 +110,7 @@ pub(super) fn entry(
         unchanged: notes.unchanged,
         times,
         resumed: notes.resumed,
-        details: ended.details,
+        details,
         controller: context.identity.clone(),
         what: What::Attempt {
             attempt: ended.attempt,
@@ -111,6 +119,19 @@ pub(super) fn entry(
             trigger,
         },
     }
+}
+
+/// Returns whose return an attempt was, where a person pinned its set.
+fn rolled_back(subject: &Subject, memory: &Memory, ended: &Ended) -> Option<String> {
+    let pin = pin::in_force(subject)?;
+    let pinned = memory.pinned.as_ref()?.wanted.as_ref()?;
+    let set = ended.set.as_ref();
+    let is_it =
+        ended.action == Action::Sync && set.is_some_and(|set| set.digest == pinned.desired.digest);
+    is_it.then(|| match pin.reason.as_str() {
+        "" => format!("rolled back by {}", pin.by),
+        reason => format!("rolled back by {}: {reason}", pin.by),
+    })
 }
 
 fn trigger(memory: &mut Memory, notes: &Notes, ended: &Ended) -> Trigger {

@@ -44,14 +44,7 @@ fn not_yet(spec: &ApplicationSpec) -> Option<String> {
             "spec.apply.recreate is not supported by this release; remove it, and rename an object whose immutable field changes".to_owned(),
         );
     }
-    let pinned = spec
-        .commands
-        .pin
-        .as_ref()
-        .is_some_and(|pin| pin.ended.is_none());
-    pinned.then(|| {
-        "spec.commands.pin is not supported by this release; end it, and revert in git".to_owned()
-    })
+    None
 }
 
 impl Subject {

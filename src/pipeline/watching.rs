@@ -8,12 +8,20 @@ use std::collections::BTreeSet;
 
 use super::{Context, Memory, Subject};
 use crate::{
-    cluster::WatchKey,
+    api::Reason,
+    cluster::{WatchKey, WatchState},
     model::{GroupKind, Object, Seen},
 };
 
 /// Demands the watches for these objects.
-pub(super) fn demand(context: &Context, subject: &Subject, memory: &Memory, objects: &[Object]) {
+pub(super) fn demand(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    objects: &[Object],
+) {
+    note_unwatchable(context, memory, objects);
+    let memory = &*memory;
     let mut keys: BTreeSet<WatchKey> = objects
         .iter()
         .map(|object| key(subject, memory, object))
@@ -26,6 +34,23 @@ pub(super) fn demand(context: &Context, subject: &Subject, memory: &Memory, obje
         keys.insert(WatchKey::replica_sets(&object.id().namespace));
     }
     context.watches.demand(subject.key.clone(), keys);
+}
+
+/// Notes the kinds whose shared watch was denied before this Application wanted it: the hint went to the others.
+fn note_unwatchable(context: &Context, memory: &mut Memory, objects: &[Object]) {
+    for object in objects {
+        let shared = WatchKey::shared(object.api_version(), &object.id().kind);
+        let denied = matches!(
+            context.watches.state(&shared),
+            WatchState::Lost {
+                reason: Reason::Forbidden | Reason::NoIdentity,
+                ..
+            }
+        );
+        if denied {
+            memory.cannot_watch(object.group_kind());
+        }
+    }
 }
 
 fn has_pods(kind: &GroupKind) -> bool {

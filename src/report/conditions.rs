@@ -82,10 +82,14 @@ pub(super) fn conditions(
     );
     put(
         ConditionType::Paused,
-        facts
-            .paused
-            .as_ref()
-            .map(|message| say(True, Reason::Paused, message.clone())),
+        match (&facts.paused, &facts.pinned) {
+            (None, None) => None,
+            (Some(paused), None) => Some(say(True, Reason::Paused, paused.clone())),
+            (None, Some(pinned)) => Some(say(True, Reason::Pinned, pinned.clone())),
+            (Some(paused), Some(pinned)) => {
+                Some(say(True, Reason::Paused, format!("{paused}; {pinned}")))
+            }
+        },
     );
     put(
         ConditionType::PruneBlocked,
@@ -139,6 +143,17 @@ pub(super) fn blocked_conditions(
 fn ready(facts: &Facts<'_>) -> Said {
     use ConditionStatus::{False, True, Unknown};
     let refused = |failure: &Failure| say(False, failure.reason, failure.message.clone());
+    // What the newest spec points at is not known: what is said of the set before would be said of another.
+    if !facts.is_looked_at && !facts.rollout.is_in_flight() {
+        return match &facts.fetch {
+            FetchState::Failed { reason, message } => say(Unknown, *reason, message.clone()),
+            FetchState::NotYet | FetchState::Fetched => say(
+                Unknown,
+                Reason::Progressing,
+                "what the newest spec points at is not known yet",
+            ),
+        };
+    }
     // What is under way is said first; a set that waits beside it is said when nothing is.
     if let Some(held) = facts
         .rollout

@@ -62,6 +62,10 @@ pub struct Facts<'a> {
     pub counts: Option<HealthCounts>,
     /// Who paused it and until when, for people.
     pub paused: Option<String>,
+    /// Who pinned it to what, for people.
+    pub pinned: Option<String>,
+    /// Whether what the spec points at was looked at.
+    pub is_looked_at: bool,
     /// Drift that policy leaves, for people.
     pub drifted: Option<String>,
     /// Newest record.
@@ -141,6 +145,8 @@ mod tests {
             health,
             counts: None,
             paused: None,
+            pinned: None,
+            is_looked_at: true,
             drifted: None,
             record: None,
             handled: Vec::new(),

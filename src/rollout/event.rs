@@ -153,6 +153,8 @@ pub enum Event {
     },
     /// The return cannot go on.
     ReturnFailed(Failure),
+    /// A person approved the prune that waits.
+    PruneApproved,
     /// A prune was planned or carried out.
     Prune {
         /// Number of the attempt, where one was begun.

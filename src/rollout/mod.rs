@@ -6,6 +6,7 @@
 
 mod event;
 mod gate;
+mod pin;
 mod rollback;
 mod state;
 mod step;
@@ -13,6 +14,7 @@ mod work;
 
 pub use event::{Action, Effect, Ending, Event, Failure, PruneOutcome, Verdict};
 pub use gate::Gates;
+pub use pin::Pin;
 pub use rollback::{ReturnChoice, choose_return, retry_delay};
 pub use state::{Desired, Held, ReturnStage, Rollout, State};
 pub use step::{Step, step};

@@ -65,21 +65,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             }
             Step::new(rollout, Vec::new())
         }
-        Event::Applied => {
-            let state = std::mem::replace(&mut rollout.state, State::Idle);
-            rollout.state = match state {
-                State::Applying { target, .. } => {
-                    rollout.applied = Some(target.clone());
-                    rollout.partial = false;
-                    State::Watching {
-                        target,
-                        spent: Duration::ZERO,
-                    }
-                }
-                other => other,
-            };
-            Step::new(rollout, Vec::new())
-        }
+        Event::Applied => applied(rollout),
         Event::ApplyFailed(failure) => match rollout.state.clone() {
             State::Applying { target, .. } => fail(rollout, target, failure, gates, now, false),
             State::Idle
@@ -110,23 +96,19 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         }
         Event::Removed { left } => removed(rollout, &left),
         Event::ReturnFailed(cause) => return_failed(rollout, &cause),
+        Event::PruneApproved => {
+            if rollout.state == State::Idle && rollout.prune.is_some() {
+                rollout.state = State::Pruning;
+            }
+            Step::new(rollout, Vec::new())
+        }
         Event::Prune { attempt, outcome } => pruned(rollout, attempt, outcome),
         Event::Repaired {
             attempt,
             what,
             failure,
         } => repaired(rollout, attempt, &what, failure),
-        Event::RetryDue { digest } => {
-            for entry in rollout
-                .quarantine
-                .iter_mut()
-                .filter(|entry| entry.digest == digest)
-            {
-                entry.released = true;
-                entry.retry_at = None;
-            }
-            Step::new(rollout, Vec::new())
-        }
+        Event::RetryDue { digest } => retry_due(rollout, &digest),
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
             let cancelled = match &rollout.state {
@@ -146,6 +128,36 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             Step::new(rollout, Vec::new())
         }
     }
+}
+
+/// The set is written: it has to become Ready now.
+fn applied(mut rollout: Rollout) -> Step {
+    let state = std::mem::replace(&mut rollout.state, State::Idle);
+    rollout.state = match state {
+        State::Applying { target, .. } => {
+            rollout.applied = Some(target.clone());
+            rollout.partial = false;
+            State::Watching {
+                target,
+                spent: Duration::ZERO,
+            }
+        }
+        other => other,
+    };
+    Step::new(rollout, Vec::new())
+}
+
+/// A digest may be tried once more; how often it was stays known.
+fn retry_due(mut rollout: Rollout, digest: &Digest) -> Step {
+    for entry in rollout
+        .quarantine
+        .iter_mut()
+        .filter(|entry| entry.digest == *digest)
+    {
+        entry.released = true;
+        entry.retry_at = None;
+    }
+    Step::new(rollout, Vec::new())
 }
 
 fn notice(warning: bool, reason: Reason, message: impl Into<String>) -> Effect {

@@ -283,6 +283,28 @@ async fn a_command_carries_the_name_of_who_wrote_it_and_needs_its_verb() {
             "not the user who writes it",
         )
         .await;
+    // What the controller has not dealt with is not taken away.
+    place
+        .refuses("eddy", json!({"sync": []}), "has not dealt with yet")
+        .await;
+    let path = format!("{}/shop", place.applications);
+    let mut found = place.admin.get(&path).await.unwrap();
+    let second = AT.parse::<jiff::Timestamp>().unwrap().as_second();
+    found["status"] = json!({"attempt": 0, "conditions": [], "observedGeneration": 1, "phase": "Idle", "underWay": 0,
+        "handled": [format!("sync/0123456789ab/{second}")]});
+    let (code, message) = place
+        .people
+        .ask(
+            CONTROLLER,
+            Method::PUT,
+            &format!("{path}/status"),
+            JSON,
+            &found,
+        )
+        .await;
+    assert_eq!(code, 200, "{message}");
+    place.takes("eddy", json!({"sync": []})).await;
+    place.takes("eddy", json!({"sync": [mine]})).await;
     let lists = [
         ("approve", json!({"plan": "sha256:1"})),
         ("release", json!({"digest": "sha256:1"})),

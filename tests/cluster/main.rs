@@ -14,12 +14,15 @@ mod room_read;
 mod room_state;
 mod room_watch;
 mod room_write;
+mod scenario_rows;
 mod story_cli;
 mod story_drift;
 mod story_kill;
 mod story_prune;
 mod story_refused;
 mod story_return;
+mod story_rollback;
+mod story_scenarios;
 #[expect(
     dead_code,
     reason = "the harness offers more than each story of today needs"

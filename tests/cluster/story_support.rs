@@ -388,8 +388,10 @@ impl Place {
             role,
         ]);
         assert!(output.status.success());
-        for document in serde_yaml::Deserializer::from_slice(&output.stdout) {
-            let object = Value::deserialize(document).unwrap();
+        let objects: Vec<Value> = serde_yaml::Deserializer::from_slice(&output.stdout)
+            .map(|document| Value::deserialize(document).unwrap())
+            .collect();
+        for object in objects {
             self.admin.apply(&deploy::path_of(&object), &object).await;
         }
         let user = self.user(account);

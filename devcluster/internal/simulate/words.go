@@ -18,7 +18,7 @@ func failContainer(pod *corev1.Pod, b behaviour, status *corev1.ContainerStatus)
 		waiting.Message = fmt.Sprintf("Failed to apply default image tag %q: couldn't parse image name %q: invalid reference format", status.Image, status.Image)
 	case configError:
 		waiting.Reason = "CreateContainerConfigError"
-		waiting.Message = fmt.Sprintf("secret %q not found", referencedSecret(pod, b.container))
+		waiting.Message = missingConfiguration(pod, b.container)
 	case healthy, slow, neverReady, crash, crashAfterReady, outOfMemory, failAfter, flap, initCrash, job, jobFail, jobSlow:
 		return false
 	}
@@ -62,6 +62,27 @@ func manifestAddress(full string) string {
 		tag = "latest"
 	}
 	return fmt.Sprintf("https://%s/v2/%s/manifests/%s", host, repository, tag)
+}
+
+// missingConfiguration is what a kubelet says of what a container names first and does not find.
+func missingConfiguration(pod *corev1.Pod, name string) string {
+	for _, container := range append(append([]corev1.Container{}, pod.Spec.InitContainers...), pod.Spec.Containers...) {
+		if container.Name != name {
+			continue
+		}
+		for _, source := range container.EnvFrom {
+			if source.ConfigMapRef != nil {
+				return fmt.Sprintf("configmap %q not found", source.ConfigMapRef.Name)
+			}
+		}
+		for _, variable := range container.Env {
+			if variable.ValueFrom != nil && variable.ValueFrom.ConfigMapKeyRef != nil {
+				reference := variable.ValueFrom.ConfigMapKeyRef
+				return fmt.Sprintf("couldn't find key %s in ConfigMap %s/%s", reference.Key, pod.Namespace, reference.Name)
+			}
+		}
+	}
+	return fmt.Sprintf("secret %q not found", referencedSecret(pod, name))
 }
 
 // referencedSecret is the first Secret that a container needs, or one made from its name.

@@ -101,8 +101,8 @@ pub(super) fn refusal(case: &mut Case<'_>, is_short: bool, some_ready: bool) -> 
     (age <= FRESH).then(|| pods::refused(case, event_text(event), false, some_ready))
 }
 
-/// Finds the older pod that an ordered rollout waits for and that will not become ready: the controller replaces
-/// pods from the highest ordinal down and goes on only past a ready one.
+/// Finds the older pod that an ordered rollout waits for: the controller replaces pods from the highest ordinal down,
+/// and none while one is not ready. Returns words where it is known not to become so.
 fn stuck(case: &mut Case<'_>, old: &[&Value]) -> Option<String> {
     if fields::text_at(case.live, &["spec", "podManagementPolicy"]) == Some("Parallel") {
         return None;
@@ -112,16 +112,21 @@ fn stuck(case: &mut Case<'_>, old: &[&Value]) -> Option<String> {
         .filter(|pod| !pods::is_displaced(pod) && !pods::is_ready(pod))
         .collect();
     old.sort_by_key(|pod| Reverse(ordinal(pod)));
-    let pod = old.into_iter().find(|pod| pods::is_broken(pod))?;
+    let broken = old.iter().find(|pod| pods::is_broken(pod));
+    let pod = broken.or(old.first())?;
+    let is_broken = broken.is_some();
     case.look.stuck.push(StuckPod {
         owner: case.id.clone(),
         pod: fields::name(pod).to_owned(),
         uid: fields::uid(pod)?.to_owned(),
+        is_broken,
     });
-    Some(format!(
-        "pod {} of an older revision is broken and blocks the others until it is deleted",
-        fields::quote(fields::name(pod))
-    ))
+    is_broken.then(|| {
+        format!(
+            "pod {} of an older revision is broken and blocks the others until it is deleted",
+            fields::quote(fields::name(pod))
+        )
+    })
 }
 
 fn ordinal(pod: &Value) -> u64 {

@@ -530,6 +530,15 @@ fn a_stuck_ordered_pod_is_named() {
         stuck.owner,
         ObjectId::new("apps", "StatefulSet", "shop", "web")
     );
+    assert!(stuck.is_broken);
+    // One that only is not ready is in the way too, and may come back.
+    bench.pods = vec![with(
+        broken("web-2", "s1", &json!({"state": {"running": {}}})),
+        &json!({"metadata": {"labels": {"controller-revision-hash": "web-old"}}}),
+    )];
+    let assessment = bench.look(0);
+    assert!(!assessment.stuck[0].is_broken);
+    assert_eq!(short(&bench.health(0)), "Progressing");
     // With nothing to order there is nothing to be stuck behind.
     bench.object["spec"]["podManagementPolicy"] = json!("Parallel");
     assert_eq!(bench.look(1).stuck, []);
