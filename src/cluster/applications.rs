@@ -244,9 +244,15 @@ fn decode(object: Value) -> Result<Application, String> {
     };
     let mut found = Vec::new();
     for part in ["spec", "status"] {
-        for (field, value) in object.get(part).and_then(Value::as_object).into_iter().flatten() {
+        for (field, value) in object
+            .get(part)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             // Apart from its source an Application needs nothing.
-            let mut alone = json!({"metadata": {}, "spec": {"source": {"repo": "https://localhost"}}});
+            let mut alone =
+                json!({"metadata": {}, "spec": {"source": {"repo": "https://localhost"}}});
             alone[part][field] = value.clone();
             if let Err(error) = Application::deserialize(&alone) {
                 found.push(format!("{part}.{field}: {error}"));
@@ -284,7 +290,9 @@ mod tests {
         let broken = json!({"metadata": {}, "spec": {"source": 7, "interval": "no duration", "drift": "report"}});
         let error = decode(broken).unwrap_err();
         assert!(
-            error.contains("spec.source: ") && error.contains("spec.interval: ") && !error.contains("drift"),
+            error.contains("spec.source: ")
+                && error.contains("spec.interval: ")
+                && !error.contains("drift"),
             "{error}"
         );
         let error = decode(json!({"metadata": {}, "spec": {}})).unwrap_err();

@@ -21,7 +21,7 @@ mod time;
 
 pub use account::{AccountName, ApplicationKey};
 pub use applied::{Applied, Outcome, Refusal, RefusalReason};
-pub use attempt::{AttemptKind, Doomed, Head, StoredSet};
+pub use attempt::{AttemptKind, Carried, Doomed, Head, StoredSet, Yielded};
 pub use canonical::{canonical_json, sha256_hex};
 pub use id::{GroupKind, ObjectId};
 pub use live::{Conflict, DryRun, Live, Observed};

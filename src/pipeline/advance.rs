@@ -43,6 +43,9 @@ const DEPENDENCY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest time between two looks at what is under way, if no watch and no window wakes us earlier.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
+/// When an Application that cannot be worked on is looked at again, if it does not change before.
+const REFUSED_AGAIN: Duration = Duration::from_secs(300);
+
 /// Reconciles one Application as far as it goes without waiting.
 pub async fn reconcile(
     context: &Context,
@@ -52,6 +55,24 @@ pub async fn reconcile(
 ) -> Wake {
     let subject = match Subject::new(application, context) {
         Ok(subject) => subject,
+        Err(failure) if application.metadata.deletion_timestamp.is_some() => {
+            match finalize::abandon(context, application, &failure).await {
+                Ok(Some(failure)) => return refuse(context, application, memory, failure).await,
+                Ok(None) => {
+                    return Wake {
+                        after: REFUSED_AGAIN,
+                        failed: false,
+                    };
+                }
+                Err(error) => {
+                    tracing::warn!(error = %text::chain(&error), "could not let the Application go");
+                    return Wake {
+                        after: memory.back_off((context.clock)().monotonic, Hold::Error),
+                        failed: true,
+                    };
+                }
+            }
+        }
         Err(failure) => return refuse(context, application, memory, failure).await,
     };
     memory.blocked = None;
@@ -98,7 +119,7 @@ async fn refuse(
     let next = crate::report::blocked(&failure, generation, &status, (context.clock)());
     memory.blocked = Some(failure);
     memory.loaded = false;
-    let after = Duration::from_secs(300);
+    let after = REFUSED_AGAIN;
     if next == status {
         return Wake {
             after,
@@ -201,7 +222,7 @@ async fn keep_finalizer(
         .any(|name| name == FINALIZER);
     let wants = subject.spec.deletion == DeletionPolicy::Cascade;
     if has != wants {
-        context.keeper.put_finalizer(application, wants).await?;
+        finalize::put_finalizer(context, application, wants).await?;
     }
     Ok(())
 }
@@ -360,8 +381,12 @@ async fn do_work(
                 reason: Reason::HealthTimeout,
                 class: Class::Environment,
                 message: format!(
-                    "not written within {}",
-                    text::duration(subject.gates.timeout)
+                    "not written within {}{}",
+                    text::duration(subject.gates.timeout),
+                    memory
+                        .apply_waits
+                        .take()
+                        .map_or_else(String::new, |waits| format!(": {waits}"))
                 ),
             })))
         }
@@ -388,13 +413,13 @@ async fn do_work(
         }
         Work::Prune => {
             let event = prune::prune(context, subject, memory, stop).await?;
-            if matches!(
-                event,
-                Event::Prune {
-                    outcome: rollout::PruneOutcome::Partly { .. },
-                    ..
-                }
-            ) {
+            memory.prune_waits = None;
+            if let Event::Prune {
+                outcome: rollout::PruneOutcome::Partly { why },
+                ..
+            } = &event
+            {
+                memory.prune_waits = Some(why.clone());
                 memory.back_off(now.monotonic, Hold::Prune);
             }
             Ok(Some(event))

@@ -17,7 +17,7 @@ use crate::{
     api::{ApplicationStatus, HealthCounts, RecordHead},
     health::{Rules, Sightings},
     history::{Entry, ObjectChange},
-    model::{CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId},
+    model::{CommitInfo, Credentials, Digest, GroupKind, Head, Object, ObjectId},
     plan::Plan,
     render::{RenderSpec, Rendered},
     report::{FetchState, Health, Notice},
@@ -105,6 +105,8 @@ pub struct Memory {
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
+    /// Heads of the attempts that stored those sets.
+    pub(super) heads: BTreeMap<u64, Arc<Head>>,
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
@@ -134,6 +136,12 @@ pub struct Memory {
     /// Monotonic time before which drift is not looked at, and when the last repairs were.
     pub(super) drift_hold: Option<Duration>,
     pub(super) repairs: Vec<Duration>,
+    /// What must be gone before it is created again, for people.
+    pub(super) apply_waits: Option<String>,
+    /// What a prune waits for, for people.
+    pub(super) prune_waits: Option<String>,
+    /// Why the Application, which is being deleted, is still there.
+    pub(super) finalizing: Option<Failure>,
     /// Since when a set is being written.
     pub(super) applying_since: Option<Duration>,
     pub(super) sightings: Sightings,
@@ -165,6 +173,10 @@ impl Memory {
 
     /// Notes that a watch saw a change of an object, or that it is gone.
     pub fn touched(&mut self, id: ObjectId) {
+        // What a prune waits for has changed, perhaps is gone.
+        if matches!(self.hold, Some((_, Hold::Prune))) {
+            self.settle();
+        }
         self.drifted.insert(id);
     }
 

@@ -398,6 +398,8 @@ fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus
         counts: memory.counts,
         paused: command::paused(subject, now),
         drifted: memory.drift_message.clone(),
+        prune_waits: memory.prune_waits.clone(),
+        deleting: memory.finalizing.clone(),
         record: memory.record.clone(),
         handled: memory.handled.clone(),
     };

@@ -65,6 +65,7 @@ pub async fn preview(
         conflicts: spec.apply.conflicts,
         drift: spec.drift,
         read_all: true,
+        recreate: &spec.apply.recreate,
     };
     let reader = cluster.reader(Identity::Person);
     let live = observe(&reader, &asked, &objects, &BTreeMap::new(), manner).await?;

@@ -39,11 +39,6 @@ pub fn application_key(application: &Application) -> ApplicationKey {
 
 /// Fields that are part of the API and that this release cannot act on: refused, never ignored.
 fn not_yet(spec: &ApplicationSpec) -> Option<String> {
-    if !spec.apply.recreate.is_empty() {
-        return Some(
-            "spec.apply.recreate is not supported by this release; remove it, and rename an object whose immutable field changes".to_owned(),
-        );
-    }
     let pinned = spec
         .commands
         .pin

@@ -27,6 +27,7 @@ pub(super) async fn take_up(
     memory.record.clone_from(&status.record);
     memory.handled.clone_from(&status.handled);
     memory.plan = None;
+    memory.heads.clear();
     memory.pending.clear();
     memory.prune_attempt = None;
     memory.drift_attempt = None;
@@ -106,6 +107,10 @@ fn adopt(memory: &mut Memory, head: &Head) {
     };
     match head.kind {
         AttemptKind::Sync => {
+            memory
+                .rollout
+                .written
+                .retain(|attempt| !head.carried_from.contains(attempt));
             if !memory.rollout.written.contains(&head.set_attempt) {
                 memory.rollout.written.push(head.set_attempt);
             }
@@ -223,5 +228,6 @@ pub(super) async fn sweep(
         .sweep(&subject.uid, &keep, rollout.attempt)
         .await?;
     memory.sets.retain(|attempt, _| keep.contains(attempt));
+    memory.heads.retain(|attempt, _| keep.contains(attempt));
     Ok(())
 }

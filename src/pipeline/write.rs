@@ -20,7 +20,7 @@ use crate::{
     apply,
     cluster::{Catalogue, Identity, Lookup, Reader},
     history::ObjectChange,
-    model::{Applied, GroupKind, Object, ObjectId, Outcome, Refusal, RefusalReason},
+    model::{Applied, GroupKind, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
     plan::{Change, Plan, Policy, plan, questions},
     report::StageLabel,
     rollout::{Event, State},
@@ -36,6 +36,8 @@ pub(super) enum Wrote {
 
 /// How soon a definition that is not served yet is looked at again; its watch wakes us earlier.
 const ESTABLISHED_AGAIN: Duration = Duration::from_millis(200);
+/// How soon an object that must be gone first is looked at again.
+pub(super) const GONE_AGAIN: Duration = Duration::from_millis(200);
 /// How long an instance may be unknown after its definition was applied. An established kind answers up to two
 /// seconds later (seen on 1.36.3), and discovery is asked once a second at most.
 const SERVED_WITHIN: Duration = Duration::from_secs(30);
@@ -99,6 +101,11 @@ pub(super) async fn write_wave(
     if outcome.is_stopped() {
         return Ok(Wrote::Wait(Duration::ZERO));
     }
+    let leaving = leaving(&outcome);
+    memory.apply_waits = (!leaving.is_empty()).then(|| text::list(&leaving, 5));
+    if !leaving.is_empty() && refusals.is_empty() {
+        return Ok(Wrote::Wait(GONE_AGAIN));
+    }
     if !refusals.is_empty() && !subject.spec.apply.partial {
         memory.plan = None;
         let failure = refusals_failure(&refusals);
@@ -117,6 +124,29 @@ pub(super) async fn write_wave(
         return Ok(Wrote::Event(Event::Applied));
     }
     Ok(Wrote::Event(Event::WaveDone { next: wave + 1 }))
+}
+
+/// Returns what must be gone before it is created again, and on what it waits.
+pub(super) fn leaving(outcome: &Applied) -> Vec<String> {
+    outcome
+        .outcomes
+        .iter()
+        .filter_map(|(id, outcome)| match outcome {
+            Outcome::Deleting { finalizers } if finalizers.is_empty() => {
+                Some(format!("{id} is being deleted"))
+            }
+            Outcome::Deleting { finalizers } => Some(format!(
+                "{id} is being deleted and waits for {}",
+                text::list(finalizers, 3)
+            )),
+            Outcome::Written { .. }
+            | Outcome::Unchanged
+            | Outcome::Deleted
+            | Outcome::Refused(_)
+            | Outcome::Deferred { .. }
+            | Outcome::Stopped => None,
+        })
+        .collect()
 }
 
 /// After a restart the plan is made anew from the stored set; what is written already needs no write.
@@ -146,6 +176,7 @@ pub(super) async fn plan_all(
         conflicts: subject.spec.apply.conflicts,
         drift: subject.spec.drift,
         read_all: true,
+        recreate: &subject.spec.apply.recreate,
     };
     let asked = questions(desired, None, &BTreeSet::new());
     let live = observe(&reader, &asked, desired, &forms(&sets), manner).await?;
@@ -242,13 +273,17 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
         if let Some(generation) = live.pointer("/metadata/generation").and_then(Value::as_i64) {
             memory.generations.insert(id.clone(), generation);
         }
-        let action = if *created {
+        let action = if *created && change.replaces.is_none() {
             "create"
         } else {
             change.action.as_str()
         };
         if !*created {
             memory.notes.creates.remove(id);
+        }
+        // A wave that waited is written again with what it waited for: an apply says the same again.
+        if memory.notes.changes.iter().any(|known| known.id == *id) {
+            continue;
         }
         memory.notes.changes.push(ObjectChange {
             id: id.clone(),

@@ -13,10 +13,12 @@ mod inventory;
 mod order;
 mod question;
 
-pub use change::{Action, Change, Plan, Policy, plan};
+pub use change::{Action, Change, Plan, Policy, belongs_to_other, plan};
 pub use diff::{FieldChange, field_changes, redacted};
-pub use drift::{Judgement, judge, live_differs, without_conflicts, without_ignored};
-pub use guard::{Candidate, PruneLimits, PrunePlan, Verdict, plan_prune};
+pub use drift::{
+    Judgement, git_changed, judge, live_differs, without_conflicts, without_ignored, without_paths,
+};
+pub use guard::{Approval, Candidate, PruneLimits, PrunePlan, Verdict, plan_prune};
 pub use inventory::{Inventory, Owned};
 pub use order::{OrderError, waves};
 pub use question::{Question, questions};

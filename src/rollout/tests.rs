@@ -211,6 +211,7 @@ impl World {
                         attempt,
                     },
                     attempt,
+                    carried: Vec::new(),
                 });
             }
             Work::Apply { target } => {

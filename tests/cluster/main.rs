@@ -14,6 +14,7 @@ mod room_read;
 mod room_state;
 mod room_watch;
 mod room_write;
+mod story_apply;
 mod story_cli;
 mod story_drift;
 mod story_kill;
