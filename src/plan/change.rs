@@ -185,7 +185,7 @@ pub fn plan(
         let previous = applied.get(object.id()).copied();
         match decide(&object, previous, live.objects.get(object.id()), policy) {
             Decision::Write(change) => {
-                changes.insert(object.id().clone(), change);
+                changes.insert(object.id().clone(), *change);
                 to_write.push(object);
             }
             Decision::Nothing => unchanged += 1,
@@ -238,7 +238,7 @@ pub fn plan(
 }
 
 enum Decision {
-    Write(Change),
+    Write(Box<Change>),
     Nothing,
     Refuse(Refusal),
 }
@@ -313,7 +313,7 @@ fn accepted(
     } else {
         Action::Update
     };
-    Decision::Write(Change {
+    Decision::Write(Box::new(Change {
         action,
         object: object.clone(),
         force,
@@ -321,7 +321,7 @@ fn accepted(
         warnings: answer.warnings.clone(),
         existed: !answer.created,
         replaces: None,
-    })
+    }))
 }
 
 /// What waits for another object of the set; one that is there already can belong to somebody.
@@ -330,7 +330,7 @@ fn deferred(object: &Object, before: Option<&serde_json::Value>, policy: &Policy
         before.and_then(|before| owned_by_other(object.id(), before, &policy.application));
     match refusal {
         Some(refusal) => Decision::Refuse(refusal),
-        None => Decision::Write(Change {
+        None => Decision::Write(Box::new(Change {
             action: Action::Deferred,
             object: object.clone(),
             force: false,
@@ -338,7 +338,7 @@ fn deferred(object: &Object, before: Option<&serde_json::Value>, policy: &Policy
             warnings: Vec::new(),
             existed: before.is_some(),
             replaces: None,
-        }),
+        })),
     }
 }
 
@@ -368,7 +368,7 @@ fn replaced(
     let Some(doomed) = doomed(object.id(), before) else {
         return refuse("it has no UID to insist on");
     };
-    Decision::Write(Change {
+    Decision::Write(Box::new(Change {
         action: Action::Recreate,
         fields: field_changes(&object.group_kind(), Some(before), object.value()),
         object: object.clone(),
@@ -376,7 +376,7 @@ fn replaced(
         warnings: Vec::new(),
         existed: true,
         replaces: Some(doomed),
-    })
+    }))
 }
 
 /// Returns what a delete insists on; None where the live object has no UID.

@@ -120,17 +120,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             what,
             failure,
         } => repaired(rollout, attempt, &what, failure),
-        Event::RetryDue { digest } => {
-            for entry in rollout
-                .quarantine
-                .iter_mut()
-                .filter(|entry| entry.digest == digest)
-            {
-                entry.released = true;
-                entry.retry_at = None;
-            }
-            Step::new(rollout, Vec::new())
-        }
+        Event::RetryDue { digest } => retry_due(rollout, &digest),
         Event::Released { digest } => {
             rollout.quarantine.retain(|entry| entry.digest != digest);
             let cancelled = match &rollout.state {
@@ -150,6 +140,18 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             Step::new(rollout, Vec::new())
         }
     }
+}
+
+fn retry_due(mut rollout: Rollout, digest: &Digest) -> Step {
+    for entry in rollout
+        .quarantine
+        .iter_mut()
+        .filter(|entry| entry.digest == *digest)
+    {
+        entry.released = true;
+        entry.retry_at = None;
+    }
+    Step::new(rollout, Vec::new())
 }
 
 fn notice(warning: bool, reason: Reason, message: impl Into<String>) -> Effect {

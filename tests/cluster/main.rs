@@ -8,6 +8,7 @@
 )]
 
 mod deploy;
+mod proxy;
 mod rights;
 mod room_lease;
 mod room_read;
@@ -18,6 +19,7 @@ mod story_apply;
 mod story_cli;
 mod story_drift;
 mod story_kill;
+mod story_points;
 mod story_prune;
 mod story_refused;
 mod story_return;
