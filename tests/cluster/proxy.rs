@@ -114,10 +114,9 @@ impl Proxy {
         for user in &mut kubeconfig.auth_infos {
             user.auth_info = None;
         }
-        let mut config =
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                .await
-                .unwrap();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap();
         config.default_retry = false;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Self {
@@ -180,8 +179,10 @@ impl Proxy {
         let left = AtomicUsize::new(count);
         self.rule(move |asked| {
             let take = || {
-                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-                    .is_ok()
+                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(1)
+                })
+                .is_ok()
             };
             if fits(asked) && take() {
                 fate.clone()
@@ -288,8 +289,14 @@ impl Inner {
                 request = request.header(name, value);
             }
         }
-        let request = request.body(Body::from(body.to_vec())).map_err(io::Error::other)?;
-        let answer = self.upstream.send(request).await.map_err(io::Error::other)?;
+        let request = request
+            .body(Body::from(body.to_vec()))
+            .map_err(io::Error::other)?;
+        let answer = self
+            .upstream
+            .send(request)
+            .await
+            .map_err(io::Error::other)?;
         if asked.writes {
             self.passed.lock().unwrap().push(asked.clone());
         }

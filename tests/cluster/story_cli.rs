@@ -68,6 +68,7 @@ fn formats(place: &Place, arguments: &[&str], code: i32, word: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a story is told in one go")]
 async fn the_command_line_says_what_is_and_asks_for_what_should_be() {
     let place = Place::new("cli").await;
     let web = deployment("web", "web:1", 2);
@@ -95,7 +96,7 @@ async fn the_command_line_says_what_is_and_asks_for_what_should_be() {
     let checkout = TempDir::new().unwrap();
     fs::create_dir(checkout.path().join("deploy")).unwrap();
     let write = |name: &str, content: &str| {
-        fs::write(checkout.path().join("deploy").join(name), content).unwrap()
+        fs::write(checkout.path().join("deploy").join(name), content).unwrap();
     };
     write("web.yaml", &web);
     write("settings.yaml", &config("settings", "one"));
@@ -116,6 +117,18 @@ async fn the_command_line_says_what_is_and_asks_for_what_should_be() {
         "apiVersion: v1\nkind: Service\nmetadata: {name: bad}\nspec: {ports: [{port: 99999999}]}\n",
     );
     run(&place, &["diff", "shop", &directory], 6);
+    // What left git is named as deleted.
+    fs::remove_file(checkout.path().join("deploy/settings.yaml")).unwrap();
+    let diff = value(&place, &["diff", "shop", &directory, "-o", "json"], 1);
+    assert!(diff["changes"].as_array().unwrap().is_empty(), "{diff:#}");
+    assert_eq!(diff["deletes"].as_array().unwrap().len(), 1);
+    assert!(diff["deletes"][0].as_str().unwrap().contains("settings"));
+    assert_eq!(diff["notRead"], json!([]));
+    let shown = run(&place, &["diff", "shop", &directory], 1);
+    assert!(
+        shown.contains("- delete ConfigMap/") && shown.contains("1 to delete"),
+        "{shown}"
+    );
     write("settings.yaml", "a: [\n");
     run(&place, &["diff", "shop", &directory], 7);
 
@@ -139,6 +152,19 @@ async fn the_command_line_says_what_is_and_asks_for_what_should_be() {
         })
         .await;
     assert_eq!(place.written_since(mark), [""; 0], "paused");
+    // Drift is told from a conflict by the revision in status, which a clone can render again.
+    let settings = place.config_path("settings");
+    place
+        .patch(&settings, &json!({"data": {"key": "theirs"}}))
+        .await;
+    let clone = TempDir::new().unwrap();
+    git2::Repository::clone(&place.repository.url(), clone.path()).unwrap();
+    let cloned = clone.path().display().to_string();
+    let diff = value(&place, &["diff", "shop", &cloned, "-o", "json"], 1);
+    assert_eq!(diff["refused"], json!([]), "{diff:#}");
+    assert_eq!(diff["changes"][0]["action"], "repair", "{diff:#}");
+    write("settings.yaml", &config("settings", "two"));
+    run(&place, &["diff", "shop", &directory], 6);
     run(&place, &["resume", "shop"], 0);
     place.until_good("shop", &two).await;
     let three = place

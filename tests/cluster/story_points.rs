@@ -179,11 +179,17 @@ fn deleted(place: &Place, mark: crate::support::AuditMark, name: &str) -> usize 
 async fn is_good(place: &Place, commit: &str) -> bool {
     let app = place.get("shop").await;
     let status = &app["status"];
-    let names = |set: &Value| set["revision"].as_str().is_some_and(|at| at.contains(commit));
+    let names = |set: &Value| {
+        set["revision"]
+            .as_str()
+            .is_some_and(|at| at.contains(commit))
+    };
     status["phase"] == "Idle"
         && names(&status["applied"])
         && names(&status["lastKnownGood"])
-        && status["written"].as_array().is_some_and(|written| written.len() == 1)
+        && status["written"]
+            .as_array()
+            .is_some_and(|written| written.len() == 1)
 }
 
 const QUICK: &str = "300ms";
@@ -232,7 +238,11 @@ async fn killed_at_every_write_of_a_sync_and_its_prune() {
             ]
             .into();
             assert_eq!(marked(&place).await, expected);
-            let live = place.admin.get(&place.config_path("settings")).await.unwrap();
+            let live = place
+                .admin
+                .get(&place.config_path("settings"))
+                .await
+                .unwrap();
             assert_eq!(live["data"]["key"], (point + 1).to_string());
             assert_eq!(deleted(&place, mark, &name(point)), 1);
         },
@@ -261,7 +271,11 @@ async fn killed_at_every_write_of_a_recreation() {
         "recreate",
         &place,
         async |point| {
-            push(&place, &[("deploy/job.yaml".to_owned(), Some(job(point + 1)))]).await
+            push(
+                &place,
+                &[("deploy/job.yaml".to_owned(), Some(job(point + 1)))],
+            )
+            .await
         },
         async |_, commit| is_good(&place, commit).await,
         async |point, _, mark| {
@@ -321,10 +335,21 @@ async fn killed_at_every_write_of_a_return() {
         },
         async |_, _, mark| {
             assert_eq!(marked(&place).await, expected);
-            let live = place.admin.get(&place.config_path("settings")).await.unwrap();
+            let live = place
+                .admin
+                .get(&place.config_path("settings"))
+                .await
+                .unwrap();
             assert_eq!(live["data"]["key"], "good");
-            let live = place.admin.get(&place.deployment_path("web")).await.unwrap();
-            assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "web:1");
+            let live = place
+                .admin
+                .get(&place.deployment_path("web"))
+                .await
+                .unwrap();
+            assert_eq!(
+                live["spec"]["template"]["spec"]["containers"][0]["image"],
+                "web:1"
+            );
             // It may have been struck before it was created.
             assert!(deleted(&place, mark, "new") <= 1);
         },
@@ -365,7 +390,10 @@ async fn killed_at_every_write_of_a_cascade() {
             } => true,
         };
         if !whole {
-            println!("cascade, point {point}: {:?}", bench.proxy.passed().pop().map(|asked| asked.path));
+            println!(
+                "cascade, point {point}: {:?}",
+                bench.proxy.passed().pop().map(|asked| asked.path)
+            );
             bench.restart().await;
             eventually(SOON, "the Application is gone", || async {
                 gone().await.then_some(())
@@ -393,7 +421,13 @@ async fn the_proxy_does_nothing_by_itself() {
         .commit(&[("deploy/a.yaml", Some(&config("a", "x")))]);
     place.application("shop", json!({})).await;
     place.until_good("shop", &commit).await;
-    assert!(bench.proxy.passed().iter().any(|asked| asked.path.ends_with("/configmaps/a")));
+    assert!(
+        bench
+            .proxy
+            .passed()
+            .iter()
+            .any(|asked| asked.path.ends_with("/configmaps/a"))
+    );
     // And what it is told to break is broken.
     bench.proxy.rule(|asked| {
         if asked.path.ends_with("/configmaps/a") {
@@ -405,6 +439,9 @@ async fn the_proxy_does_nothing_by_itself() {
     place
         .push("shop", &[("deploy/a.yaml", Some(&config("a", "y")))])
         .await;
-    bench.controller().until_logged(&["the proxy says so"]).await;
+    bench
+        .controller()
+        .until_logged(&["the proxy says so"])
+        .await;
     assert!(bench.proxy.heal() > 0);
 }

@@ -128,6 +128,7 @@ async fn what_does_not_render_is_held_and_names_file_and_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a story is told in one go")]
 async fn what_the_api_server_refuses_is_held_and_names_the_object() {
     let place = Place::new("refused").await;
     place.bind_cluster_wide("deployer", "cluster-admin").await;
