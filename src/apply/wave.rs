@@ -62,6 +62,13 @@ async fn write(reader: &Reader, writer: &Writer, change: &Change) -> Outcome {
     {
         return outcome;
     }
+    if let Some(takeover) = &change.takeover {
+        match writer.take_over(&change.object, takeover).await {
+            Ok(Answer::Accepted(())) => {}
+            Ok(other) => return declined(id, other),
+            Err(error) => return failed(id, &error),
+        }
+    }
     match apply_twice(writer, &change.object, change.force).await {
         Ok(Answer::Accepted(Written { created, live, .. })) => Outcome::Written { created, live },
         Ok(other) => declined(id, other),

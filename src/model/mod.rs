@@ -20,7 +20,7 @@ pub mod text;
 mod time;
 
 pub use account::{AccountName, ApplicationKey};
-pub use applied::{Applied, Outcome, Refusal, RefusalReason};
+pub use applied::{Applied, Outcome, Refusal, RefusalReason, Takeover};
 pub use attempt::{AttemptKind, Carried, Doomed, Head, StoredSet, Yielded};
 pub use canonical::{canonical_json, sha256_hex};
 pub use id::{GroupKind, ObjectId};

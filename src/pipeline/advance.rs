@@ -4,7 +4,7 @@
 //! Leaves: `Wake`: when to look again if nothing happens before.
 //! Never: a wait inside; an error that stops another Application.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     api::{Application, ApplicationStatus, Class, DeletionPolicy, FINALIZER, Reason},
-    model::{Now, text},
+    model::{Now, Object, text},
+    plan::runs_anew,
     report::StageLabel,
     rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
 };
@@ -310,6 +311,7 @@ async fn take(
     {
         // A new attempt: what older ones had under way is over, and its clock is its own.
         memory.applying_since = Some(now.monotonic);
+        memory.sightings = crate::health::Sightings::default();
         memory.return_begun = false;
         memory.prune_attempt = None;
         memory.drift_attempt = None;
@@ -377,16 +379,18 @@ async fn do_work(
                 .is_some_and(|at| now.since(at) >= subject.gates.timeout) =>
         {
             memory.plan = None;
+            let (waits, class) = memory
+                .apply_waits
+                .take()
+                .map_or((String::new(), Class::Environment), |(waits, class)| {
+                    (format!(": waits for {waits}"), class)
+                });
             Ok(Some(Event::ApplyFailed(rollout::Failure {
                 reason: Reason::HealthTimeout,
-                class: Class::Environment,
+                class,
                 message: format!(
-                    "not written within {}{}",
+                    "not written within {}{waits}",
                     text::duration(subject.gates.timeout),
-                    memory
-                        .apply_waits
-                        .take()
-                        .map_or_else(String::new, |waits| format!(": {waits}"))
                 ),
             })))
         }
@@ -502,7 +506,8 @@ async fn look_at_health(
     let now = (context.clock)();
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
-    let verdict = health::look(context, subject, memory, &objects)?;
+    let assessed = counted(memory, &objects);
+    let verdict = health::look(context, subject, memory, &assessed)?;
     let means_something = match (&memory.rollout.state, &verdict) {
         (
             State::Watching { .. }
@@ -551,6 +556,20 @@ async fn look_at_health(
         );
     }
     Ok(Some(event))
+}
+
+/// Returns the objects whose health is that of the set: a hook counts while its own sync is under way, and a Job that
+/// a failed set created again counts no more when that is returned from (it is not taken back, law 7).
+fn counted<'a>(memory: &Memory, objects: &'a [Object]) -> Cow<'a, [Object]> {
+    let own = matches!(memory.rollout.state, State::Watching { .. });
+    let counts = |object: &&Object| {
+        let again = memory.replaced.contains_key(object.id()) && restore::is_exempt(object);
+        own || !(runs_anew(object) || again)
+    };
+    if objects.iter().all(|object| counts(&object)) {
+        return Cow::Borrowed(objects);
+    }
+    Cow::Owned(objects.iter().filter(counts).cloned().collect())
 }
 
 fn same_stage(one: &State, other: &State) -> bool {

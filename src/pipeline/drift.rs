@@ -12,7 +12,7 @@ use super::{
     Context, Error, Memory, Subject,
     inventory::{applied, empty_head, forms, head_of, written, yields_of},
     memory::Notes,
-    observe::{Manner, observe},
+    observe::{Hooks, Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     restore::is_exempt,
     watching,
@@ -219,6 +219,7 @@ async fn plan_repair(
         drift: subject.spec.drift,
         read_all: true,
         recreate: &subject.spec.apply.recreate,
+        hooks: Hooks::Leave,
     };
     let asked = questions(desired, None, &BTreeSet::new());
     let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;

@@ -13,8 +13,8 @@ use super::{Context, Error, Memory, Subject, memory::Placed};
 use crate::{
     api::SetStatus,
     cluster::Lookup,
-    model::{AttemptKind, Digest, GroupKind, Head, ObjectId},
-    plan::{Inventory, without_ignored, without_paths},
+    model::{AttemptKind, Digest, GroupKind, Head, Object, ObjectId},
+    plan::{Inventory, Phase, phase, without_ignored, without_paths},
     render::{self, Rendered, Scope},
 };
 
@@ -58,6 +58,7 @@ pub(super) async fn placed(
         rendered
             .placed(&subject.key, &scopes)
             .iter()
+            .filter(|object| phase(object) != Phase::Never)
             .map(|object| without_ignored(object, &subject.spec.apply.ignore))
             .collect(),
     ))
@@ -137,21 +138,29 @@ pub(super) async fn written(
 
 /// Returns the forms of each object in the written sets, as far as they were sent: without the fields that were left
 /// to those who owned them first.
-pub(super) fn forms(sets: &[Written]) -> BTreeMap<ObjectId, Vec<Value>> {
-    let mut forms: BTreeMap<ObjectId, Vec<Value>> = BTreeMap::new();
+pub(super) fn forms(sets: &[Written]) -> Forms {
+    let mut forms = Forms::new();
     for Written { head, set } in sets {
-        for object in set.iter() {
-            let form = match yields_of(head, object.id()) {
-                Some(paths) => without_paths(object.value(), paths),
-                None => object.value().clone(),
-            };
-            let known = forms.entry(object.id().clone()).or_default();
-            if !known.contains(&form) {
-                known.push(form);
-            }
-        }
+        add_forms(&mut forms, set, Some(head));
     }
     forms
+}
+
+/// The forms of each object in sets that were written, oldest first, each once.
+pub(super) type Forms = BTreeMap<ObjectId, Vec<Value>>;
+
+/// Adds the forms of one set; without a head nothing is known of what was left to others.
+pub(super) fn add_forms(forms: &mut Forms, set: &[Object], head: Option<&Head>) {
+    for object in set {
+        let form = match head.and_then(|head| yields_of(head, object.id())) {
+            Some(paths) => without_paths(object.value(), paths),
+            None => object.value().clone(),
+        };
+        let known = forms.entry(object.id().clone()).or_default();
+        if !known.contains(&form) {
+            known.push(form);
+        }
+    }
 }
 
 /// Returns the fields of an object that an attempt left to their owners.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    api::{ApplicationStatus, HealthCounts, RecordHead},
+    api::{ApplicationStatus, Class, HealthCounts, RecordHead},
     health::{Rules, Sightings},
     history::{Entry, ObjectChange},
     model::{CommitInfo, Credentials, Digest, GroupKind, Head, Object, ObjectId},
@@ -110,6 +110,8 @@ pub struct Memory {
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// Whether the plan was made by another life than the one that began the attempt.
+    pub(super) plan_is_anew: bool,
     /// Since when a kind is awaited that was just defined.
     pub(super) kinds_awaited: Option<Duration>,
     /// Effects that were decided and not performed yet, oldest first.
@@ -126,6 +128,8 @@ pub struct Memory {
 
     /// What the server answered to our last write of an object: what it must look like since.
     pub(super) expected: BTreeMap<ObjectId, Arc<Value>>,
+    /// UID of the object that went, of each that was created again.
+    pub(super) replaced: BTreeMap<ObjectId, String>,
     /// Generation that the server answered to our last write of an object.
     pub(super) generations: BTreeMap<ObjectId, i64>,
     pub(super) drifted: BTreeSet<ObjectId>,
@@ -137,7 +141,7 @@ pub struct Memory {
     pub(super) drift_hold: Option<Duration>,
     pub(super) repairs: Vec<Duration>,
     /// What must be gone before it is created again, for people.
-    pub(super) apply_waits: Option<String>,
+    pub(super) apply_waits: Option<(String, Class)>,
     /// What a prune waits for, for people.
     pub(super) prune_waits: Option<String>,
     /// Why the Application, which is being deleted, is still there.

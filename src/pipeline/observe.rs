@@ -13,8 +13,10 @@ use super::Error;
 use crate::{
     api::{ConflictPolicy, DriftPolicy},
     cluster::{Answer, Missing, MissingObject, Reader},
-    model::{Conflict, Digest, DryRun, Live, Object, ObjectId, Observed, Refusal, RefusalReason},
-    plan::{Question, git_changed, judge, without_conflicts},
+    model::{
+        Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
+    },
+    plan::{Question, git_changed, is_manifest_tool, judge, runs_anew, without_conflicts},
 };
 
 /// Questions in flight of one Application; the connection bounds the sum over all.
@@ -31,6 +33,19 @@ pub(super) struct Manner<'a> {
     pub(super) read_all: bool,
     /// Kinds that may be deleted and created again, as `Kind` or `Kind.group`.
     pub(super) recreate: &'a [String],
+    /// What becomes of hooks that are there already.
+    pub(super) hooks: Hooks<'a>,
+}
+
+/// What becomes of hooks that run to an end and are there already.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hooks<'a> {
+    /// They stay as they are: nothing is synced.
+    Leave,
+    /// Each runs anew.
+    Run,
+    /// Of an attempt that was begun before: those that it had not replaced yet.
+    Resume(&'a [Doomed]),
 }
 
 /// Kinds that are never deleted to be created again: what is in them would go with them.
@@ -42,12 +57,13 @@ const NEVER_AGAIN: [(&str, &str); 4] = [
 ];
 
 impl Manner<'_> {
-    fn may_recreate(&self, id: &ObjectId) -> bool {
+    fn may_recreate(&self, object: &Object) -> bool {
+        let id = object.id();
         let named = |name: &String| match name.split_once('.') {
             Some((kind, group)) => kind == id.kind && group == id.group,
             None => *name == id.kind,
         };
-        self.recreate.iter().any(named)
+        (self.recreate.iter().any(named) || runs_anew(object))
             && !NEVER_AGAIN.iter().any(|(group, kind)| id.is(group, kind))
     }
 }
@@ -100,6 +116,11 @@ async fn ask_one(
     manner: Manner<'_>,
 ) -> Result<Observed, Error> {
     let object = question.object;
+    if runs_anew(object)
+        && let Some(observed) = hook(reader, set, object, manner).await?
+    {
+        return Ok(observed);
+    }
     match reader.dry_run(object, false).await? {
         Answer::Accepted(mut answer) => {
             if !answer.created && (manner.read_all || !question.known) {
@@ -108,12 +129,44 @@ async fn ask_one(
             Ok(Observed::Accepted(answer))
         }
         Answer::Conflict(conflicts) => conflicting(reader, object, conflicts, forms, manner).await,
-        Answer::Refused(refusal) if manner.may_recreate(object.id()) => {
+        Answer::Refused(refusal) if manner.may_recreate(object) => {
             replacing(reader, object, refusal).await
         }
         Answer::Refused(refusal) => Ok(Observed::Refused(refusal)),
         Answer::Missing(missing) => missing_of(reader, set, object, missing).await,
     }
+}
+
+/// A hook that is there from an earlier sync goes, and runs anew; None where it is asked about as any object.
+async fn hook(
+    reader: &Reader,
+    set: &[Object],
+    object: &Object,
+    manner: Manner<'_>,
+) -> Result<Option<Observed>, Error> {
+    if matches!(manner.hooks, Hooks::Leave) {
+        return Ok(None);
+    }
+    let Some(before) = read(reader, object).await? else {
+        return Ok(None);
+    };
+    if let Hooks::Resume(left) = manner.hooks {
+        let uid = before.pointer("/metadata/uid").and_then(Value::as_str);
+        if !left.iter().any(|doomed| Some(doomed.uid.as_str()) == uid) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(match reader.dry_run(&probe(object), false).await? {
+        Answer::Accepted(_) | Answer::Conflict(_) => Observed::Replacing {
+            before,
+            message: "a hook runs anew in each sync".to_owned(),
+        },
+        Answer::Refused(refusal) => Observed::Refused(Refusal {
+            id: object.id().clone(),
+            ..refusal
+        }),
+        Answer::Missing(missing) => missing_of(reader, set, object, missing).await?,
+    }))
 }
 
 /// Asks whether the API server would take the object if it were a new one. Its text does not tell a field that may
@@ -160,8 +213,14 @@ async fn conflicting(
 ) -> Result<Observed, Error> {
     let before = read(reader, object).await?.unwrap_or(Value::Null);
     let references: Vec<&Value> = forms.iter().collect();
-    let judged = judge(&conflicts, &references);
-    let give_back = judged.foreign.is_empty() && manner.drift == DriftPolicy::Repair;
+    let mut judged = judge(&conflicts, &references);
+    // What other tools applied from manifests is handed over (`plan::takeover`): no conflict, and no drift.
+    judged
+        .foreign
+        .retain(|conflict| !is_manifest_tool(&conflict.manager));
+    let handed_over = judged.foreign.is_empty() && judged.drift.is_empty();
+    let give_back =
+        judged.foreign.is_empty() && (manner.drift == DriftPolicy::Repair || handed_over);
     if give_back || manner.conflicts == ConflictPolicy::Force {
         return Ok(match reader.dry_run(object, true).await? {
             Answer::Accepted(answer) => Observed::Conflicting {
@@ -193,7 +252,10 @@ async fn conflicting(
             });
         }
     };
-    let mut force = false;
+    // What other tools hold beside it is handed over.
+    let mut force = conflicts
+        .iter()
+        .any(|conflict| is_manifest_tool(&conflict.manager));
     for drifted in judged.drift {
         if manner.drift == DriftPolicy::Repair || git_changed(object, &drifted, &references) {
             force = true;

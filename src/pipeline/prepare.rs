@@ -10,14 +10,14 @@ use super::{
     Context, Error, Memory, Subject, dependency,
     inventory::{applied, empty_head, forms, head_of, placed, written},
     memory::{Notes, Wanted},
-    observe::{Manner, observe},
+    observe::{Hooks, Manner, observe},
     restore::is_exempt,
 };
 use crate::{
     api::{Class, Reason, SetStatus},
     cluster::{Claim, Identity},
     model::{AttemptKind, Carried, Head, ObjectId, Refusal, RefusalReason, Yielded, text},
-    plan::{Inventory, Plan, Policy, plan, questions},
+    plan::{Inventory, Plan, Policy, plan, questions, runs_anew},
     report::StageLabel,
     rollout::{Event, Failure, State},
 };
@@ -108,6 +108,12 @@ async fn plan_wanted(
         );
     }
     doubtful.extend(memory.drifted.iter().cloned());
+    doubtful.extend(
+        desired
+            .iter()
+            .filter(|object| runs_anew(object))
+            .map(|object| object.id().clone()),
+    );
     if matches!(memory.rollout.state, State::Failed { returned: true, .. }) {
         // What the return left as it was is not what the restored set says.
         doubtful.extend(
@@ -130,6 +136,7 @@ async fn plan_wanted(
         drift: subject.spec.drift,
         read_all: false,
         recreate: &subject.spec.apply.recreate,
+        hooks: Hooks::Run,
     };
     let live = observe(&reader, &asked, &desired, &forms(&sets), manner).await?;
     let policy = Policy {
@@ -277,6 +284,7 @@ async fn begin(
         ..Notes::default()
     };
     memory.plan = Some(plan);
+    memory.plan_is_anew = false;
     let carried = head.carried_from.clone();
     if kept.is_none() {
         memory.heads.insert(attempt, Arc::new(head));

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject,
     inventory::{Written, empty_head, forms, inventory, placed, set, written},
-    observe::{Manner, observe},
+    observe::{Hooks, Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     prune,
     write::{leaving, note},
@@ -76,6 +76,7 @@ pub(super) async fn restore(
         // Many are asked about that need no write: their live form tells.
         read_all: true,
         recreate: &subject.spec.apply.recreate,
+        hooks: Hooks::Leave,
     };
     // Deleted or changed by others meanwhile: asked about although both sets agree on it.
     let mut doubtful: BTreeSet<ObjectId> = memory.drifted.iter().cloned().collect();

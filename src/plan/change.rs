@@ -12,12 +12,13 @@ use super::{
     guard::says_protect,
     inventory::is_protected,
     order::{OrderError, waves},
+    ownership::takeover,
 };
 use crate::{
     api::{ConflictPolicy, LABEL_APPLICATION, LABEL_APPLICATION_NAMESPACE},
     model::{
         ApplicationKey, Conflict, Doomed, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
-        Yielded, text,
+        Takeover, Yielded, text,
     },
 };
 
@@ -80,12 +81,15 @@ pub struct Change {
     pub existed: bool,
     /// The object that goes first; only where it is created again.
     pub replaces: Option<Doomed>,
+    /// How it becomes ours first; only where other tools applied it.
+    pub takeover: Option<Takeover>,
 }
 
 /// The ordered changes from the live objects to a set. Built only here.
 #[derive(Clone, Debug)]
 pub struct Plan {
     waves: Vec<Vec<Change>>,
+    waits: Vec<bool>,
     refused: Vec<Refusal>,
     unchanged: usize,
     partial: bool,
@@ -97,6 +101,11 @@ impl Plan {
     /// Returns the waves; all of one is written before the next begins.
     pub fn waves(&self) -> &[Vec<Change>] {
         &self.waves
+    }
+
+    /// Says whether a wave is written only when those before it are healthy.
+    pub fn waits(&self, wave: usize) -> bool {
+        self.waits.get(wave).copied().unwrap_or(false)
     }
 
     /// Returns every change in order.
@@ -221,10 +230,12 @@ pub fn plan(
         })
         .collect();
     Plan {
+        waits: waves.iter().map(|wave| wave.waits).collect(),
         waves: waves
             .into_iter()
             .map(|wave| {
-                wave.into_iter()
+                wave.objects
+                    .into_iter()
                     .filter_map(|object| changes.remove(object.id()))
                     .collect()
             })
@@ -290,7 +301,8 @@ fn accepted(
     {
         return Decision::Refuse(refusal);
     }
-    if answer.before.as_ref() == Some(&answer.after) && !answer.created {
+    let takeover = answer.before.as_ref().and_then(takeover);
+    if answer.before.as_ref() == Some(&answer.after) && !answer.created && takeover.is_none() {
         return Decision::Nothing;
     }
     let kind = object.group_kind();
@@ -321,6 +333,7 @@ fn accepted(
         warnings: answer.warnings.clone(),
         existed: !answer.created,
         replaces: None,
+        takeover,
     }))
 }
 
@@ -338,6 +351,7 @@ fn deferred(object: &Object, before: Option<&serde_json::Value>, policy: &Policy
             warnings: Vec::new(),
             existed: before.is_some(),
             replaces: None,
+            takeover: None,
         })),
     }
 }
@@ -376,6 +390,7 @@ fn replaced(
         warnings: Vec::new(),
         existed: true,
         replaces: Some(doomed),
+        takeover: None,
     }))
 }
 

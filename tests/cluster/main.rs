@@ -18,6 +18,7 @@ mod room_write;
 mod story_apply;
 mod story_cli;
 mod story_drift;
+mod story_faults;
 mod story_kill;
 mod story_points;
 mod story_prune;

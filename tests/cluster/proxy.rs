@@ -169,6 +169,11 @@ impl Proxy {
         self.inner.broken.swap(0, Ordering::Relaxed)
     }
 
+    /// Returns how many requests were broken since everything passed.
+    pub(crate) fn broken(&self) -> usize {
+        self.inner.broken.load(Ordering::Relaxed)
+    }
+
     /// Breaks the first `count` requests that fit, and lets the rest pass.
     pub(crate) fn first(
         &self,

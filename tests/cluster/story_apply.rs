@@ -10,7 +10,7 @@ use crate::{
 
 fn job(name: &str, image: &str) -> String {
     format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {{name: run, image: {image}}}\n"
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec:\n  backoffLimit: 0\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {{name: run, image: {image}}}\n"
     )
 }
 
@@ -413,4 +413,190 @@ async fn the_same_object_under_another_group_is_not_deleted() {
         .send(Method::DELETE, &path, "application/json", None)
         .await;
     assert_eq!(code, 200);
+}
+
+/// What `kubectl apply` did before there was server-side apply.
+async fn applied_by_kubectl(place: &Place, path: &str, manager: &str, data: &Value) {
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "name": path.rsplit('/').next().unwrap(),
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": data.to_string()},
+        },
+        "data": data,
+    });
+    let collection = format!(
+        "{}?fieldManager={manager}",
+        place.path("v1", "configmaps", "")
+    );
+    place.admin.create(&collection, &object).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_tools_applied_becomes_ours_without_a_diff_and_a_removed_field_goes() {
+    let place = Place::new("takeover").await;
+    for (name, manager) in [
+        ("one", "kubectl-client-side-apply"),
+        ("two", "helm"),
+        ("three", "argocd-controller"),
+    ] {
+        let data = json!({"key": "same", "gone": "later"});
+        applied_by_kubectl(&place, &place.config_path(name), manager, &data).await;
+    }
+    // A person's own field beside it.
+    place
+        .patch(
+            &place.config_path("one"),
+            &json!({"data": {"hand": "theirs"}}),
+        )
+        .await;
+    let file = |name: &str, data: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{note: ours}}}}\ndata: {data}\n"
+        )
+    };
+    let all = |data: &str| -> Vec<(String, String)> {
+        ["one", "two", "three"]
+            .iter()
+            .map(|name| (format!("deploy/{name}.yaml"), file(name, data)))
+            .collect()
+    };
+    let files = all("{key: same, gone: later}");
+    let changes: Vec<(&str, Option<&str>)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+        .collect();
+    let one = place.repository.commit(&changes);
+    place.application("shop", json!({})).await;
+    place.until_good("shop", &one).await;
+    let live = place.admin.get(&place.config_path("one")).await.unwrap();
+    assert_eq!(
+        live["data"],
+        json!({"key": "same", "gone": "later", "hand": "theirs"})
+    );
+    // A changed value is no conflict, and a field that leaves git goes.
+    let files = all("{key: changed}");
+    let changes: Vec<(&str, Option<&str>)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+        .collect();
+    let two = place.push("shop", &changes).await;
+    place.until_good("shop", &two).await;
+    for name in ["one", "two", "three"] {
+        let live = place.admin.get(&place.config_path(name)).await.unwrap();
+        let mut expected = json!({"key": "changed"});
+        if name == "one" {
+            expected["hand"] = json!("theirs");
+        }
+        assert_eq!(live["data"], expected, "{name}");
+        let managers = live["metadata"]["managedFields"].to_string();
+        for tool in ["kubectl-client-side-apply", "helm", "argocd-controller"] {
+            assert!(!managers.contains(tool), "{managers}");
+        }
+    }
+    // Where git says another value from the first, it is taken over all the same.
+    let data = json!({"key": "old", "gone": "at once"});
+    applied_by_kubectl(&place, &place.config_path("four"), "helm", &data).await;
+    let three = place
+        .push(
+            "shop",
+            &[("deploy/four.yaml", Some(&file("four", "{key: new}")))],
+        )
+        .await;
+    place.until_good("shop", &three).await;
+    let live = place.admin.get(&place.config_path("four")).await.unwrap();
+    assert_eq!(live["data"], json!({"key": "new"}));
+}
+
+fn hook(name: &str, phase: &str, image: &str) -> String {
+    job(name, image).replace(
+        &format!("metadata: {{name: {name}}}"),
+        &format!("metadata: {{name: {name}, annotations: {{argocd.argoproj.io/hook: {phase}}}}}"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_run_before_and_after_the_set_in_each_sync_and_waves_wait_for_health() {
+    let place = Place::new("hooks").await;
+    let web = |image: &str| {
+        deployment("web", image, 1).replace(
+            "metadata:\n  name: web\n",
+            "metadata:\n  name: web\n  annotations: {argocd.argoproj.io/sync-wave: \"1\"}\n",
+        )
+    };
+    let last = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last, annotations: {argocd.argoproj.io/sync-wave: \"2\"}}\ndata: {key: x}\n";
+    let one = place.repository.commit(&[
+        (
+            "deploy/before.yaml",
+            Some(&hook("before", "PreSync", "job:1")),
+        ),
+        ("deploy/web.yaml", Some(&web("web:1"))),
+        ("deploy/last.yaml", Some(last)),
+        (
+            "deploy/after.yaml",
+            Some(&hook("after", "PostSync", "job:1")),
+        ),
+        ("deploy/fail.yaml", Some(&hook("fail", "SyncFail", "job:1"))),
+    ]);
+    let mark = place.mark();
+    place.application("shop", json!({})).await;
+    place.until_good("shop", &one).await;
+    assert_eq!(
+        place.written_since(mark),
+        [
+            "patch jobs/before",
+            "patch deployments/web",
+            "patch configmaps/last",
+            "patch jobs/after"
+        ]
+    );
+    let path = |name: &str| place.path("batch/v1", "jobs", name);
+    assert!(place.admin.get(&path("fail")).await.is_none());
+    let before = place.admin.get(&path("before")).await.unwrap();
+    assert_eq!(
+        before["status"]["succeeded"], 1,
+        "it ended before the set was good"
+    );
+    // Nothing changed: nothing runs. Another set: each runs anew, once.
+    let mark = place.mark();
+    place.ask("shop").await;
+    let two = place
+        .push("shop", &[("deploy/web.yaml", Some(&web("web:2")))])
+        .await;
+    place.until_good("shop", &two).await;
+    assert_eq!(
+        place.written_since(mark),
+        [
+            "delete jobs/before",
+            "patch jobs/before",
+            "patch deployments/web",
+            "delete jobs/after",
+            "patch jobs/after"
+        ]
+    );
+    let again = place.admin.get(&path("before")).await.unwrap();
+    assert_ne!(again["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(again["status"]["succeeded"], 1);
+
+    // A hook that fails ends the sync before the set is touched.
+    let mark = place.mark();
+    let bad = place
+        .push(
+            "shop",
+            &[
+                (
+                    "deploy/before.yaml",
+                    Some(&hook("before", "PreSync", "job:job-fail")),
+                ),
+                ("deploy/web.yaml", Some(&web("web:3"))),
+            ],
+        )
+        .await;
+    place.until_returned("shop", &bad).await;
+    let writes = place.written_since(mark);
+    assert!(
+        !writes
+            .iter()
+            .any(|write| write.contains("web") || write.contains("after")),
+        "{writes:?}"
+    );
 }

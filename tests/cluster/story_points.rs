@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
-    proxy::{Fate, Proxy},
+    proxy::{Asked, Fate, Proxy},
     story_support::{Controller, Place, SOON, Stage, config, deployment},
     support::{Devcluster, devcluster_of_its_own, eventually},
 };
@@ -61,10 +61,19 @@ impl Bench {
     /// Ends the controller as `kill -9` does, and starts the next; the Lease of the dead one is taken away, which
     /// otherwise takes 15 s.
     pub(crate) async fn restart(&mut self) {
+        self.restart_with(|_| Fate::Pass).await;
+    }
+
+    /// The same, and the next one finds the way to the API server so.
+    pub(crate) async fn restart_with(
+        &mut self,
+        rule: impl Fn(&Asked) -> Fate + Send + Sync + 'static,
+    ) {
         if let Some(controller) = self.controller.take() {
             controller.kill();
         }
         self.proxy.heal();
+        self.proxy.rule(rule);
         let lease = "/apis/coordination.k8s.io/v1/namespaces/plimsoll-system/leases/plimsoll";
         if self.stage.admin.get(lease).await.is_some() {
             self.stage.admin.delete(lease).await;
@@ -73,10 +82,19 @@ impl Bench {
         controller.until_leading().await;
         self.controller = Some(controller);
     }
+
+    /// Waits until so many more requests were broken.
+    pub(crate) async fn until_broken(&self, count: usize) {
+        let before = self.proxy.broken();
+        eventually(SOON, &format!("{count} requests are broken"), || async {
+            (self.proxy.broken() >= before + count).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Returns the objects of the place that carry our marks.
-async fn marked(place: &Place) -> BTreeSet<String> {
+pub(crate) async fn marked(place: &Place) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for (version, plural) in [
         ("v1", "configmaps"),
@@ -99,7 +117,7 @@ async fn marked(place: &Place) -> BTreeSet<String> {
 }
 
 /// Fails unless every attempt has exactly one record, in a whole chain.
-async fn one_record_each(place: &Place) {
+pub(crate) async fn one_record_each(place: &Place) {
     eventually(SOON, "every attempt has its record", || async {
         let newest = place.get("shop").await["status"]["attempt"].as_u64()?;
         let attempts: Vec<u64> = place

@@ -21,7 +21,7 @@ async fn swept_after_the_status(place: &Place, mark: AuditMark) {
         for entry in audit_since(mark) {
             match (entry.verb.as_str(), entry.resource.as_str()) {
                 ("update", "applications/status") if entry.namespace == *namespace => {
-                    last = "status"
+                    last = "status";
                 }
                 ("create", "syncrecords") if entry.namespace == *namespace => last = "record",
                 ("delete", "secrets") if entry.name.starts_with(uid.as_str()) => {
@@ -240,7 +240,7 @@ async fn an_approved_prune_goes_on_without_asking_again_and_says_on_what_it_wait
         .until_object(
             &place.config_path("b"),
             "the second pass deletes it without a new approval",
-            |live| live.is_null(),
+            serde_json::Value::is_null,
         )
         .await;
     place
@@ -282,11 +282,11 @@ async fn without_prune_the_books_stay_small_and_nothing_is_forgotten() {
         (&file(0), Some(&config("c0", "0"))),
         ("deploy/stays.yaml", Some(&config("stays", "0"))),
     ]);
+    let commits = 19_u32;
     let spec = json!({"prune": {"enabled": false}, "health": {"soak": "0s"}});
     place.application("shop", spec).await;
     place.until_good("shop", &one).await;
-    const COMMITS: u32 = 19;
-    for number in 1..=COMMITS {
+    for number in 1..=commits {
         let commit = place
             .push(
                 "shop",
@@ -319,7 +319,7 @@ async fn without_prune_the_books_stay_small_and_nothing_is_forgotten() {
         .await;
     // Never more than half without a person (law 4), and every one of them is known.
     let message = seen.message("PruneBlocked").to_owned();
-    assert!(message.contains(&format!("{COMMITS} objects")), "{message}");
+    assert!(message.contains(&format!("{commits} objects")), "{message}");
     let output = place.cli(&["approve", "shop", message.rsplit(' ').next().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     place
