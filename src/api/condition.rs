@@ -161,6 +161,10 @@ reasons! {
     NeedsApproval,
     /// A prune was refused by the API server.
     PruneBlocked,
+    /// The Application is being deleted and waits for what it owns.
+    Deleting,
+    /// The Application is being deleted and cannot delete what it owns.
+    CannotCleanUp,
     /// The inventory could not be read and was rebuilt from marks.
     InventoryDamaged,
     /// Git was read.

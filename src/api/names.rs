@@ -32,6 +32,8 @@ pub const ANNOTATION_PROTECT: &str = "plimsoll.dev/protect";
 pub const ANNOTATION_SYNC_WAVE: &str = "argocd.argoproj.io/sync-wave";
 /// Argo CD's hook annotation.
 pub const ANNOTATION_HOOK: &str = "argocd.argoproj.io/hook";
+/// Helm's hook annotation, as a rendered chart carries it.
+pub const ANNOTATION_HELM_HOOK: &str = "helm.sh/hook";
 /// cli-utils' dependency annotation, honoured as it stands.
 pub const ANNOTATION_DEPENDS_ON: &str = "config.kubernetes.io/depends-on";
 /// Namespaces in which no Application is taken up, beside the controller's own.

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::AT_ONCE;
 use crate::{
-    cluster::{Answer, Error, Reader, Writer, Written},
-    model::{Applied, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
-    plan::{Action, Change},
+    cluster::{Answer, Deletion, Error, Reader, Writer, Written},
+    model::{Applied, Doomed, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
+    plan::{Action, Change, belongs_to_other},
 };
 
 /// Writes one wave. `stop` ends it at the next object.
@@ -52,9 +52,19 @@ async fn write_one(
 
 async fn write(reader: &Reader, writer: &Writer, change: &Change) -> Outcome {
     let id = change.object.id();
-    if change.action == Action::Deferred {
-        match reader.dry_run(&change.object, change.force).await {
-            Ok(Answer::Accepted(_)) => {}
+    if change.action == Action::Deferred
+        && let Some(outcome) = asked_again(reader, change).await
+    {
+        return outcome;
+    }
+    if let Some(doomed) = &change.replaces
+        && let Some(outcome) = still_there(reader, writer, doomed).await
+    {
+        return outcome;
+    }
+    if let Some(takeover) = &change.takeover {
+        match writer.take_over(&change.object, takeover).await {
+            Ok(Answer::Accepted(())) => {}
             Ok(other) => return declined(id, other),
             Err(error) => return failed(id, &error),
         }
@@ -64,6 +74,52 @@ async fn write(reader: &Reader, writer: &Writer, change: &Change) -> Outcome {
         Ok(other) => declined(id, other),
         Err(error) => failed(id, &error),
     }
+}
+
+/// Asks about a deferred object what could not be asked before; None where it may be written.
+async fn asked_again(reader: &Reader, change: &Change) -> Option<Outcome> {
+    let id = change.object.id();
+    match reader.dry_run(&change.object, change.force).await {
+        Ok(Answer::Accepted(answer)) if answer.created => None,
+        Ok(Answer::Accepted(_)) => match reader.get(change.object.api_version(), id).await {
+            Ok(live) => belongs_to_other(&change.object, &live?).map(Outcome::Refused),
+            Err(error) => Some(failed(id, &error)),
+        },
+        Ok(other) => Some(declined(id, other)),
+        Err(error) => Some(failed(id, &error)),
+    }
+}
+
+/// Deletes what must go before it is created again, once; None where its name is free, or another object has it.
+async fn still_there(reader: &Reader, writer: &Writer, doomed: &Doomed) -> Option<Outcome> {
+    let live = match reader.get(&doomed.api_version, &doomed.id).await {
+        Ok(live) => live?,
+        Err(error) => return Some(failed(&doomed.id, &error)),
+    };
+    let text = |pointer| live.pointer(pointer).and_then(serde_json::Value::as_str);
+    if text("/metadata/uid") != Some(doomed.uid.as_str()) {
+        return None;
+    }
+    if text("/metadata/deletionTimestamp").is_some() {
+        return Some(Outcome::Deleting {
+            finalizers: finalizers(&live),
+        });
+    }
+    match writer.delete(doomed).await {
+        Ok(Deletion::Deleted | Deletion::Gone | Deletion::Replaced { .. }) => None,
+        Ok(Deletion::Deleting { finalizers }) => Some(Outcome::Deleting { finalizers }),
+        Ok(Deletion::Refused(refusal)) => Some(Outcome::Refused(refusal)),
+        Err(error) => Some(failed(&doomed.id, &error)),
+    }
+}
+
+fn finalizers(live: &serde_json::Value) -> Vec<String> {
+    live.pointer("/metadata/finalizers")
+        .and_then(serde_json::Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// An apply whose answer was lost is sent once more: it says the same again.

@@ -20,6 +20,9 @@ fn head() -> Head {
         forces: Vec::new(),
         deletes: Vec::new(),
         carried: Vec::new(),
+        carried_from: Vec::new(),
+        yields: Vec::new(),
+        recreates: Vec::new(),
     }
 }
 

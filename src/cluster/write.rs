@@ -11,11 +11,11 @@ use super::{
     Answer, Cluster, Error, Fence, Identity, Written,
     classify::{self, Said},
     read::{self, Put},
-    request::{Call, JSON},
+    request::{Call, JSON, JSON_PATCH},
 };
 use crate::{
     api::FIELD_MANAGER,
-    model::{AccountName, Doomed, Object, Refusal},
+    model::{AccountName, Doomed, Object, Refusal, Takeover},
 };
 
 /// What became of a delete.
@@ -100,6 +100,62 @@ impl Writer {
             fence: Some(&self.fence),
         };
         read::put(&self.cluster, object, put).await
+    }
+
+    /// Writes who owns which field, over the version that it was worked out from; the object itself stays as it is.
+    ///
+    /// # Errors
+    /// As for `apply`; where the object was changed meanwhile it is a conflict, and everything is read anew.
+    pub async fn take_over(
+        &self,
+        object: &Object,
+        takeover: &Takeover,
+    ) -> Result<Answer<()>, Error> {
+        let id = object.id();
+        let resource = self
+            .cluster
+            .discovery()
+            .reach(object.api_version(), &id.group_kind())
+            .await?;
+        let body = json!([
+            {"op": "replace", "path": "/metadata/managedFields", "value": takeover.managed_fields},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": takeover.resource_version},
+        ]);
+        let call = Call::with_body(
+            format!("take over the fields of {id} as {}", self.who),
+            Method::PATCH,
+            format!(
+                "{}?fieldManager={FIELD_MANAGER}",
+                resource.object(&id.namespace, &id.name)?
+            ),
+            &self.who,
+            JSON_PATCH,
+            body.to_string().into_bytes(),
+        )
+        .fenced(&self.fence);
+        let reply = self.cluster.send(&call).await?;
+        if reply.is_success() {
+            return Ok(Answer::Accepted(()));
+        }
+        let own = Some((&resource, id.name.as_str()));
+        let status = reply.status();
+        let said = classify::said(&status, reply.code, own);
+        match said {
+            Said::Refused(reason) => Ok(Answer::Refused(Refusal {
+                id: id.clone(),
+                reason,
+                message: classify::message(&status, reply.code, resource.is_secret(), &said),
+            })),
+            Said::Absent
+            | Said::Changed
+            | Said::Missing(_)
+            | Said::Conflicts(_)
+            | Said::Exists
+            | Said::Expired
+            | Said::NotImpersonated
+            | Said::Unauthorized
+            | Said::Failed => Err(classify::failure(&call, own, &reply)),
+        }
     }
 
     /// Deletes the object of this UID and no other, its dependants in the background.

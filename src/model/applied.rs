@@ -102,6 +102,17 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Managed fields to write so that an object becomes ours, and the version of it that they were worked out from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Takeover {
+    /// The whole list.
+    pub managed_fields: Value,
+    /// Resource version that the write insists on.
+    pub resource_version: String,
+    /// The managers that hand over, for people.
+    pub from: Vec<String>,
+}
+
 /// What became of one object.
 #[derive(Clone)]
 pub enum Outcome {

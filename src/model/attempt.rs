@@ -56,6 +56,28 @@ pub struct Asked {
     pub verified: bool,
 }
 
+/// An object of an older attempt whose set is not kept any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Carried {
+    /// The object.
+    pub id: ObjectId,
+    /// Version of the API to reach it by.
+    pub api_version: String,
+    /// Whether its set asked to keep it when it leaves git.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
+}
+
+/// Fields of one object that were left to those who owned them first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Yielded {
+    /// The object.
+    pub id: ObjectId,
+    /// Field paths as server-side apply writes them.
+    pub paths: Vec<String>,
+}
+
 /// The intent of one attempt: stored before its first write or delete, and its claim on the Application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,7 +112,16 @@ pub struct Head {
     pub deletes: Vec<Doomed>,
     /// Objects of the oldest attempts, carried along where `written` would grow too long.
     #[serde(default)]
-    pub carried: Vec<ObjectId>,
+    pub carried: Vec<Carried>,
+    /// Attempts whose objects are carried: they leave `written` with this head.
+    #[serde(default)]
+    pub carried_from: Vec<u64>,
+    /// Fields that the set holds and that were not sent, for somebody else owned them first.
+    #[serde(default)]
+    pub yields: Vec<Yielded>,
+    /// Objects that are deleted and created again, as they were seen before.
+    #[serde(default)]
+    pub recreates: Vec<Doomed>,
 }
 
 /// The objects of one render digest; `render::restore` checks them against it.

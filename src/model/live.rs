@@ -60,8 +60,12 @@ pub enum Observed {
     },
     /// Others own fields of it, and policy leaves those to them: what is sent lacks them.
     Yielding {
-        /// The fields and their owners.
+        /// The fields that are left out, and their owners.
         conflicts: Vec<Conflict>,
+        /// Those among them that were never ours.
+        foreign: Vec<Conflict>,
+        /// Whether the rest is taken by force: git changed the value of fields that had drifted.
+        force: bool,
         /// Answer to a dry-run without those fields.
         answer: DryRun,
     },
@@ -71,6 +75,16 @@ pub enum Observed {
     Deferred {
         /// What it waits for.
         on: ObjectId,
+        /// What the server said.
+        message: String,
+        /// The live object, where there is one already.
+        before: Option<Value>,
+    },
+    /// Refused for a field that may not change; the policy lets it be deleted and created again, and the server
+    /// would take the new one.
+    Replacing {
+        /// The live object.
+        before: Value,
         /// What the server said.
         message: String,
     },

@@ -20,8 +20,8 @@ pub mod text;
 mod time;
 
 pub use account::{AccountName, ApplicationKey};
-pub use applied::{Applied, Outcome, Refusal, RefusalReason};
-pub use attempt::{Asked, AttemptKind, Doomed, Head, StoredSet};
+pub use applied::{Applied, Outcome, Refusal, RefusalReason, Takeover};
+pub use attempt::{Asked, AttemptKind, Carried, Doomed, Head, StoredSet, Yielded};
 pub use canonical::{canonical_json, sha256_hex};
 pub use id::{GroupKind, ObjectId};
 pub use live::{Conflict, DryRun, Live, Observed};

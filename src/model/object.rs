@@ -129,6 +129,20 @@ impl Object {
         self
     }
 
+    /// Returns the object under another name.
+    #[must_use]
+    pub fn with_name(mut self, name: &str) -> Self {
+        if let Some(metadata) = self
+            .value
+            .get_mut("metadata")
+            .and_then(Value::as_object_mut)
+        {
+            metadata.insert("name".to_owned(), Value::from(name));
+        }
+        name.clone_into(&mut self.id.name);
+        self
+    }
+
     /// Changes the JSON in place; what makes the identity must stay as it is.
     pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
         change(&mut self.value);

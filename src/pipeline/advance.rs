@@ -4,7 +4,7 @@
 //! Leaves: `Wake`: when to look again if nothing happens before.
 //! Never: a wait inside; an error that stops another Application.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     api::{Application, ApplicationStatus, Class, DeletionPolicy, FINALIZER, Reason},
-    model::{Now, text},
+    model::{Now, Object, text},
+    plan::runs_anew,
     report::StageLabel,
     rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
 };
@@ -46,6 +47,9 @@ const DEPENDENCY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest time between two looks at what is under way, if no watch and no window wakes us earlier.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
+/// When an Application that cannot be worked on is looked at again, if it does not change before.
+const REFUSED_AGAIN: Duration = Duration::from_secs(300);
+
 /// Reconciles one Application as far as it goes without waiting.
 pub async fn reconcile(
     context: &Context,
@@ -55,6 +59,24 @@ pub async fn reconcile(
 ) -> Wake {
     let subject = match Subject::new(application, context) {
         Ok(subject) => subject,
+        Err(failure) if application.metadata.deletion_timestamp.is_some() => {
+            match finalize::abandon(context, application, &failure).await {
+                Ok(Some(failure)) => return refuse(context, application, memory, failure).await,
+                Ok(None) => {
+                    return Wake {
+                        after: REFUSED_AGAIN,
+                        failed: false,
+                    };
+                }
+                Err(error) => {
+                    tracing::warn!(error = %text::chain(&error), "could not let the Application go");
+                    return Wake {
+                        after: memory.back_off((context.clock)().monotonic, Hold::Error),
+                        failed: true,
+                    };
+                }
+            }
+        }
         Err(failure) => return refuse(context, application, memory, failure).await,
     };
     memory.blocked = None;
@@ -101,7 +123,7 @@ async fn refuse(
     let next = crate::report::blocked(&failure, generation, &status, (context.clock)());
     memory.blocked = Some(failure);
     memory.loaded = false;
-    let after = Duration::from_secs(300);
+    let after = REFUSED_AGAIN;
     if next == status {
         return Wake {
             after,
@@ -224,7 +246,7 @@ async fn keep_finalizer(
         .any(|name| name == FINALIZER);
     let wants = subject.spec.deletion == DeletionPolicy::Cascade;
     if has != wants {
-        context.keeper.put_finalizer(application, wants).await?;
+        finalize::put_finalizer(context, application, wants).await?;
     }
     Ok(())
 }
@@ -320,6 +342,7 @@ async fn take(
     {
         // A new attempt: what older ones had under way is over, and its clock is its own.
         memory.applying_since = Some(now.monotonic);
+        memory.sightings = crate::health::Sightings::default();
         memory.return_begun = false;
         memory.prune_attempt = None;
         memory.drift_attempt = None;
@@ -421,12 +444,18 @@ async fn do_work(
                 .is_some_and(|at| now.since(at) >= subject.gates.timeout) =>
         {
             memory.plan = None;
+            let (waits, class) = memory
+                .apply_waits
+                .take()
+                .map_or((String::new(), Class::Environment), |(waits, class)| {
+                    (format!(": waits for {waits}"), class)
+                });
             Ok(Some(Event::ApplyFailed(rollout::Failure {
                 reason: Reason::HealthTimeout,
-                class: Class::Environment,
+                class,
                 message: format!(
-                    "not written within {}",
-                    text::duration(subject.gates.timeout)
+                    "not written within {}{waits}",
+                    text::duration(subject.gates.timeout),
                 ),
             })))
         }
@@ -456,13 +485,13 @@ async fn do_work(
         }
         Work::Prune => {
             let event = prune::prune(context, subject, memory, stop).await?;
-            if matches!(
-                event,
-                Event::Prune {
-                    outcome: rollout::PruneOutcome::Partly { .. },
-                    ..
-                }
-            ) {
+            memory.prune_waits = None;
+            if let Event::Prune {
+                outcome: rollout::PruneOutcome::Partly { why },
+                ..
+            } = &event
+            {
+                memory.prune_waits = Some(why.clone());
                 memory.back_off(now.monotonic, Hold::Prune);
             }
             Ok(Some(event))
@@ -547,7 +576,8 @@ async fn look_at_health(
     let now = (context.clock)();
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
-    let verdict = health::look(context, subject, memory, &objects)?;
+    let assessed = counted(memory, &objects);
+    let verdict = health::look(context, subject, memory, &assessed)?;
     if let Some(event) = stuck::free(context, subject, memory, stop).await {
         return Ok(Some(event));
     }
@@ -599,6 +629,20 @@ async fn look_at_health(
         );
     }
     Ok(Some(event))
+}
+
+/// Returns the objects whose health is that of the set: a hook counts while its own sync is under way, and a Job that
+/// a failed set created again counts no more when that is returned from (it is not taken back, law 7).
+fn counted<'a>(memory: &Memory, objects: &'a [Object]) -> Cow<'a, [Object]> {
+    let own = matches!(memory.rollout.state, State::Watching { .. });
+    let counts = |object: &&Object| {
+        let again = memory.replaced.contains_key(object.id()) && restore::is_exempt(object);
+        own || !(runs_anew(object) || again)
+    };
+    if objects.iter().all(|object| counts(&object)) {
+        return Cow::Borrowed(objects);
+    }
+    Cow::Owned(objects.iter().filter(counts).cloned().collect())
 }
 
 fn same_stage(one: &State, other: &State) -> bool {

@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject,
-    inventory::{applied, forms, written},
+    inventory::{applied, empty_head, forms, head_of, written, yields_of},
     memory::Notes,
-    observe::{Manner, observe},
+    observe::{Hooks, Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     restore::is_exempt,
     watching,
-    write::{note, ours},
+    write::{GONE_AGAIN, leaving, note, ours},
 };
 use crate::{
     api::{DriftPolicy, SetStatus},
     apply,
     cluster::Identity,
     model::{AttemptKind, Head, Live, Object, ObjectId, Observed, Seen, text},
-    plan::{Plan, Policy, live_differs, plan, questions},
+    plan::{Plan, Policy, live_differs, plan, questions, without_paths},
     rollout::{Event, State},
 };
 
@@ -58,11 +58,12 @@ pub(super) async fn repair(
             .drifted
             .extend(set.iter().map(|object| object.id().clone()));
     }
+    let head = head_of(context, subject, memory, target.attempt).await?;
     let Differing {
         doubtful,
         what,
         unknown,
-    } = differing(context, subject, memory, &set);
+    } = differing(context, subject, memory, &set, head.as_deref());
     memory.compared = unknown.is_empty().then_some(subject.generation);
     if subject.spec.drift == DriftPolicy::Ignore || doubtful.is_empty() {
         memory.drift_message = None;
@@ -159,6 +160,7 @@ fn differing(
     subject: &Subject,
     memory: &mut Memory,
     set: &[Object],
+    head: Option<&Head>,
 ) -> Differing {
     let mut doubtful = BTreeSet::new();
     let mut what = Vec::new();
@@ -181,7 +183,12 @@ fn differing(
             Seen::Absent if object.id().is("batch", "Job") => None,
             Seen::Absent => Some("is gone".to_owned()),
             Seen::Present(live) => {
-                live_differs(expected.as_deref().unwrap_or(object.value()), &live)
+                let expected = expected.as_deref().unwrap_or(object.value());
+                match head.and_then(|head| yields_of(head, id)) {
+                    // What is left to its owner is not looked at.
+                    Some(paths) => live_differs(&without_paths(expected, paths), &live),
+                    None => live_differs(expected, &live),
+                }
             }
         };
         if let Some(path) = difference {
@@ -211,6 +218,8 @@ async fn plan_repair(
         conflicts: subject.spec.apply.conflicts,
         drift: subject.spec.drift,
         read_all: true,
+        recreate: &subject.spec.apply.recreate,
+        hooks: Hooks::Leave,
     };
     let asked = questions(desired, None, &BTreeSet::new());
     let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;
@@ -218,7 +227,7 @@ async fn plan_repair(
     let yielding: BTreeSet<ObjectId> = live
         .objects
         .iter()
-        .filter(|(_, observed)| matches!(observed, Observed::Yielding { .. }))
+        .filter(|(_, observed)| matches!(observed, Observed::Yielding { force: false, .. }))
         .map(|(id, _)| id.clone())
         .collect();
     live.objects.retain(|id, _| !yielding.contains(id));
@@ -244,19 +253,17 @@ async fn give_back(
         None => {
             let attempt = memory.rollout.attempt + 1;
             let head = Head {
-                application_uid: subject.uid.clone(),
-                attempt,
-                kind: AttemptKind::Drift,
-                digest: target.digest.clone(),
-                revision: target.revision.clone(),
-                set_attempt: target.attempt,
-                holder: context.identity.clone(),
-                began: now.wall,
-                asked: None,
                 creates: plan.creates(),
                 forces: plan.forces(),
-                deletes: Vec::new(),
-                carried: Vec::new(),
+                recreates: plan.recreates(),
+                ..empty_head(
+                    context,
+                    subject,
+                    attempt,
+                    AttemptKind::Drift,
+                    target,
+                    now.wall,
+                )
             };
             let claim = context.keeper.store_head(&head, None).await?;
             if let Some(error) = claimed_by_other(memory, attempt, claim) {
@@ -283,8 +290,9 @@ async fn give_back(
     for wave in plan.waves() {
         let outcome = apply::apply(&reader, &writer, wave, stop).await;
         note(memory, wave, &outcome);
-        if outcome.is_stopped() {
+        if outcome.is_stopped() || !leaving(&outcome).is_empty() {
             memory.drift_attempt = Some(attempt);
+            memory.next_look = Some((context.clock)().monotonic + GONE_AGAIN);
             return Ok(None);
         }
         refusals.extend(outcome.refusals().cloned());

@@ -25,7 +25,12 @@ pub(super) fn look(
     let rules = rules(subject, memory)?;
     let mut seen = Vec::with_capacity(objects.len());
     for object in objects {
-        seen.push(watching::seen(context, subject, memory, object));
+        let live = watching::seen(context, subject, memory, object);
+        // Of an object that was created again, the watch may still show the one that went.
+        let went = memory.replaced.get(object.id()).is_some_and(|uid| {
+            matches!(&live, Seen::Present(live) if live.pointer("/metadata/uid").and_then(serde_json::Value::as_str) == Some(uid))
+        });
+        seen.push(if went { Seen::Unknown } else { live });
     }
     let members: Vec<Member<'_>> = objects
         .iter()

@@ -6,14 +6,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Context, Error, Memory, Subject, memory::Placed};
 use crate::{
     api::SetStatus,
     cluster::Lookup,
-    model::{Digest, GroupKind, ObjectId},
-    plan::{Inventory, without_ignored},
+    model::{AttemptKind, Digest, GroupKind, Head, Object, ObjectId},
+    plan::{Inventory, Phase, phase, without_ignored, without_paths},
     render::{self, Rendered, Scope},
 };
 
@@ -57,6 +58,7 @@ pub(super) async fn placed(
         rendered
             .placed(&subject.key, &scopes)
             .iter()
+            .filter(|object| phase(object) != Phase::Never)
             .map(|object| without_ignored(object, &subject.spec.apply.ignore))
             .collect(),
     ))
@@ -86,53 +88,126 @@ pub(super) async fn applied(
     Ok(Some(made))
 }
 
+/// One set that was written, with the head that stored it.
+pub(super) struct Written {
+    pub(super) head: Arc<Head>,
+    pub(super) set: Placed,
+}
+
+/// Returns the head of an attempt that stored a set, from memory or from the store.
+pub(super) async fn head_of(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    attempt: u64,
+) -> Result<Option<Arc<Head>>, Error> {
+    if let Some(known) = memory.heads.get(&attempt) {
+        return Ok(Some(known.clone()));
+    }
+    let found = context.keeper.load_head(&subject.uid, attempt).await?;
+    let found = found.map(Arc::new);
+    if let Some(head) = &found {
+        memory.heads.insert(attempt, head.clone());
+    }
+    Ok(found)
+}
+
 /// Returns every written set, oldest first. The digest of each is in its head.
 pub(super) async fn written(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,
-) -> Result<Vec<(u64, Placed)>, Error> {
+) -> Result<Vec<Written>, Error> {
     let mut sets = Vec::new();
     for attempt in memory.rollout.written.clone() {
-        let rendered = match memory.sets.get(&attempt) {
-            Some(known) => known.clone(),
-            None => {
-                let Some(head) = context.keeper.load_head(&subject.uid, attempt).await? else {
-                    return Err(Error::failure(
-                        crate::api::Reason::InventoryDamaged,
-                        crate::api::Class::Environment,
-                        format!(
-                            "the set of attempt {attempt} is lost; nothing is deleted until a person confirms the inventory"
-                        ),
-                    ));
-                };
-                set(context, subject, memory, attempt, &head.digest).await?
-            }
+        let Some(head) = head_of(context, subject, memory, attempt).await? else {
+            return Err(Error::failure(
+                crate::api::Reason::InventoryDamaged,
+                crate::api::Class::Environment,
+                format!(
+                    "the set of attempt {attempt} is lost; nothing is deleted until a person confirms the inventory"
+                ),
+            ));
         };
-        sets.push((attempt, placed(context, subject, &rendered).await?));
+        let rendered = set(context, subject, memory, attempt, &head.digest).await?;
+        let set = placed(context, subject, &rendered).await?;
+        sets.push(Written { head, set });
     }
     Ok(sets)
 }
 
-/// Returns the forms of each object in the written sets.
-pub(super) fn forms(sets: &[(u64, Placed)]) -> BTreeMap<ObjectId, Vec<Value>> {
-    let mut forms: BTreeMap<ObjectId, Vec<Value>> = BTreeMap::new();
-    for (_, set) in sets {
-        for object in set.iter() {
-            let known = forms.entry(object.id().clone()).or_default();
-            if !known.iter().any(|form| form == object.value()) {
-                known.push(object.value().clone());
-            }
-        }
+/// Returns the forms of each object in the written sets, as far as they were sent: without the fields that were left
+/// to those who owned them first.
+pub(super) fn forms(sets: &[Written]) -> Forms {
+    let mut forms = Forms::new();
+    for Written { head, set } in sets {
+        add_forms(&mut forms, set, Some(head));
     }
     forms
 }
 
+/// The forms of each object in sets that were written, oldest first, each once.
+pub(super) type Forms = BTreeMap<ObjectId, Vec<Value>>;
+
+/// Adds the forms of one set; without a head nothing is known of what was left to others.
+pub(super) fn add_forms(forms: &mut Forms, set: &[Object], head: Option<&Head>) {
+    for object in set {
+        let form = match head.and_then(|head| yields_of(head, object.id())) {
+            Some(paths) => without_paths(object.value(), paths),
+            None => object.value().clone(),
+        };
+        let known = forms.entry(object.id().clone()).or_default();
+        if !known.contains(&form) {
+            known.push(form);
+        }
+    }
+}
+
+/// Returns the fields of an object that an attempt left to their owners.
+pub(super) fn yields_of<'a>(head: &'a Head, id: &ObjectId) -> Option<&'a [String]> {
+    head.yields
+        .iter()
+        .find(|yielded| yielded.id == *id)
+        .map(|yielded| yielded.paths.as_slice())
+}
+
 /// Returns the objects that the Application owns.
-pub(super) fn inventory(sets: &[(u64, Placed)]) -> Inventory {
+pub(super) fn inventory(sets: &[Written]) -> Inventory {
     let mut inventory = Inventory::default();
-    for (_, set) in sets {
+    for Written { set, .. } in sets {
         inventory.add(set.iter());
     }
+    for Written { head, .. } in sets {
+        inventory.carry(&head.carried);
+    }
     inventory
+}
+
+/// Returns a head with nothing planned yet. `set` names the set that the attempt takes the cluster to.
+pub(super) fn empty_head(
+    context: &Context,
+    subject: &Subject,
+    attempt: u64,
+    kind: AttemptKind,
+    set: &SetStatus,
+    began: Timestamp,
+) -> Head {
+    Head {
+        application_uid: subject.uid.clone(),
+        attempt,
+        kind,
+        digest: set.digest.clone(),
+        revision: set.revision.clone(),
+        set_attempt: set.attempt,
+        holder: context.identity.clone(),
+        began,
+        asked: None,
+        creates: Vec::new(),
+        forces: Vec::new(),
+        deletes: Vec::new(),
+        carried: Vec::new(),
+        carried_from: Vec::new(),
+        yields: Vec::new(),
+        recreates: Vec::new(),
+    }
 }

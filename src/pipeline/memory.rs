@@ -14,11 +14,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    api::{ApplicationStatus, HealthCounts, Predecessor, RecordHead},
+    api::{ApplicationStatus, Class, HealthCounts, Predecessor, RecordHead},
     health::{Rules, Sightings, StuckPod},
     history::{Entry, ObjectChange},
     model::{
-        Asked, CommitInfo, Credentials, Digest, GroupKind, Object, ObjectId, Revision, SourceSpec,
+        Asked, CommitInfo, Credentials, Digest, GroupKind, Head, Object, ObjectId, Revision,
+        SourceSpec,
     },
     plan::Plan,
     render::{RenderSpec, Rendered},
@@ -145,9 +146,13 @@ pub struct Memory {
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
+    /// Heads of the attempts that stored those sets.
+    pub(super) heads: BTreeMap<u64, Arc<Head>>,
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// Whether the plan was made by another life than the one that began the attempt.
+    pub(super) plan_is_anew: bool,
     /// Since when a kind is awaited that was just defined.
     pub(super) kinds_awaited: Option<Duration>,
     /// Effects that were decided and not performed yet, oldest first.
@@ -169,6 +174,8 @@ pub struct Memory {
 
     /// What the server answered to our last write of an object: what it must look like since.
     pub(super) expected: BTreeMap<ObjectId, Arc<Value>>,
+    /// UID of the object that went, of each that was created again.
+    pub(super) replaced: BTreeMap<ObjectId, String>,
     /// Generation that the server answered to our last write of an object.
     pub(super) generations: BTreeMap<ObjectId, i64>,
     pub(super) drifted: BTreeSet<ObjectId>,
@@ -179,6 +186,12 @@ pub struct Memory {
     /// Monotonic time before which drift is not looked at, and when the last repairs were.
     pub(super) drift_hold: Option<Duration>,
     pub(super) repairs: Vec<Duration>,
+    /// What must be gone before it is created again, for people.
+    pub(super) apply_waits: Option<(String, Class)>,
+    /// What a prune waits for, for people.
+    pub(super) prune_waits: Option<String>,
+    /// Why the Application, which is being deleted, is still there.
+    pub(super) finalizing: Option<Failure>,
     /// Since when a set is being written.
     pub(super) applying_since: Option<Duration>,
     pub(super) sightings: Sightings,
@@ -233,6 +246,10 @@ impl Memory {
 
     /// Notes that a watch saw a change of an object, or that it is gone.
     pub fn touched(&mut self, id: ObjectId) {
+        // What a prune waits for has changed, perhaps is gone.
+        if matches!(self.hold, Some((_, Hold::Prune))) {
+            self.settle();
+        }
         self.drifted.insert(id);
     }
 

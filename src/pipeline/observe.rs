@@ -13,8 +13,10 @@ use super::Error;
 use crate::{
     api::{ConflictPolicy, DriftPolicy},
     cluster::{Answer, Missing, MissingObject, Reader},
-    model::{Conflict, DryRun, Live, Object, ObjectId, Observed},
-    plan::{Question, judge, without_conflicts},
+    model::{
+        Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
+    },
+    plan::{Question, git_changed, is_manifest_tool, judge, runs_anew, without_conflicts},
 };
 
 /// Questions in flight of one Application; the connection bounds the sum over all.
@@ -22,13 +24,48 @@ const AT_ONCE: usize = 16;
 
 /// How conflicts and reads are handled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub(super) struct Manner<'a> {
     /// What happens when another manager owns a field of ours.
     pub(super) conflicts: ConflictPolicy,
     /// What happens to drift.
     pub(super) drift: DriftPolicy,
     /// Whether the live form of every object is read, for people or to see that nothing differs.
     pub(super) read_all: bool,
+    /// Kinds that may be deleted and created again, as `Kind` or `Kind.group`.
+    pub(super) recreate: &'a [String],
+    /// What becomes of hooks that are there already.
+    pub(super) hooks: Hooks<'a>,
+}
+
+/// What becomes of hooks that run to an end and are there already.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hooks<'a> {
+    /// They stay as they are: nothing is synced.
+    Leave,
+    /// Each runs anew.
+    Run,
+    /// Of an attempt that was begun before: those that it had not replaced yet.
+    Resume(&'a [Doomed]),
+}
+
+/// Kinds that are never deleted to be created again: what is in them would go with them.
+const NEVER_AGAIN: [(&str, &str); 4] = [
+    ("", "Namespace"),
+    ("", "PersistentVolume"),
+    ("", "PersistentVolumeClaim"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+];
+
+impl Manner<'_> {
+    fn may_recreate(&self, object: &Object) -> bool {
+        let id = object.id();
+        let named = |name: &String| match name.split_once('.') {
+            Some((kind, group)) => kind == id.kind && group == id.group,
+            None => *name == id.kind,
+        };
+        (self.recreate.iter().any(named) || runs_anew(object))
+            && !NEVER_AGAIN.iter().any(|(group, kind)| id.is(group, kind))
+    }
 }
 
 /// Asks every question.
@@ -40,7 +77,7 @@ pub(super) async fn observe(
     questions: &[Question<'_>],
     set: &[Object],
     written: &BTreeMap<ObjectId, Vec<Value>>,
-    manner: Manner,
+    manner: Manner<'_>,
 ) -> Result<Live, Error> {
     // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
     let asked: Vec<_> = questions
@@ -65,7 +102,7 @@ async fn ask(
     question: &Question<'_>,
     set: &[Object],
     forms: &[Value],
-    manner: Manner,
+    manner: Manner<'_>,
 ) -> Result<(ObjectId, Observed), Error> {
     let observed = ask_one(reader, question, set, forms, manner).await?;
     Ok((question.object.id().clone(), observed))
@@ -76,9 +113,14 @@ async fn ask_one(
     question: &Question<'_>,
     set: &[Object],
     forms: &[Value],
-    manner: Manner,
+    manner: Manner<'_>,
 ) -> Result<Observed, Error> {
     let object = question.object;
+    if runs_anew(object)
+        && let Some(observed) = hook(reader, set, object, manner).await?
+    {
+        return Ok(observed);
+    }
     match reader.dry_run(object, false).await? {
         Answer::Accepted(mut answer) => {
             if !answer.created && (manner.read_all || !question.known) {
@@ -87,9 +129,75 @@ async fn ask_one(
             Ok(Observed::Accepted(answer))
         }
         Answer::Conflict(conflicts) => conflicting(reader, object, conflicts, forms, manner).await,
+        Answer::Refused(refusal) if manner.may_recreate(object) => {
+            replacing(reader, object, refusal).await
+        }
         Answer::Refused(refusal) => Ok(Observed::Refused(refusal)),
-        Answer::Missing(missing) => Ok(missing_of(set, object, missing)),
+        Answer::Missing(missing) => missing_of(reader, set, object, missing).await,
     }
+}
+
+/// A hook that is there from an earlier sync goes, and runs anew; None where it is asked about as any object.
+async fn hook(
+    reader: &Reader,
+    set: &[Object],
+    object: &Object,
+    manner: Manner<'_>,
+) -> Result<Option<Observed>, Error> {
+    if matches!(manner.hooks, Hooks::Leave) {
+        return Ok(None);
+    }
+    let Some(before) = read(reader, object).await? else {
+        return Ok(None);
+    };
+    if let Hooks::Resume(left) = manner.hooks {
+        let uid = before.pointer("/metadata/uid").and_then(Value::as_str);
+        if !left.iter().any(|doomed| Some(doomed.uid.as_str()) == uid) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(match reader.dry_run(&probe(object), false).await? {
+        Answer::Accepted(_) | Answer::Conflict(_) => Observed::Replacing {
+            before,
+            message: "a hook runs anew in each sync".to_owned(),
+        },
+        Answer::Refused(refusal) => Observed::Refused(Refusal {
+            id: object.id().clone(),
+            ..refusal
+        }),
+        Answer::Missing(missing) => missing_of(reader, set, object, missing).await?,
+    }))
+}
+
+/// Asks whether the API server would take the object if it were a new one. Its text does not tell a field that may
+/// not change from a value that is wrong, and an object that would be refused anew must not be deleted.
+async fn replacing(reader: &Reader, object: &Object, refusal: Refusal) -> Result<Observed, Error> {
+    if !matches!(
+        refusal.reason,
+        RefusalReason::Immutable | RefusalReason::Invalid
+    ) {
+        return Ok(Observed::Refused(refusal));
+    }
+    let Some(before) = read(reader, object).await? else {
+        return Ok(Observed::Refused(refusal));
+    };
+    match reader.dry_run(&probe(object), false).await? {
+        Answer::Accepted(answer) if answer.created => Ok(Observed::Replacing {
+            before,
+            message: refusal.message,
+        }),
+        Answer::Accepted(_) | Answer::Conflict(_) | Answer::Refused(_) | Answer::Missing(_) => {
+            Ok(Observed::Refused(refusal))
+        }
+    }
+}
+
+/// Returns the object under a name that nobody uses: of the length that every kind takes, and the same each time.
+fn probe(object: &Object) -> Object {
+    let id = object.id();
+    let digest = Digest::of(id.to_string().as_bytes());
+    let name = format!("plimsoll-probe-{}", digest.short());
+    object.clone().with_name(&name)
 }
 
 async fn read(reader: &Reader, object: &Object) -> Result<Option<Value>, Error> {
@@ -101,12 +209,18 @@ async fn conflicting(
     object: &Object,
     conflicts: Vec<Conflict>,
     forms: &[Value],
-    manner: Manner,
+    manner: Manner<'_>,
 ) -> Result<Observed, Error> {
     let before = read(reader, object).await?.unwrap_or(Value::Null);
     let references: Vec<&Value> = forms.iter().collect();
-    let judged = judge(&conflicts, &references);
-    let give_back = judged.foreign.is_empty() && manner.drift == DriftPolicy::Repair;
+    let mut judged = judge(&conflicts, &references);
+    // What other tools applied from manifests is handed over (`plan::takeover`): no conflict, and no drift.
+    judged
+        .foreign
+        .retain(|conflict| !is_manifest_tool(&conflict.manager));
+    let handed_over = judged.foreign.is_empty() && judged.drift.is_empty();
+    let give_back =
+        judged.foreign.is_empty() && (manner.drift == DriftPolicy::Repair || handed_over);
     if give_back || manner.conflicts == ConflictPolicy::Force {
         return Ok(match reader.dry_run(object, true).await? {
             Answer::Accepted(answer) => Observed::Conflicting {
@@ -126,26 +240,38 @@ async fn conflicting(
             Answer::Missing(missing) => Observed::Refused(missing.refusal),
         });
     }
-    let yields = match manner.conflicts {
-        ConflictPolicy::Yield => conflicts.clone(),
-        // Drift that policy leaves is left out as under yield; a foreign field still refuses.
-        ConflictPolicy::Fail | ConflictPolicy::Force if judged.foreign.is_empty() => judged.drift,
-        ConflictPolicy::Fail | ConflictPolicy::Force => Vec::new(),
+    // Drift that policy leaves is left out as under yield, until git changes its value; a foreign field still refuses.
+    let mut yields: Vec<Conflict> = match manner.conflicts {
+        ConflictPolicy::Yield => judged.foreign.clone(),
+        ConflictPolicy::Fail | ConflictPolicy::Force if judged.foreign.is_empty() => Vec::new(),
+        ConflictPolicy::Fail | ConflictPolicy::Force => {
+            return Ok(Observed::Conflicting {
+                conflicts,
+                before,
+                forced: None,
+            });
+        }
     };
-    if yields.is_empty() {
-        return Ok(Observed::Conflicting {
-            conflicts,
-            before,
-            forced: None,
-        });
+    // What other tools hold beside it is handed over.
+    let mut force = conflicts
+        .iter()
+        .any(|conflict| is_manifest_tool(&conflict.manager));
+    for drifted in judged.drift {
+        if manner.drift == DriftPolicy::Repair || git_changed(object, &drifted, &references) {
+            force = true;
+        } else {
+            yields.push(drifted);
+        }
     }
     Ok(
         match reader
-            .dry_run(&without_conflicts(object, &yields), false)
+            .dry_run(&without_conflicts(object, &yields), force)
             .await?
         {
             Answer::Accepted(answer) => Observed::Yielding {
                 conflicts: yields,
+                foreign: judged.foreign,
+                force,
                 answer: DryRun {
                     before: Some(before),
                     ..answer
@@ -163,7 +289,12 @@ async fn conflicting(
 }
 
 /// What another object of the same set brings is waited for; all else is a refusal.
-fn missing_of(set: &[Object], object: &Object, missing: Missing) -> Observed {
+async fn missing_of(
+    reader: &Reader,
+    set: &[Object],
+    object: &Object,
+    missing: Missing,
+) -> Result<Observed, Error> {
     let brings = |candidate: &&Object| {
         if candidate.id() == object.id() {
             return false;
@@ -182,11 +313,17 @@ fn missing_of(set: &[Object], object: &Object, missing: Missing) -> Observed {
             }
         }
     };
-    match set.iter().find(brings) {
-        Some(on) => Observed::Deferred {
-            on: on.id().clone(),
-            message: missing.refusal.message,
-        },
-        None => Observed::Refused(missing.refusal),
-    }
+    let Some(on) = set.iter().find(brings) else {
+        return Ok(Observed::Refused(missing.refusal));
+    };
+    let before = match &missing.object {
+        // Without its kind or its namespace no object is there.
+        MissingObject::Kind(_) | MissingObject::Namespace(_) => None,
+        MissingObject::Other { .. } => read(reader, object).await?,
+    };
+    Ok(Observed::Deferred {
+        on: on.id().clone(),
+        message: missing.refusal.message,
+        before,
+    })
 }

@@ -225,6 +225,8 @@ fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus
         pinned: pin::pinned(subject, memory),
         is_looked_at: is_looked_at(subject, memory),
         drifted: memory.drift_message.clone(),
+        prune_waits: memory.prune_waits.clone(),
+        deleting: memory.finalizing.clone(),
         record: memory.record.clone(),
         handled: memory.handled.clone(),
     };

@@ -229,7 +229,9 @@ fn read(record: &SyncRecord) -> Option<(Digest, Source)> {
             authored: text("authored")?.parse().ok()?,
             committed: text("committed")?.parse().ok()?,
             subject: text("subject")?.to_owned(),
-            signed: value.pointer("/source/commit/signed").and_then(Value::as_bool)?,
+            signed: value
+                .pointer("/source/commit/signed")
+                .and_then(Value::as_bool)?,
         })
     };
     let source = Source {

@@ -4,20 +4,20 @@
 //! Leaves: an event: refused, held, satisfied, or begun with its head stored.
 //! Never: a write to the cluster's objects.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Context, Error, Memory, Subject, dependency,
-    inventory::{applied, forms, placed, written},
+    inventory::{applied, empty_head, forms, head_of, placed, written},
     memory::{Notes, Wanted},
-    observe::{Manner, observe},
+    observe::{Hooks, Manner, observe},
     restore::is_exempt,
 };
 use crate::{
     api::{Class, Reason, SetStatus},
     cluster::{Claim, Identity},
-    model::{AttemptKind, Head, ObjectId, Refusal, RefusalReason, text},
-    plan::{Plan, Policy, plan, questions},
+    model::{AttemptKind, Carried, Head, ObjectId, Refusal, RefusalReason, Yielded, text},
+    plan::{Inventory, Plan, Policy, plan, questions, runs_anew},
     report::StageLabel,
     rollout::{Event, Failure, State},
 };
@@ -114,10 +114,16 @@ async fn plan_wanted(
     if memory.rollout.partial {
         doubtful.extend(
             sets.iter()
-                .flat_map(|(_, set)| set.iter().map(|object| object.id().clone())),
+                .flat_map(|written| written.set.iter().map(|object| object.id().clone())),
         );
     }
     doubtful.extend(memory.drifted.iter().cloned());
+    doubtful.extend(
+        desired
+            .iter()
+            .filter(|object| runs_anew(object))
+            .map(|object| object.id().clone()),
+    );
     if matches!(memory.rollout.state, State::Failed { returned: true, .. }) {
         // What the return left as it was is not what the restored set says.
         doubtful.extend(
@@ -139,6 +145,8 @@ async fn plan_wanted(
         conflicts: subject.spec.apply.conflicts,
         drift: subject.spec.drift,
         read_all: false,
+        recreate: &subject.spec.apply.recreate,
+        hooks: Hooks::Run,
     };
     let live = observe(&reader, &asked, &desired, &forms(&sets), manner).await?;
     let policy = Policy {
@@ -225,6 +233,11 @@ async fn begin(
 ) -> Result<Prepared, Error> {
     let now = (context.clock)();
     let attempt = memory.rollout.attempt + 1;
+    let yields = yields(context, subject, memory, wanted, &plan).await?;
+    let Carry {
+        carried,
+        from: carried_from,
+    } = carry(context, subject, memory, wanted).await?;
     let kept = memory
         .rollout
         .written
@@ -232,26 +245,39 @@ async fn begin(
         .chain(memory.rollout.good.iter().map(|set| &set.attempt))
         .copied()
         .find(|known| {
-            memory
+            let same = memory
                 .sets
                 .get(known)
-                .is_some_and(|set| set.digest() == &wanted.desired.digest)
+                .is_some_and(|set| set.digest() == &wanted.desired.digest);
+            // What is left to others, and what is carried, is known by the head that stored the set.
+            let as_sent = memory
+                .heads
+                .get(known)
+                .map_or(yields.is_empty(), |head| head.yields == yields);
+            same && as_sent && carried_from.is_empty()
         });
     let set_attempt = kept.unwrap_or(attempt);
-    let head = Head {
-        application_uid: subject.uid.clone(),
-        attempt,
-        kind: AttemptKind::Sync,
-        digest: wanted.desired.digest.clone(),
+    let target = SetStatus {
         revision: wanted.desired.revision.clone(),
-        set_attempt,
-        holder: context.identity.clone(),
-        began: now.wall,
+        digest: wanted.desired.digest.clone(),
+        attempt: set_attempt,
+    };
+    let head = Head {
         asked: memory.asker.clone(),
         creates: plan.creates(),
         forces: plan.forces(),
-        deletes: Vec::new(),
-        carried: Vec::new(),
+        recreates: plan.recreates(),
+        carried,
+        carried_from,
+        yields,
+        ..empty_head(
+            context,
+            subject,
+            attempt,
+            AttemptKind::Sync,
+            &target,
+            now.wall,
+        )
     };
     let stored = wanted.rendered.to_stored();
     let claim = context
@@ -277,14 +303,102 @@ async fn begin(
         ..Notes::default()
     });
     memory.plan = Some(plan);
+    memory.plan_is_anew = false;
+    let carried = head.carried_from.clone();
+    if kept.is_none() {
+        memory.heads.insert(attempt, Arc::new(head));
+    }
     Ok(Prepared::Event(Event::Began {
-        target: SetStatus {
-            revision: wanted.desired.revision.clone(),
-            digest: wanted.desired.digest.clone(),
-            attempt: set_attempt,
-        },
+        target,
         attempt,
+        carried,
     }))
+}
+
+/// Returns what is left to those who owned it first: what was just found, and of objects that nobody was asked about
+/// because they did not change, what the applied set left.
+async fn yields(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    wanted: &Wanted,
+    plan: &Plan,
+) -> Result<Vec<Yielded>, Error> {
+    let mut yields = plan.yields().to_vec();
+    let before = match memory.rollout.applied.clone() {
+        Some(applied) => head_of(context, subject, memory, applied.attempt).await?,
+        None => None,
+    };
+    let desired = placed(context, subject, &wanted.rendered).await?;
+    for known in before.iter().flat_map(|head| &head.yields) {
+        if !plan.was_asked(&known.id) && desired.iter().any(|object| *object.id() == known.id) {
+            yields.push(known.clone());
+        }
+    }
+    yields.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(yields)
+}
+
+/// Sets that are kept as such; what older ones hold travels on as ids (DESIGN.md, State).
+const SETS: usize = 16;
+
+/// What a head carries of sets that leave `written`.
+struct Carry {
+    carried: Vec<Carried>,
+    from: Vec<u64>,
+}
+
+async fn carry(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    wanted: &Wanted,
+) -> Result<Carry, Error> {
+    let excess = (memory.rollout.written.len() + 1).saturating_sub(SETS);
+    let rollout = &memory.rollout;
+    let needed: BTreeSet<u64> = rollout
+        .applied
+        .iter()
+        .chain(&rollout.good)
+        .map(|set| set.attempt)
+        .collect();
+    let from: Vec<u64> = rollout
+        .written
+        .iter()
+        .copied()
+        .filter(|attempt| !needed.contains(attempt))
+        .take(excess)
+        .collect();
+    if from.is_empty() {
+        return Ok(Carry {
+            carried: Vec::new(),
+            from,
+        });
+    }
+    let mut carried = Inventory::default();
+    let mut elsewhere: BTreeSet<ObjectId> = placed(context, subject, &wanted.rendered)
+        .await?
+        .iter()
+        .map(|object| object.id().clone())
+        .collect();
+    for written in written(context, subject, memory).await? {
+        if from.contains(&written.head.attempt) {
+            carried.add(written.set.iter());
+            carried.carry(&written.head.carried);
+        } else {
+            elsewhere.extend(written.set.iter().map(|object| object.id().clone()));
+        }
+    }
+    let carried = carried
+        .iter()
+        .filter(|(id, _)| !elsewhere.contains(id))
+        .map(|(id, owned)| Carried {
+            id: id.clone(),
+            api_version: owned.api_version.clone(),
+            protected: owned.protected,
+        })
+        .collect();
+    Ok(Carry { carried, from })
 }
 
 /// Another controller began this number: what we know is old, and everything is read anew.

@@ -8,10 +8,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Error,
-    inventory::forms,
+    inventory::{Forms, add_forms},
     marked::marked,
     memory::Placed,
-    observe::{Manner, observe},
+    observe::{Hooks, Manner, observe},
     prune::candidate,
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
     cluster::{self, Cluster, Identity, Lookup, Reader},
     model::{ApplicationKey, GroupKind, Object, ObjectId},
     plan::{
-        Inventory, Plan, Policy, PruneLimits, PrunePlan, plan, plan_prune, questions,
-        without_ignored,
+        Approval, Inventory, Phase, Plan, Policy, PruneLimits, PrunePlan, phase, plan, plan_prune,
+        questions, without_ignored,
     },
     render::{self, RenderSpec, Rendered, Scope},
 };
@@ -84,6 +84,7 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
         rendered
             .placed(key, &scopes)
             .iter()
+            .filter(|object| phase(object) != Phase::Never)
             .map(|object| without_ignored(object, &spec.apply.ignore))
             .collect()
     };
@@ -97,9 +98,15 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
         conflicts: spec.apply.conflicts,
         drift: spec.drift,
         read_all: true,
+        recreate: &spec.apply.recreate,
+        hooks: Hooks::Leave,
     };
     let reader = cluster.reader(Identity::Person);
-    let live = observe(&reader, &asked, &objects, &forms(&before), manner).await?;
+    let mut forms = Forms::new();
+    for (_, set) in &before {
+        add_forms(&mut forms, set, None);
+    }
+    let live = observe(&reader, &asked, &objects, &forms, manner).await?;
     let policy = Policy {
         application: key.clone(),
         conflicts: spec.apply.conflicts,
@@ -162,6 +169,6 @@ async fn would_prune(
         &inventory,
         &candidates,
         Some(limits),
-        &BTreeSet::new(),
+        &Approval::default(),
     ))
 }

@@ -4,7 +4,7 @@
 //! Leaves: an event; a head before the first delete.
 //! Never: a delete of what could not be looked at; every candidate is read as the account, just before.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject,
-    inventory::{applied, inventory, written},
+    inventory::{applied, empty_head, head_of, inventory, written},
     memory::Notes,
     prepare::claimed_by_other,
 };
@@ -20,8 +20,8 @@ use crate::{
     apply,
     cluster::{Identity, ListQuery, Reader},
     history::ObjectChange,
-    model::{AttemptKind, Doomed, Head, ObjectId, Outcome, Refusal, RefusalReason, text},
-    plan::{Candidate, Inventory, PruneLimits, PrunePlan, Verdict, plan_prune},
+    model::{AttemptKind, Doomed, Head, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
+    plan::{Approval, Candidate, Inventory, PruneLimits, PrunePlan, Verdict, plan_prune},
     rollout::{Event, PruneOutcome},
 };
 
@@ -54,19 +54,39 @@ pub(super) async fn prune(
         .iter()
         .map(|approve| approve.plan.clone())
         .collect();
-    let candidates = candidates(context, subject, &inventory, &ids).await?;
+    let candidates = same_objects(
+        context,
+        subject,
+        &set,
+        candidates(context, subject, &inventory, &ids).await?,
+    )
+    .await?;
     let limits = PruneLimits::from(&subject.spec.prune);
+    // What was begun goes on as it was begun, and as it was approved.
+    let begun = match memory.prune_attempt {
+        Some(attempt) => head_of(context, subject, memory, attempt).await?,
+        None => None,
+    };
+    let approval = Approval {
+        hashes: approved,
+        begun: begun.as_ref().map(|head| head.deletes.as_slice()),
+        doubt: None,
+    };
     let plan = plan_prune(
         &subject.key,
         &inventory,
         &candidates,
         Some(limits),
-        &approved,
+        &approval,
     );
     match plan.verdict() {
+        Verdict::Nothing if !plan.waiting().is_empty() => {
+            Ok(partly(memory.prune_attempt, plan.waiting()))
+        }
         Verdict::Nothing => {
             note_deleted(memory, &plan);
-            Ok(event(memory.prune_attempt.take(), finished(memory)))
+            let outcome = finished(memory, plan.later() > 0);
+            Ok(event(memory.prune_attempt.take(), outcome))
         }
         Verdict::NeedsApproval { why } => Ok(event(
             None,
@@ -78,6 +98,44 @@ pub(super) async fn prune(
         )),
         Verdict::Open => carry_out(context, subject, memory, &plan, stop).await,
     }
+}
+
+fn partly(attempt: Option<u64>, waiting: &[String]) -> Event {
+    let why = format!("{}; still tracked, tried again", text::list(waiting, 5));
+    event(attempt, PruneOutcome::Partly { why })
+}
+
+/// Finds candidates that the set still has under another API group: the same object by its UID is not deleted.
+async fn same_objects(
+    context: &Context,
+    subject: &Subject,
+    set: &[Object],
+    mut candidates: Vec<Candidate>,
+) -> Result<Vec<Candidate>, Error> {
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    for candidate in candidates
+        .iter_mut()
+        .filter(|candidate| candidate.live.is_some())
+    {
+        let uid = |live: &Value| {
+            live.pointer("/metadata/uid")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let twins = set.iter().filter(|object| {
+            let (id, other) = (&candidate.id, object.id());
+            id.kind == other.kind && id.namespace == other.namespace && id.name == other.name
+        });
+        for twin in twins {
+            let live = reader.get(twin.api_version(), twin.id()).await?;
+            if live.as_ref().and_then(uid) == candidate.live.as_ref().and_then(uid) {
+                candidate.same_as = Some(twin.id().clone());
+            }
+        }
+    }
+    Ok(candidates)
 }
 
 /// What the prune was begun for and is gone was deleted by it, be it in an earlier life of the controller.
@@ -97,7 +155,7 @@ fn note_deleted(memory: &mut Memory, plan: &PrunePlan) {
 }
 
 /// A prune that was begun earlier and has nothing left to delete is done.
-fn finished(memory: &Memory) -> PruneOutcome {
+fn finished(memory: &Memory, more: bool) -> PruneOutcome {
     match memory
         .notes
         .changes
@@ -108,6 +166,7 @@ fn finished(memory: &Memory) -> PruneOutcome {
         0 => PruneOutcome::Nothing,
         deleted => PruneOutcome::Done {
             objects: u32::try_from(deleted).unwrap_or(u32::MAX),
+            more,
         },
     }
 }
@@ -128,7 +187,7 @@ async fn carry_out(
         .cluster
         .writer(subject.account.clone(), context.fence.clone());
     let outcome = apply::delete(&writer, plan.deletes(), stop).await;
-    let mut waiting = Vec::new();
+    let mut waiting = plan.waiting().to_vec();
     for (id, outcome) in &outcome.outcomes {
         match outcome {
             Outcome::Deleted => memory.notes.changes.push(deleted(id)),
@@ -141,12 +200,11 @@ async fn carry_out(
         }
     }
     if !waiting.is_empty() {
-        let why = format!("{}; still tracked, tried again", text::list(&waiting, 5));
-        return Ok(event(Some(attempt), PruneOutcome::Partly { why }));
+        return Ok(partly(Some(attempt), &waiting));
     }
     memory.prune_attempt = None;
     note_deleted(memory, plan);
-    Ok(event(Some(attempt), finished(memory)))
+    Ok(event(Some(attempt), finished(memory, plan.later() > 0)))
 }
 
 fn deleted(id: &ObjectId) -> ObjectChange {
@@ -172,19 +230,15 @@ async fn begin(
         return Ok(attempt);
     };
     let head = Head {
-        application_uid: subject.uid.clone(),
-        attempt,
-        kind: AttemptKind::Prune,
-        digest: target.digest,
-        revision: target.revision,
-        set_attempt: target.attempt,
-        holder: context.identity.clone(),
-        began: now.wall,
-        asked: None,
-        creates: Vec::new(),
-        forces: Vec::new(),
         deletes: plan.deletes().to_vec(),
-        carried: Vec::new(),
+        ..empty_head(
+            context,
+            subject,
+            attempt,
+            AttemptKind::Prune,
+            &target,
+            now.wall,
+        )
     };
     let claim = context.keeper.store_head(&head, None).await?;
     if let Some(error) = claimed_by_other(memory, attempt, claim) {
@@ -202,6 +256,7 @@ async fn begin(
             .collect(),
         ..Notes::default()
     });
+    memory.heads.insert(attempt, Arc::new(head));
     Ok(attempt)
 }
 
@@ -258,6 +313,7 @@ pub(super) async fn candidate(
         id: id.clone(),
         live,
         instances,
+        same_as: None,
     })
 }
 
@@ -318,13 +374,20 @@ pub(super) async fn remove(
     stop: &CancellationToken,
 ) -> Result<Left, Error> {
     let candidates = candidates(context, subject, inventory, ids).await?;
-    let plan = plan_prune(&subject.key, inventory, &candidates, None, &BTreeSet::new());
+    let plan = plan_prune(
+        &subject.key,
+        inventory,
+        &candidates,
+        None,
+        &Approval::default(),
+    );
     let mut left = Left {
         kept: plan
             .kept()
             .iter()
             .map(|(id, why)| format!("{id} {why}"))
             .collect(),
+        waiting: plan.waiting().to_vec(),
         ..Left::default()
     };
     let protected = |doomed: &&Doomed| {

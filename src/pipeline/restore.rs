@@ -10,18 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject,
-    inventory::{forms, inventory, placed, set, written},
-    memory::{Notes, Placed},
-    observe::{Manner, observe},
+    inventory::{Written, empty_head, forms, inventory, placed, set, written},
+    memory::Notes,
+    observe::{Hooks, Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     prune,
-    write::note,
+    write::{leaving, note},
 };
 use crate::{
     api::SetStatus,
     apply,
     cluster::Identity,
-    model::{AttemptKind, Head, Object, ObjectId, Refusal},
+    model::{AttemptKind, Object, ObjectId, Refusal},
     plan::{Inventory, Policy, plan, questions},
     rollout::{Event, State},
 };
@@ -76,13 +76,15 @@ pub(super) async fn restore(
         drift: crate::api::DriftPolicy::Repair,
         // Many are asked about that need no write: their live form tells.
         read_all: true,
+        recreate: &subject.spec.apply.recreate,
+        hooks: Hooks::Leave,
     };
     // Deleted or changed by others meanwhile: asked about although both sets agree on it.
     let mut doubtful: BTreeSet<ObjectId> = memory.drifted.iter().cloned().collect();
     if memory.rollout.partial {
         doubtful.extend(
             sets.iter()
-                .flat_map(|(_, set)| set.iter().map(|object| object.id().clone())),
+                .flat_map(|written| written.set.iter().map(|object| object.id().clone())),
         );
     }
     let asked = questions(&desired, Some(&failed), &doubtful);
@@ -102,7 +104,8 @@ pub(super) async fn restore(
     for wave in plan.waves() {
         let outcome = apply::apply(&reader, &writer, wave, stop).await;
         note(memory, wave, &outcome);
-        if outcome.is_stopped() {
+        // What must be gone before it is created again is looked at soon.
+        if outcome.is_stopped() || !leaving(&outcome).is_empty() {
             return Ok(None);
         }
         let refusals: Vec<Refusal> = outcome.refusals().cloned().collect();
@@ -152,21 +155,7 @@ async fn begin(
 ) -> Result<Event, Error> {
     let now = (context.clock)();
     let attempt = memory.rollout.attempt + 1;
-    let head = Head {
-        application_uid: subject.uid.clone(),
-        attempt,
-        kind: AttemptKind::Return,
-        digest: to.digest.clone(),
-        revision: to.revision.clone(),
-        set_attempt: to.attempt,
-        holder: context.identity.clone(),
-        began: now.wall,
-        asked: None,
-        creates: Vec::new(),
-        forces: Vec::new(),
-        deletes: Vec::new(),
-        carried: Vec::new(),
-    };
+    let head = empty_head(context, subject, attempt, AttemptKind::Return, to, now.wall);
     let claim = context.keeper.store_head(&head, None).await?;
     if let Some(error) = claimed_by_other(memory, attempt, claim) {
         return Err(error);
@@ -232,7 +221,7 @@ pub(super) async fn remove(
 async fn still_there(
     context: &Context,
     subject: &Subject,
-    sets: &[(u64, Placed)],
+    sets: &[Written],
     inventory: &Inventory,
     to: &SetStatus,
     from: &SetStatus,
@@ -242,13 +231,13 @@ async fn still_there(
     }
     let elsewhere: BTreeSet<&ObjectId> = sets
         .iter()
-        .filter(|(attempt, _)| *attempt != from.attempt)
-        .flat_map(|(_, set)| set.iter().map(Object::id))
+        .filter(|written| written.head.attempt != from.attempt)
+        .flat_map(|written| written.set.iter().map(Object::id))
         .collect();
     let only_here: Vec<ObjectId> = sets
         .iter()
-        .filter(|(attempt, _)| *attempt == from.attempt)
-        .flat_map(|(_, set)| set.iter().map(Object::id))
+        .filter(|written| written.head.attempt == from.attempt)
+        .flat_map(|written| written.set.iter().map(Object::id))
         .filter(|id| !elsewhere.contains(id))
         .cloned()
         .collect();

@@ -37,16 +37,6 @@ pub fn application_key(application: &Application) -> ApplicationKey {
     }
 }
 
-/// Fields that are part of the API and that this release cannot act on: refused, never ignored.
-fn not_yet(spec: &ApplicationSpec) -> Option<String> {
-    if !spec.apply.recreate.is_empty() {
-        return Some(
-            "spec.apply.recreate is not supported by this release; remove it, and rename an object whose immutable field changes".to_owned(),
-        );
-    }
-    None
-}
-
 impl Subject {
     /// Parses an Application.
     ///
@@ -86,9 +76,6 @@ impl Subject {
                 ),
             ));
         };
-        if let Some(message) = not_yet(&spec) {
-            return Err(refuse(Reason::InvalidSpec, message));
-        }
         Ok(Self {
             uid: application.metadata.uid.clone().unwrap_or_default(),
             generation: application.metadata.generation.unwrap_or_default(),

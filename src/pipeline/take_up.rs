@@ -27,6 +27,7 @@ pub(super) async fn take_up(
     memory.record.clone_from(&status.record);
     memory.handled.clone_from(&status.handled);
     memory.plan = None;
+    memory.heads.clear();
     memory.pending.clear();
     memory.prune_attempt = None;
     memory.drift_attempt = None;
@@ -138,6 +139,7 @@ fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head)
                 attempt: head.set_attempt,
             },
             attempt: head.attempt,
+            carried: head.carried_from.clone(),
         };
         let now = (context.clock)();
         let taken = step(memory.rollout.clone(), event, &subject.gates, now);
@@ -264,5 +266,6 @@ pub(super) async fn sweep(
         .sweep(&subject.uid, &keep, rollout.attempt)
         .await?;
     memory.sets.retain(|attempt, _| keep.contains(attempt));
+    memory.heads.retain(|attempt, _| keep.contains(attempt));
     Ok(())
 }

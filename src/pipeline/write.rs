@@ -10,9 +10,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject,
-    inventory::{forms, placed, set, written},
-    observe::{Manner, observe},
+    Context, Error, Memory, Subject, health,
+    inventory::{forms, head_of, placed, set, written},
+    observe::{Hooks, Manner, observe},
     prepare::refusals_failure,
 };
 use crate::{
@@ -20,10 +20,10 @@ use crate::{
     apply,
     cluster::{Catalogue, Identity, Lookup, Reader},
     history::ObjectChange,
-    model::{Applied, GroupKind, Object, ObjectId, Outcome, Refusal, RefusalReason},
-    plan::{Change, Plan, Policy, plan, questions},
+    model::{Applied, GroupKind, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
+    plan::{Change, Plan, Policy, is_before, plan, questions},
     report::StageLabel,
-    rollout::{Event, State},
+    rollout::{Event, State, Verdict},
 };
 
 /// What becomes of a write.
@@ -36,6 +36,8 @@ pub(super) enum Wrote {
 
 /// How soon a definition that is not served yet is looked at again; its watch wakes us earlier.
 const ESTABLISHED_AGAIN: Duration = Duration::from_millis(200);
+/// How soon an object that must be gone first is looked at again.
+pub(super) const GONE_AGAIN: Duration = Duration::from_millis(200);
 /// How long an instance may be unknown after its definition was applied. An established kind answers up to two
 /// seconds later (seen on 1.36.3), and discovery is asked once a second at most.
 const SERVED_WITHIN: Duration = Duration::from_secs(30);
@@ -52,6 +54,7 @@ pub(super) async fn write_wave(
         match plan_again(context, subject, memory, target).await? {
             Ok(plan) => {
                 memory.plan = Some(plan);
+                memory.plan_is_anew = true;
                 if let State::Applying { wave, .. } = &mut memory.rollout.state {
                     *wave = 0;
                 }
@@ -80,6 +83,27 @@ pub(super) async fn write_wave(
         memory.plan = None;
         return Ok(Wrote::Event(Event::Applied));
     };
+    let mut before: Vec<Object> = Vec::new();
+    if plan.waits(wave as usize) {
+        before.extend(done.iter().map(|change| change.object.clone()));
+    }
+    if memory.plan_is_anew {
+        // What an earlier life wrote and is not in this plan any more.
+        let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
+        let all = placed(context, subject, &rendered).await?;
+        before.extend(
+            all.iter()
+                .filter(|object| {
+                    changes
+                        .first()
+                        .is_some_and(|change| is_before(object, &change.object))
+                })
+                .cloned(),
+        );
+    }
+    if let Some(wrote) = waits_for_health(context, subject, memory, &before)? {
+        return Ok(wrote);
+    }
     let started = (context.clock)().monotonic;
     let writer = context
         .cluster
@@ -99,6 +123,12 @@ pub(super) async fn write_wave(
     if outcome.is_stopped() {
         return Ok(Wrote::Wait(Duration::ZERO));
     }
+    let leaving = leaving(&outcome);
+    memory.apply_waits =
+        (!leaving.is_empty()).then(|| (text::list(&leaving, 5), Class::Environment));
+    if !leaving.is_empty() && refusals.is_empty() {
+        return Ok(Wrote::Wait(GONE_AGAIN));
+    }
     if !refusals.is_empty() && !subject.spec.apply.partial {
         memory.plan = None;
         let failure = refusals_failure(&refusals);
@@ -117,6 +147,69 @@ pub(super) async fn write_wave(
         return Ok(Wrote::Event(Event::Applied));
     }
     Ok(Wrote::Event(Event::WaveDone { next: wave + 1 }))
+}
+
+/// What a person ordered first must be healthy first; None where it is.
+fn waits_for_health(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    before: &[Object],
+) -> Result<Option<Wrote>, Error> {
+    memory.apply_waits = None;
+    if before.is_empty() {
+        return Ok(None);
+    }
+    // What is said of the whole set stays as it was meanwhile.
+    let health = memory.health.take();
+    let (counts, next_look) = (memory.counts, memory.next_look);
+    let verdict = health::look(context, subject, memory, before);
+    memory.health = health;
+    memory.counts = counts;
+    let next = std::mem::replace(&mut memory.next_look, next_look);
+    let now = (context.clock)().monotonic;
+    let wait = next.map_or(HEALTH_AGAIN, |at| at.saturating_sub(now).min(HEALTH_AGAIN));
+    Ok(match verdict? {
+        Verdict::Ready => None,
+        Verdict::Failed(failure) if failure.class == Class::Change && subject.gates.fail_fast => {
+            memory.plan = None;
+            Some(Wrote::Event(Event::ApplyFailed(failure)))
+        }
+        Verdict::Failed(failure) => {
+            memory.apply_waits = Some((failure.message, failure.class));
+            Some(Wrote::Wait(wait))
+        }
+        Verdict::Progressing { waiting, class } => {
+            memory.apply_waits = Some((waiting, class));
+            Some(Wrote::Wait(wait))
+        }
+    })
+}
+
+/// How soon the health of what comes first is looked at again, if no watch wakes us earlier.
+const HEALTH_AGAIN: Duration = Duration::from_secs(2);
+
+/// Returns what must be gone before it is created again, and on what it waits.
+pub(super) fn leaving(outcome: &Applied) -> Vec<String> {
+    outcome
+        .outcomes
+        .iter()
+        .filter_map(|(id, outcome)| match outcome {
+            Outcome::Deleting { finalizers } if finalizers.is_empty() => {
+                Some(format!("{id} is being deleted"))
+            }
+            Outcome::Deleting { finalizers } => Some(format!(
+                "{id} is being deleted and waits for {}",
+                text::list(finalizers, 3)
+            )),
+            Outcome::Written { .. }
+            | Outcome::Unchanged
+            | Outcome::Deleted
+            | Outcome::Refused(_)
+            | Outcome::Deferred { .. }
+            | Outcome::Stopped => None,
+        })
+        .collect()
 }
 
 /// After a restart the plan is made anew from the stored set; what is written already needs no write.
@@ -139,6 +232,9 @@ pub(super) async fn plan_all(
     desired: &[Object],
 ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
     let sets = written(context, subject, memory).await?;
+    let attempt = memory.rollout.under_way;
+    let head = head_of(context, subject, memory, attempt).await?;
+    let left = head.map_or_else(Vec::new, |head| head.recreates.clone());
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
@@ -146,6 +242,8 @@ pub(super) async fn plan_all(
         conflicts: subject.spec.apply.conflicts,
         drift: subject.spec.drift,
         read_all: true,
+        recreate: &subject.spec.apply.recreate,
+        hooks: Hooks::Resume(&left),
     };
     let asked = questions(desired, None, &BTreeSet::new());
     let live = observe(&reader, &asked, desired, &forms(&sets), manner).await?;
@@ -236,19 +334,26 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
             continue;
         };
         memory.drifted.remove(id);
+        if let Some(doomed) = &change.replaces {
+            memory.replaced.insert(id.clone(), doomed.uid.clone());
+        }
         memory
             .expected
             .insert(id.clone(), Arc::new(ours(change.object.value(), live)));
         if let Some(generation) = live.pointer("/metadata/generation").and_then(Value::as_i64) {
             memory.generations.insert(id.clone(), generation);
         }
-        let action = if *created {
+        let action = if *created && change.replaces.is_none() {
             "create"
         } else {
             change.action.as_str()
         };
         if !*created {
             memory.notes.creates.remove(id);
+        }
+        // A wave that waited is written again with what it waited for: an apply says the same again.
+        if memory.notes.changes.iter().any(|known| known.id == *id) {
+            continue;
         }
         memory.notes.changes.push(ObjectChange {
             id: id.clone(),

@@ -4,17 +4,21 @@
 //! Leaves: `Plan`: waves of changes, and what is refused.
 //! Never: a delete; those are in `guard`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     diff::{FieldChange, field_changes},
     drift::without_conflicts,
+    guard::says_protect,
+    inventory::is_protected,
     order::{OrderError, waves},
+    ownership::takeover,
 };
 use crate::{
     api::{ConflictPolicy, LABEL_APPLICATION, LABEL_APPLICATION_NAMESPACE},
     model::{
-        ApplicationKey, Conflict, Live, Object, ObjectId, Observed, Refusal, RefusalReason, text,
+        ApplicationKey, Conflict, Doomed, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
+        Takeover, Yielded, text,
     },
 };
 
@@ -40,6 +44,8 @@ pub enum Action {
     Adopt,
     /// It is given back what was changed.
     Repair,
+    /// It is deleted and created again, for a field that may not change.
+    Recreate,
     /// It waits for another object of the set and is asked about again.
     Deferred,
 }
@@ -52,6 +58,7 @@ impl Action {
             Self::Update => "update",
             Self::Adopt => "adopt",
             Self::Repair => "repair",
+            Self::Recreate => "recreate",
             Self::Deferred => "deferred",
         }
     }
@@ -70,21 +77,35 @@ pub struct Change {
     pub fields: Vec<FieldChange>,
     /// Warnings of the API server.
     pub warnings: Vec<String>,
+    /// Whether the object was there when it was planned.
+    pub existed: bool,
+    /// The object that goes first; only where it is created again.
+    pub replaces: Option<Doomed>,
+    /// How it becomes ours first; only where other tools applied it.
+    pub takeover: Option<Takeover>,
 }
 
 /// The ordered changes from the live objects to a set. Built only here.
 #[derive(Clone, Debug)]
 pub struct Plan {
     waves: Vec<Vec<Change>>,
+    waits: Vec<bool>,
     refused: Vec<Refusal>,
     unchanged: usize,
     partial: bool,
+    yields: Vec<Yielded>,
+    asked: BTreeSet<ObjectId>,
 }
 
 impl Plan {
     /// Returns the waves; all of one is written before the next begins.
     pub fn waves(&self) -> &[Vec<Change>] {
         &self.waves
+    }
+
+    /// Says whether a wave is written only when those before it are healthy.
+    pub fn waits(&self, wave: usize) -> bool {
+        self.waits.get(wave).copied().unwrap_or(false)
     }
 
     /// Returns every change in order.
@@ -112,9 +133,26 @@ impl Plan {
         self.waves.iter().all(Vec::is_empty)
     }
 
-    /// Returns the ids that will be created.
+    /// Returns the ids that will be created: absent when they were planned.
     pub fn creates(&self) -> Vec<ObjectId> {
-        self.ids(|change| matches!(change.action, Action::Create | Action::Deferred))
+        self.ids(|change| !change.existed)
+    }
+
+    /// Returns what is deleted and created again.
+    pub fn recreates(&self) -> Vec<Doomed> {
+        self.changes()
+            .filter_map(|change| change.replaces.clone())
+            .collect()
+    }
+
+    /// Says whether the API server was asked about an object; of the others nothing new is known.
+    pub fn was_asked(&self, id: &ObjectId) -> bool {
+        self.asked.contains(id)
+    }
+
+    /// Returns the fields that are left to those who owned them before us, written or not.
+    pub fn yields(&self) -> &[Yielded] {
+        &self.yields
     }
 
     /// Returns the ids that will be forced.
@@ -156,7 +194,7 @@ pub fn plan(
         let previous = applied.get(object.id()).copied();
         match decide(&object, previous, live.objects.get(object.id()), policy) {
             Decision::Write(change) => {
-                changes.insert(object.id().clone(), change);
+                changes.insert(object.id().clone(), *change);
                 to_write.push(object);
             }
             Decision::Nothing => unchanged += 1,
@@ -171,11 +209,33 @@ pub fn plan(
         }
     };
     refused.sort_by(|a, b| a.id.cmp(&b.id));
+    let yields = live
+        .objects
+        .iter()
+        .filter_map(|(id, observed)| match observed {
+            Observed::Yielding { foreign, .. } if !foreign.is_empty() => Some(Yielded {
+                id: id.clone(),
+                paths: foreign
+                    .iter()
+                    .map(|conflict| conflict.path.clone())
+                    .collect(),
+            }),
+            Observed::Yielding { .. }
+            | Observed::Unchanged
+            | Observed::Accepted(_)
+            | Observed::Conflicting { .. }
+            | Observed::Refused(_)
+            | Observed::Deferred { .. }
+            | Observed::Replacing { .. } => None,
+        })
+        .collect();
     Plan {
+        waits: waves.iter().map(|wave| wave.waits).collect(),
         waves: waves
             .into_iter()
             .map(|wave| {
-                wave.into_iter()
+                wave.objects
+                    .into_iter()
                     .filter_map(|object| changes.remove(object.id()))
                     .collect()
             })
@@ -183,11 +243,13 @@ pub fn plan(
         refused,
         unchanged,
         partial: policy.partial,
+        yields,
+        asked: live.objects.keys().cloned().collect(),
     }
 }
 
 enum Decision {
-    Write(Change),
+    Write(Box<Change>),
     Nothing,
     Refuse(Refusal),
 }
@@ -201,17 +263,17 @@ fn decide(
     match observed {
         None | Some(Observed::Unchanged) => Decision::Nothing,
         Some(Observed::Refused(refusal)) => Decision::Refuse(refusal.clone()),
-        Some(Observed::Yielding { conflicts, answer }) => {
+        Some(Observed::Yielding {
+            conflicts,
+            answer,
+            force,
+            ..
+        }) => {
             let object = without_conflicts(object, conflicts);
-            accepted(&object, previous, answer, false, policy)
+            accepted(&object, previous, answer, *force, policy)
         }
-        Some(Observed::Deferred { .. }) => Decision::Write(Change {
-            action: Action::Deferred,
-            object: object.clone(),
-            force: false,
-            fields: Vec::new(),
-            warnings: Vec::new(),
-        }),
+        Some(Observed::Deferred { before, .. }) => deferred(object, before.as_ref(), policy),
+        Some(Observed::Replacing { before, message }) => replaced(object, before, message, policy),
         Some(Observed::Accepted(answer)) => accepted(object, previous, answer, false, policy),
         Some(Observed::Conflicting {
             forced: Some(answer),
@@ -232,18 +294,15 @@ fn accepted(
     force: bool,
     policy: &Policy,
 ) -> Decision {
-    if let Some(other) = answer
+    if let Some(refusal) = answer
         .before
         .as_ref()
-        .and_then(|before| other_owner(before, policy))
+        .and_then(|before| owned_by_other(object.id(), before, &policy.application))
     {
-        return Decision::Refuse(Refusal {
-            id: object.id().clone(),
-            reason: RefusalReason::OwnedByOther,
-            message: format!("belongs to Application {other}; remove it there or here"),
-        });
+        return Decision::Refuse(refusal);
     }
-    if answer.before.as_ref() == Some(&answer.after) && !answer.created {
+    let takeover = answer.before.as_ref().and_then(takeover);
+    if answer.before.as_ref() == Some(&answer.after) && !answer.created && takeover.is_none() {
         return Decision::Nothing;
     }
     let kind = object.group_kind();
@@ -266,12 +325,111 @@ fn accepted(
     } else {
         Action::Update
     };
-    Decision::Write(Change {
+    Decision::Write(Box::new(Change {
         action,
         object: object.clone(),
         force,
         fields,
         warnings: answer.warnings.clone(),
+        existed: !answer.created,
+        replaces: None,
+        takeover,
+    }))
+}
+
+/// What waits for another object of the set; one that is there already can belong to somebody.
+fn deferred(object: &Object, before: Option<&serde_json::Value>, policy: &Policy) -> Decision {
+    let refusal =
+        before.and_then(|before| owned_by_other(object.id(), before, &policy.application));
+    match refusal {
+        Some(refusal) => Decision::Refuse(refusal),
+        None => Decision::Write(Box::new(Change {
+            action: Action::Deferred,
+            object: object.clone(),
+            force: false,
+            fields: Vec::new(),
+            warnings: Vec::new(),
+            existed: before.is_some(),
+            replaces: None,
+            takeover: None,
+        })),
+    }
+}
+
+/// What is deleted to be created again: only what carries our marks, is not protected, and can be insisted on.
+fn replaced(
+    object: &Object,
+    before: &serde_json::Value,
+    message: &str,
+    policy: &Policy,
+) -> Decision {
+    let refuse = |why: &str| {
+        Decision::Refuse(Refusal {
+            id: object.id().clone(),
+            reason: RefusalReason::Immutable,
+            message: format!("{message}; not created again: {why}; nothing was deleted"),
+        })
+    };
+    if let Some(refusal) = owned_by_other(object.id(), before, &policy.application) {
+        return Decision::Refuse(refusal);
+    }
+    if !has_marks(before, policy) {
+        return refuse("it is not ours yet");
+    }
+    if says_protect(before) || is_protected(object) {
+        return refuse("its annotation protects it");
+    }
+    let Some(doomed) = doomed(object.id(), before) else {
+        return refuse("it has no UID to insist on");
+    };
+    Decision::Write(Box::new(Change {
+        action: Action::Recreate,
+        fields: field_changes(&object.group_kind(), Some(before), object.value()),
+        object: object.clone(),
+        force: false,
+        warnings: Vec::new(),
+        existed: true,
+        replaces: Some(doomed),
+        takeover: None,
+    }))
+}
+
+/// Returns what a delete insists on; None where the live object has no UID.
+fn doomed(id: &ObjectId, live: &serde_json::Value) -> Option<Doomed> {
+    let text = |pointer: &str| {
+        live.pointer(pointer)
+            .and_then(serde_json::Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    Some(Doomed {
+        id: id.clone(),
+        api_version: text("/apiVersion")?.to_owned(),
+        uid: text("/metadata/uid")?.to_owned(),
+    })
+}
+
+/// Returns the refusal where a live object carries the marks of another Application than the one it is sent with.
+pub fn belongs_to_other(object: &Object, live: &serde_json::Value) -> Option<Refusal> {
+    let application = ApplicationKey {
+        namespace: object.label(LABEL_APPLICATION_NAMESPACE)?.to_owned(),
+        name: object.label(LABEL_APPLICATION)?.to_owned(),
+    };
+    owned_by_other(object.id(), live, &application)
+}
+
+fn owned_by_other(
+    id: &ObjectId,
+    live: &serde_json::Value,
+    application: &ApplicationKey,
+) -> Option<Refusal> {
+    let other = ApplicationKey {
+        namespace: mark(live, LABEL_APPLICATION_NAMESPACE)?.to_owned(),
+        name: mark(live, LABEL_APPLICATION)?.to_owned(),
+    };
+    (other != *application).then(|| Refusal {
+        id: id.clone(),
+        reason: RefusalReason::OwnedByOther,
+        message: format!("belongs to Application {other}; remove it there or here"),
     })
 }
 
@@ -282,15 +440,6 @@ fn mark<'a>(value: &'a serde_json::Value, label: &str) -> Option<&'a str> {
 fn has_marks(live: &serde_json::Value, policy: &Policy) -> bool {
     mark(live, LABEL_APPLICATION) == Some(policy.application.name.as_str())
         && mark(live, LABEL_APPLICATION_NAMESPACE) == Some(policy.application.namespace.as_str())
-}
-
-/// Returns the key of the other Application whose marks the live object carries.
-fn other_owner(live: &serde_json::Value, policy: &Policy) -> Option<ApplicationKey> {
-    let other = ApplicationKey {
-        namespace: mark(live, LABEL_APPLICATION_NAMESPACE)?.to_owned(),
-        name: mark(live, LABEL_APPLICATION)?.to_owned(),
-    };
-    (other != policy.application).then_some(other)
 }
 
 fn conflict_refusal(object: &Object, conflicts: &[Conflict]) -> Refusal {

@@ -33,6 +33,23 @@ pub fn judge(conflicts: &[Conflict], written: &[&Value]) -> Judgement {
     Judgement { drift, foreign }
 }
 
+/// Says whether git gave a drifted field another value than any set that was written: then it is no drift to leave.
+pub fn git_changed(object: &Object, conflict: &Conflict, written: &[&Value]) -> bool {
+    let wanted = field_path::get(object.value(), &conflict.path);
+    !written
+        .iter()
+        .any(|value| field_path::get(value, &conflict.path) == wanted)
+}
+
+/// Returns a form without the fields at these paths.
+pub fn without_paths(value: &Value, paths: &[String]) -> Value {
+    let mut value = value.clone();
+    for path in paths {
+        field_path::remove(&mut value, path);
+    }
+    value
+}
+
 /// Returns the object without the conflicting fields: what `yield` sends.
 pub fn without_conflicts(object: &Object, conflicts: &[Conflict]) -> Object {
     let mut object = object.clone();
@@ -191,6 +208,26 @@ mod tests {
         assert_eq!(judgement.drift, [conflict(".spec.replicas")]);
         assert_eq!(judgement.foreign, [conflict(".spec.paused")]);
         assert_eq!(judge(&[conflict(".spec.replicas")], &[]).foreign.len(), 1);
+    }
+
+    #[test]
+    fn a_drifted_field_is_left_until_git_changes_its_value() {
+        let object = Object::new(
+            json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": {"a": 2, "b": [{"name": "n", "v": 1}]}}),
+            None,
+        )
+        .unwrap();
+        let written = json!({"spec": {"a": 1, "b": [{"name": "n", "v": 1}]}});
+        assert!(git_changed(&object, &conflict(".spec.a"), &[&written]));
+        assert!(!git_changed(
+            &object,
+            &conflict(".spec.b[name=\"n\"].v"),
+            &[&written]
+        ));
+        assert_eq!(
+            without_paths(&written, &[".spec.a".to_owned(), ".spec.none".to_owned()]),
+            json!({"spec": {"b": [{"name": "n", "v": 1}]}})
+        );
     }
 
     #[test]

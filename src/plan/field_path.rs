@@ -17,6 +17,16 @@ pub(super) fn has(value: &Value, path: &str) -> bool {
     find(value, path).is_some()
 }
 
+/// Returns the field at `path`.
+pub(super) fn get<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    find(value, path)?
+        .into_iter()
+        .try_fold(value, |at, step| match step {
+            Step::Key(key) => at.get(key),
+            Step::Index(index) => at.get(index),
+        })
+}
+
 /// Removes the field at `path`; says whether it was there.
 pub(super) fn remove(value: &mut Value, path: &str) -> bool {
     let Some(steps) = find(value, path) else {

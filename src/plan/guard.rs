@@ -23,6 +23,8 @@ pub struct Candidate {
     pub live: Option<Value>,
     /// Instances that a CustomResourceDefinition has; 0 for all else.
     pub instances: usize,
+    /// An object of the set that stays and is the same one under another API group, by its UID.
+    pub same_as: Option<ObjectId>,
 }
 
 /// How much may be deleted without approval.
@@ -63,6 +65,8 @@ pub struct PrunePlan {
     deletes: Vec<Doomed>,
     gone: Vec<ObjectId>,
     kept: Vec<(ObjectId, String)>,
+    waiting: Vec<String>,
+    later: usize,
     hash: Digest,
     verdict: Verdict,
 }
@@ -83,6 +87,16 @@ impl PrunePlan {
         &self.kept
     }
 
+    /// Returns what is being deleted already and on what it waits, for people.
+    pub fn waiting(&self) -> &[String] {
+        &self.waiting
+    }
+
+    /// Returns how many objects are left for a prune after the one that was begun.
+    pub fn later(&self) -> usize {
+        self.later
+    }
+
     /// Returns the hash that an approval names.
     pub fn hash(&self) -> &Digest {
         &self.hash
@@ -94,22 +108,36 @@ impl PrunePlan {
     }
 }
 
+/// What was approved before.
+#[derive(Clone, Debug, Default)]
+pub struct Approval<'a> {
+    /// Hashes that a person approved.
+    pub hashes: BTreeSet<String>,
+    /// Deletes of a prune that was begun: exactly these go on, whatever the limits say.
+    pub begun: Option<&'a [Doomed]>,
+    /// Why every delete needs approval, where the inventory is not what was written.
+    pub doubt: Option<String>,
+}
+
 /// Plans the deletion of what the inventory has and the set has not.
 ///
 /// `candidates` are the objects of the inventory that the set does not have, each with its live form:
 /// the caller read every one of them, as the account, or there is no plan.
-/// `limited` is false for what a return removes: the objects that the failed attempt itself created.
+/// `limits` is None for what a return removes: the objects that the failed attempt itself created.
+/// `approval` says what needs none any more.
 pub fn plan_prune(
     application: &ApplicationKey,
     inventory: &Inventory,
     candidates: &[Candidate],
     limits: Option<PruneLimits>,
-    approved: &BTreeSet<String>,
+    approval: &Approval<'_>,
 ) -> PrunePlan {
     let mut deletes = Vec::new();
     let mut gone = Vec::new();
     let mut kept = Vec::new();
     let mut protected = Vec::new();
+    let mut waiting = Vec::new();
+    let mut later = 0;
     let mut counted = 0_usize;
     for candidate in candidates {
         let Some(live) = &candidate.live else {
@@ -120,12 +148,22 @@ pub fn plan_prune(
             kept.push((candidate.id.clone(), why));
             continue;
         }
+        if let Some(why) = is_terminating(live) {
+            waiting.push(format!("{} {why}", candidate.id));
+            continue;
+        }
         let text = |pointer: &str| {
             live.pointer(pointer)
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .to_owned()
         };
+        let begun =
+            |doomed: &Doomed| doomed.id == candidate.id && doomed.uid == text("/metadata/uid");
+        if approval.begun.is_some_and(|all| !all.iter().any(begun)) {
+            later += 1;
+            continue;
+        }
         if let Some(why) = protected_kind(candidate) {
             protected.push(format!("{} {why}", candidate.id));
         }
@@ -147,15 +185,23 @@ pub fn plan_prune(
     let hash = plan_hash(&deletes);
     let verdict = if deletes.is_empty() {
         Verdict::Nothing
-    } else if approved.contains(hash.as_str()) {
+    } else if approval.begun.is_some() || approval.hashes.contains(hash.as_str()) {
         Verdict::Open
+    } else if let Some(doubt) = &approval.doubt {
+        Verdict::NeedsApproval {
+            why: format!("{doubt}; would delete {}", text::list(&ids(&deletes), 5)),
+        }
     } else if !protected.is_empty() {
         Verdict::NeedsApproval {
             why: format!("would delete {}", text::list(&protected, 3)),
         }
     } else {
         match limits {
-            Some(limits) => within(limits, counted, inventory.len()),
+            Some(limits) => within(
+                limits,
+                counted,
+                inventory.len().saturating_sub(gone.len() + waiting.len()),
+            ),
             None => Verdict::Open,
         }
     };
@@ -163,9 +209,38 @@ pub fn plan_prune(
         deletes,
         gone,
         kept,
+        waiting,
+        later,
         hash,
         verdict,
     }
+}
+
+/// Says on what an object waits that is being deleted already; it counts against no limit and is not deleted twice.
+fn is_terminating(live: &Value) -> Option<String> {
+    let since = live
+        .pointer("/metadata/deletionTimestamp")?
+        .as_str()
+        .unwrap_or_default();
+    let finalizers: Vec<&str> = live
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    Some(if finalizers.is_empty() {
+        format!("is Terminating since {since}")
+    } else {
+        format!(
+            "is Terminating since {since}: waits for {}",
+            text::list(&finalizers, 3)
+        )
+    })
+}
+
+fn ids(deletes: &[Doomed]) -> Vec<&ObjectId> {
+    deletes.iter().map(|doomed| &doomed.id).collect()
 }
 
 /// At most `max_objects` or `max_percent`, whichever is larger, and never more than half of four or more (law 4).
@@ -214,6 +289,9 @@ fn reason_to_keep(
         }
         Some(_) => {}
     }
+    if let Some(same) = &candidate.same_as {
+        return Some(format!("is the same object as {same}"));
+    }
     let owners = live
         .pointer("/metadata/ownerReferences")
         .and_then(Value::as_array);
@@ -237,7 +315,7 @@ fn reason_to_keep(
     None
 }
 
-fn says_protect(live: &Value) -> bool {
+pub(super) fn says_protect(live: &Value) -> bool {
     live.pointer("/metadata/annotations")
         .and_then(|annotations| annotations.get(crate::api::ANNOTATION_PROTECT))
         .and_then(Value::as_str)
@@ -332,6 +410,7 @@ mod tests {
             id: Object::new(live.clone(), None).unwrap().id().clone(),
             live: Some(live),
             instances: 0,
+            same_as: None,
         }
     }
 
@@ -352,7 +431,7 @@ mod tests {
             &inventory(of),
             &candidates(deletes),
             Some(LIMITS),
-            &BTreeSet::new(),
+            &Approval::default(),
         )
         .verdict()
         .clone()
@@ -381,9 +460,12 @@ mod tests {
             &inventory(42),
             &candidates(31),
             Some(LIMITS),
-            &BTreeSet::new(),
+            &Approval::default(),
         );
-        let approved = BTreeSet::from([plan.hash().to_string()]);
+        let approved = Approval {
+            hashes: BTreeSet::from([plan.hash().to_string()]),
+            ..Approval::default()
+        };
         let again = plan_prune(
             &key(),
             &inventory(42),
@@ -403,6 +485,97 @@ mod tests {
     }
 
     #[test]
+    fn a_prune_that_was_begun_goes_on_with_exactly_its_deletes() {
+        let all = candidates(31);
+        let first = plan_prune(
+            &key(),
+            &inventory(42),
+            &all,
+            Some(LIMITS),
+            &Approval::default(),
+        );
+        let begun = Approval {
+            begun: Some(first.deletes()),
+            ..Approval::default()
+        };
+        // A third is gone, one waits, one was created again under its name, and one more left git.
+        let mut left = all.clone();
+        for candidate in &mut left[..10] {
+            candidate.live = None;
+        }
+        left[10].live.as_mut().unwrap()["metadata"]["deletionTimestamp"] =
+            json!("2026-11-21T08:24:08Z");
+        left[10].live.as_mut().unwrap()["metadata"]["finalizers"] = json!(["x.io/f"]);
+        left[11].live.as_mut().unwrap()["metadata"]["uid"] = json!("another");
+        left.push(candidate(value("ConfigMap", "c31")));
+        let again = plan_prune(&key(), &inventory(42), &left, Some(LIMITS), &begun);
+        assert_eq!(again.verdict(), &Verdict::Open);
+        assert_eq!((again.deletes().len(), again.later()), (19, 2));
+        assert_eq!(
+            again.waiting(),
+            ["ConfigMap/n/c10 is Terminating since 2026-11-21T08:24:08Z: waits for x.io/f"]
+        );
+    }
+
+    #[test]
+    fn what_is_gone_or_going_counts_neither_as_delete_nor_as_inventory() {
+        let mut all = candidates(6);
+        for candidate in &mut all[..3] {
+            candidate.live.as_mut().unwrap()["metadata"]["deletionTimestamp"] =
+                json!("2026-11-21T08:24:08Z");
+        }
+        let plan = plan_prune(
+            &key(),
+            &inventory(8),
+            &all,
+            Some(LIMITS),
+            &Approval::default(),
+        );
+        assert_eq!(
+            plan.verdict(),
+            &Verdict::NeedsApproval {
+                why: "would delete 3 of 5 objects (limit 2)".into()
+            }
+        );
+    }
+
+    #[test]
+    fn the_same_object_under_another_group_stays() {
+        let mut one = candidate(value("Event", "e"));
+        one.same_as = Some(ObjectId::new("events.k8s.io", "Event", "n", "e"));
+        let plan = plan_prune(
+            &key(),
+            &inventory(9),
+            &[one],
+            Some(LIMITS),
+            &Approval::default(),
+        );
+        assert_eq!(plan.verdict(), &Verdict::Nothing);
+        assert_eq!(plan.kept()[0].1, "is the same object as Event/n/e");
+    }
+
+    #[test]
+    fn a_doubtful_inventory_deletes_nothing_without_approval() {
+        let doubtful = Approval {
+            doubt: Some("the inventory was rebuilt from marks".to_owned()),
+            ..Approval::default()
+        };
+        let plan = plan_prune(
+            &key(),
+            &inventory(42),
+            &candidates(1),
+            Some(LIMITS),
+            &doubtful,
+        );
+        assert_eq!(
+            plan.verdict(),
+            &Verdict::NeedsApproval {
+                why: "the inventory was rebuilt from marks; would delete ConfigMap/n/c0".into()
+            }
+        );
+    }
+
+    #[test]
     fn children_handed_over_and_protected_objects_stay() {
         let mut child = value("ConfigMap", "child");
         child["metadata"]["ownerReferences"] = json!([{"kind": "X"}]);
@@ -413,7 +586,13 @@ mod tests {
         let mut unmarked = value("ConfigMap", "unmarked");
         unmarked["metadata"]["labels"] = json!({});
         let all = [child, moved, protected, unmarked].map(candidate);
-        let plan = plan_prune(&key(), &inventory(9), &all, Some(LIMITS), &BTreeSet::new());
+        let plan = plan_prune(
+            &key(),
+            &inventory(9),
+            &all,
+            Some(LIMITS),
+            &Approval::default(),
+        );
         assert_eq!(plan.verdict(), &Verdict::Nothing);
         assert_eq!(plan.kept().len(), 4);
     }
@@ -445,7 +624,7 @@ mod tests {
                 &inventory(9),
                 &[one],
                 Some(LIMITS),
-                &BTreeSet::new(),
+                &Approval::default(),
             );
             assert_eq!(
                 matches!(plan.verdict(), Verdict::NeedsApproval { .. }),
@@ -473,7 +652,7 @@ mod tests {
             &inventory,
             &[candidate(value("ConfigMap", names[0]))],
             Some(limits),
-            &BTreeSet::new(),
+            &Approval::default(),
         );
         assert_eq!(plan.verdict(), &Verdict::Open);
     }
@@ -485,7 +664,7 @@ mod tests {
             &inventory(4),
             &candidates(4),
             None,
-            &BTreeSet::new(),
+            &Approval::default(),
         );
         assert_eq!(plan.verdict(), &Verdict::Open);
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Object, ObjectId};
+use crate::model::{Carried, Object, ObjectId};
 
 /// One object that we wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,18 @@ impl Inventory {
                     protected: is_protected(object),
                 },
             );
+        }
+    }
+
+    /// Adds objects whose sets are not kept any more; what a kept set says of one stands.
+    pub fn carry<'a>(&mut self, carried: impl IntoIterator<Item = &'a Carried>) {
+        for object in carried {
+            self.objects
+                .entry(object.id.clone())
+                .or_insert_with(|| Owned {
+                    api_version: object.api_version.clone(),
+                    protected: object.protected,
+                });
         }
     }
 

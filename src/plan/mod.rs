@@ -9,14 +9,20 @@ mod diff;
 mod drift;
 mod field_path;
 mod guard;
+mod hook;
 mod inventory;
 mod order;
+mod ownership;
 mod question;
 
-pub use change::{Action, Change, Plan, Policy, plan};
+pub use change::{Action, Change, Plan, Policy, belongs_to_other, plan};
 pub use diff::{FieldChange, field_changes, redacted};
-pub use drift::{Judgement, judge, live_differs, without_conflicts, without_ignored};
-pub use guard::{Candidate, PruneLimits, PrunePlan, Verdict, plan_prune};
+pub use drift::{
+    Judgement, git_changed, judge, live_differs, without_conflicts, without_ignored, without_paths,
+};
+pub use guard::{Approval, Candidate, PruneLimits, PrunePlan, Verdict, plan_prune};
+pub use hook::{Phase, not_run, phase, runs_anew};
 pub use inventory::{Inventory, Owned};
-pub use order::{OrderError, waves};
+pub use order::{OrderError, Wave, is_before, waves};
+pub use ownership::{is_manifest_tool, takeover};
 pub use question::{Question, questions};

@@ -4,8 +4,9 @@
 //! Leaves: waves; all of one is written before the next begins.
 //! Never: an order that depends on the order of the input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::hook::{Phase, phase};
 use crate::{
     api::{ANNOTATION_DEPENDS_ON, ANNOTATION_SYNC_WAVE},
     model::{Object, ObjectId},
@@ -69,40 +70,73 @@ fn rank(object: &Object) -> u8 {
     }
 }
 
+/// Objects that are written at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wave {
+    /// The objects, by identity.
+    pub objects: Vec<Object>,
+    /// Whether what was written before must be healthy first.
+    pub waits: bool,
+}
+
 /// Returns the objects in waves; inside a wave, by identity.
 ///
-/// `argocd.argoproj.io/sync-wave` comes first, then the rank of the kind, then
+/// The phase of a hook comes first, then `argocd.argoproj.io/sync-wave`, then the rank of the kind, then
 /// `config.kubernetes.io/depends-on`, which can only move an object later.
 ///
 /// # Errors
 /// A wave is not a number, or objects depend on each other in a circle.
-pub fn waves(objects: Vec<Object>) -> Result<Vec<Vec<Object>>, OrderError> {
+pub fn waves(objects: Vec<Object>) -> Result<Vec<Wave>, OrderError> {
     let mut keys = Vec::with_capacity(objects.len());
     for object in &objects {
-        keys.push((wave_number(object)?, rank(object)));
+        keys.push((phase(object), wave_number(object)?, rank(object)));
     }
-    let mut levels: Vec<(i64, u8)> = keys.clone();
+    let mut levels = keys.clone();
     levels.sort_unstable();
     levels.dedup();
-    // Twice the index, so that objects moved by depends-on find room between levels.
     let mut level: Vec<usize> = keys
         .iter()
         .map(|key| levels.binary_search(key).unwrap_or(0))
         .collect();
     let dependencies = dependencies(&objects);
     settle(&objects, &dependencies, &mut level)?;
+    let depends: BTreeSet<usize> = dependencies.iter().map(|(at, _)| *at).collect();
 
-    let mut waves: BTreeMap<usize, Vec<Object>> = BTreeMap::new();
-    for (object, level) in objects.into_iter().zip(level) {
-        waves.entry(level).or_default().push(object);
+    let mut waves: BTreeMap<usize, (Wave, (Phase, i64))> = BTreeMap::new();
+    for (at, ((object, level), (phase, number, _))) in
+        objects.into_iter().zip(level).zip(keys).enumerate()
+    {
+        let (wave, latest) = waves.entry(level).or_insert_with(|| {
+            let wave = Wave {
+                objects: Vec::new(),
+                waits: false,
+            };
+            (wave, (phase, number))
+        });
+        *latest = (*latest).max((phase, number));
+        wave.waits |= depends.contains(&at);
+        wave.objects.push(object);
     }
+    // Kinds only follow each other; what a person ordered waits for what comes before.
+    let mut before: Option<(Phase, i64)> = None;
     Ok(waves
         .into_values()
-        .map(|mut wave| {
-            wave.sort_by(|a, b| a.id().cmp(b.id()));
+        .map(|(mut wave, latest)| {
+            wave.waits |= before.is_some_and(|before| latest > before);
+            before = before.max(Some(latest));
+            wave.objects.sort_by(|a, b| a.id().cmp(b.id()));
             wave
         })
         .collect())
+}
+
+/// Says whether a person ordered `first` before `second`: by the phase of a hook, or by sync-wave.
+pub fn is_before(first: &Object, second: &Object) -> bool {
+    let key = |object: &Object| Some((phase(object), wave_number(object).ok()?));
+    match (key(first), key(second)) {
+        (Some(first), Some(second)) => first < second,
+        (Some(_) | None, None) | (None, Some(_)) => false,
+    }
 }
 
 #[expect(
@@ -202,11 +236,12 @@ mod tests {
         .unwrap()
     }
 
-    fn names(waves: &[Vec<Object>]) -> Vec<Vec<&str>> {
+    fn names(waves: &[Wave]) -> Vec<Vec<&str>> {
         waves
             .iter()
             .map(|wave| {
-                wave.iter()
+                wave.objects
+                    .iter()
                     .map(|object| object.id().name.as_str())
                     .collect()
             })
@@ -246,6 +281,30 @@ mod tests {
             ]
         );
         assert_eq!(names(&waves(reversed).unwrap()), names(&ordered));
+        assert!(ordered.iter().all(|wave| !wave.waits), "kinds only follow");
+    }
+
+    #[test]
+    fn hooks_come_before_and_after_the_whole_set() {
+        let hook = |phase: &str| json!({"argocd.argoproj.io/hook": phase});
+        let ordered = waves(vec![
+            object("batch/v1", "Job", "tell", hook("PostSync")),
+            object(
+                "apps/v1",
+                "Deployment",
+                "web",
+                json!({"argocd.argoproj.io/sync-wave": "5"}),
+            ),
+            object("v1", "ConfigMap", "config", json!({})),
+            object("batch/v1", "Job", "migrate", hook("PreSync")),
+        ])
+        .unwrap();
+        assert_eq!(
+            names(&ordered),
+            [vec!["migrate"], vec!["config"], vec!["web"], vec!["tell"]]
+        );
+        let waits: Vec<bool> = ordered.iter().map(|wave| wave.waits).collect();
+        assert_eq!(waits, [false, true, true, true]);
     }
 
     #[test]
@@ -261,6 +320,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(names(&ordered), [vec!["first"], vec!["second"]]);
+        assert_eq!((ordered[0].waits, ordered[1].waits), (false, true));
         let error = waves(vec![object(
             "v1",
             "ConfigMap",

@@ -45,14 +45,19 @@ pub(super) fn conditions(
         .iter()
         .find(|condition| condition.kind == ConditionType::Ready);
     let stays = facts.paused.is_some() && held.is_some();
-    if stays && let Some(ready) = held {
+    if let Some(failure) = &facts.deleting {
+        put(
+            ConditionType::Ready,
+            Some(say(False, failure.reason, failure.message.clone())),
+        );
+    } else if stays && let Some(ready) = held {
         let reason = Reason::parse(&ready.reason).unwrap_or(Reason::Paused);
         put(
             ConditionType::Ready,
             Some(say(ready.status, reason, ready.message.clone())),
         );
     } else {
-        put(ConditionType::Ready, Some(ready(facts)));
+        put(ConditionType::Ready, Some(ready(facts, previous)));
     }
     put(ConditionType::Reconciling, reconciling(facts));
     put(ConditionType::Stalled, stalled(facts));
@@ -93,16 +98,24 @@ pub(super) fn conditions(
     );
     put(
         ConditionType::PruneBlocked,
-        facts.rollout.prune.as_ref().map(|prune| {
-            let hash = prune.plan.trim_start_matches("sha256:");
-            let short = hash.get(..12).unwrap_or(hash);
-            let objects = text::plural(prune.objects as usize, "object");
-            let message = format!(
-                "would delete {objects}; deleted nothing; approve: plimsoll approve {} {short}",
-                facts.application.name
-            );
-            say(True, Reason::NeedsApproval, message)
-        }),
+        facts
+            .rollout
+            .prune
+            .as_ref()
+            .map(|prune| {
+                let hash = prune.plan.trim_start_matches("sha256:");
+                let short = hash.get(..12).unwrap_or(hash);
+                let objects = text::plural(prune.objects as usize, "object");
+                let message = format!(
+                    "would delete {objects}; deleted nothing; approve: plimsoll approve {} {short}",
+                    facts.application.name
+                );
+                say(True, Reason::NeedsApproval, message)
+            })
+            .or_else(|| {
+                let waits = facts.prune_waits.as_ref()?;
+                Some(say(True, Reason::PruneBlocked, waits.clone()))
+            }),
     );
     put(
         ConditionType::Drifted,
@@ -140,7 +153,26 @@ pub(super) fn blocked_conditions(
     ]
 }
 
-fn ready(facts: &Facts<'_>) -> Said {
+/// Not looked at yet, for example after a restart: what was known of the same set stays as it was.
+fn as_it_was(previous: &[Condition]) -> Said {
+    let known = previous
+        .iter()
+        .find(|condition| condition.kind == ConditionType::Ready)
+        .and_then(|ready| {
+            let reason = Reason::parse(&ready.reason)?;
+            matches!(reason, Reason::Healthy | Reason::Soaking | Reason::Degraded)
+                .then(|| say(ready.status, reason, ready.message.clone()))
+        });
+    known.unwrap_or_else(|| {
+        say(
+            ConditionStatus::Unknown,
+            Reason::Progressing,
+            "not looked at yet",
+        )
+    })
+}
+
+fn ready(facts: &Facts<'_>, previous: &[Condition]) -> Said {
     use ConditionStatus::{False, True, Unknown};
     let refused = |failure: &Failure| say(False, failure.reason, failure.message.clone());
     // What the newest spec points at is not known: what is said of the set before would be said of another.
@@ -172,7 +204,8 @@ fn ready(facts: &Facts<'_>) -> Said {
         },
         State::Idle | State::Pruning | State::Soaking { .. } => match &facts.health {
             Health::Failed(failure) => say(False, Reason::Degraded, failure.message.clone()),
-            Health::Unknown | Health::Ready | Health::Progressing { .. } => {
+            Health::Unknown => as_it_was(previous),
+            Health::Ready | Health::Progressing { .. } => {
                 let soaking = matches!(facts.rollout.state, State::Soaking { .. });
                 let reason = if soaking {
                     Reason::Soaking

@@ -68,6 +68,10 @@ pub struct Facts<'a> {
     pub is_looked_at: bool,
     /// Drift that policy leaves, for people.
     pub drifted: Option<String>,
+    /// What a prune waits for, for people.
+    pub prune_waits: Option<String>,
+    /// Why an Application that is being deleted is still there.
+    pub deleting: Option<Failure>,
     /// Newest record.
     pub record: Option<RecordHead>,
     /// One-time commands that were dealt with.
@@ -148,6 +152,8 @@ mod tests {
             pinned: None,
             is_looked_at: true,
             drifted: None,
+            prune_waits: None,
+            deleting: None,
             record: None,
             handled: Vec::new(),
         }
@@ -251,6 +257,34 @@ mod tests {
                 "{reason}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_not_looked_at_after_a_restart_is_not_called_ready() {
+        let key = ApplicationKey {
+            namespace: "shop".into(),
+            name: "prod".into(),
+        };
+        let rollout = Rollout {
+            applied: Some(set("good")),
+            ..Rollout::new()
+        };
+        let bad = Failure {
+            reason: Reason::CrashLoop,
+            class: Class::Change,
+            message: "x".into(),
+        };
+        let none = ApplicationStatus::default();
+        let unknown = |previous: &ApplicationStatus| {
+            let status = status(&facts(&key, &rollout, Health::Unknown), previous, at(9));
+            let ready = find(&status, ConditionType::Ready).unwrap();
+            (ready.status, ready.reason.clone())
+        };
+        assert_eq!(unknown(&none), (Unknown, "Progressing".to_owned()));
+        let degraded = status(&facts(&key, &rollout, Health::Failed(bad)), &none, at(1));
+        assert_eq!(unknown(&degraded), (False, "Degraded".to_owned()));
+        let healthy = status(&facts(&key, &rollout, Health::Ready), &none, at(1));
+        assert_eq!(unknown(&healthy), (True, "Healthy".to_owned()));
     }
 
     #[test]

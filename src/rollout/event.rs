@@ -77,6 +77,8 @@ pub enum PruneOutcome {
     Done {
         /// Objects that were deleted.
         objects: u32,
+        /// Whether others are left that were not part of it: a prune of their own follows.
+        more: bool,
     },
     /// Some objects wait for finalizers or were refused; it goes on later.
     Partly {
@@ -117,6 +119,8 @@ pub enum Event {
         target: SetStatus,
         /// Number of the attempt.
         attempt: u64,
+        /// Older attempts whose objects the head carries along: their sets are not needed any more.
+        carried: Vec<u64>,
     },
     /// A wave was written and is healthy where that matters.
     WaveDone {

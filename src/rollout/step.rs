@@ -58,7 +58,11 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             failure,
         } => hold(rollout, digest, revision, failure, false),
         Event::Satisfied { revision } => satisfied(rollout, revision),
-        Event::Began { target, attempt } => began(rollout, target, attempt),
+        Event::Began {
+            target,
+            attempt,
+            carried,
+        } => began(rollout, target, attempt, &carried),
         Event::WaveDone { next } => {
             if let State::Applying { wave, .. } = &mut rollout.state {
                 *wave = next;
@@ -242,10 +246,11 @@ fn satisfied(mut rollout: Rollout, revision: Revision) -> Step {
 }
 
 /// A new attempt begins; what was under way is superseded by it.
-fn began(rollout: Rollout, target: SetStatus, attempt: u64) -> Step {
+fn began(rollout: Rollout, target: SetStatus, attempt: u64, carried: &[u64]) -> Step {
     let (mut rollout, effects) = end_early(rollout, Ending::Superseded).into_parts();
     rollout.attempt = attempt;
     rollout.under_way = attempt;
+    rollout.written.retain(|known| !carried.contains(known));
     rollout.remember_written(target.attempt);
     rollout.held = None;
     rollout.prune = None;
@@ -720,11 +725,14 @@ fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> 
     let mut effects = Vec::new();
     match outcome {
         PruneOutcome::Nothing | PruneOutcome::Done { .. } => {
-            if let Some(keep) = rollout.applied.as_ref().map(|applied| applied.attempt) {
+            let more = matches!(outcome, PruneOutcome::Done { more: true, .. });
+            if let Some(keep) = rollout.applied.as_ref().map(|applied| applied.attempt)
+                && !more
+            {
                 rollout.written.retain(|attempt| *attempt == keep);
             }
             rollout.prune = None;
-            if let (PruneOutcome::Done { objects }, Some(attempt)) = (&outcome, attempt) {
+            if let (PruneOutcome::Done { objects, .. }, Some(attempt)) = (&outcome, attempt) {
                 let what = text::plural(*objects as usize, "object");
                 effects.push(Effect::Record {
                     action: Action::Prune,
@@ -739,7 +747,9 @@ fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> 
                     format!("deleted {what} that left git"),
                 ));
             }
-            rollout.state = leave_pruning(rollout.state);
+            if !more {
+                rollout.state = leave_pruning(rollout.state);
+            }
         }
         PruneOutcome::NeedsApproval { plan, objects, why } => {
             let known = rollout
@@ -760,6 +770,8 @@ fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> 
             rollout.state = leave_pruning(rollout.state);
         }
         PruneOutcome::Partly { why } => {
+            // What was approved is under way.
+            rollout.prune = None;
             effects.push(notice(true, Reason::PruneBlocked, why));
         }
     }

@@ -232,6 +232,7 @@ impl World {
                         attempt,
                     },
                     attempt,
+                    carried: Vec::new(),
                 });
             }
             Work::Apply { target } => {

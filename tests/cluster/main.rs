@@ -8,6 +8,7 @@
 )]
 
 mod deploy;
+mod proxy;
 mod rights;
 mod room_lease;
 mod room_read;
@@ -15,9 +16,12 @@ mod room_state;
 mod room_watch;
 mod room_write;
 mod scenario_rows;
+mod story_apply;
 mod story_cli;
 mod story_drift;
+mod story_faults;
 mod story_kill;
+mod story_points;
 mod story_prune;
 mod story_refused;
 mod story_return;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use plimsoll::{
     api::STATE_SECRET_TYPE,
     cluster::{Claim, Error, Keeper},
-    model::{AttemptKind, Digest, Head, Location, Object, ObjectId, StoredSet},
+    model::{AttemptKind, Carried, Digest, Head, Location, Object, ObjectId, StoredSet, Yielded},
 };
 use serde_json::{Value, json};
 
@@ -58,7 +58,17 @@ fn head(uid: &str, attempt: u64, holder: &str, set: &StoredSet) -> Head {
             .collect(),
         forces: Vec::new(),
         deletes: Vec::new(),
-        carried: vec![ObjectId::new("apps", "Deployment", "shop", "web")],
+        carried: vec![Carried {
+            id: ObjectId::new("apps", "Deployment", "shop", "web"),
+            api_version: "apps/v1".to_owned(),
+            protected: true,
+        }],
+        carried_from: vec![1],
+        yields: vec![Yielded {
+            id: ObjectId::new("", "ConfigMap", "shop", "settings"),
+            paths: vec![".data.key".to_owned()],
+        }],
+        recreates: Vec::new(),
     }
 }
 

@@ -683,6 +683,44 @@ impl Place {
             .collect()
     }
 
+    /// Lets admission refuse to delete a ConfigMap of this name, and waits until it does; returns the path of what
+    /// says so.
+    pub(crate) async fn forbid_deletes(&self, name: &str) -> String {
+        let policy = format!("{}-keep-{name}", self.namespace);
+        let base = "/apis/admissionregistration.k8s.io/v1";
+        let object = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": policy},
+            "spec": {
+                "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["configmaps"]}]},
+                "validations": [{"expression": format!("oldObject.metadata.name != '{name}'"), "message": "it is not to be deleted"}],
+            },
+        });
+        let binding = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": policy},
+            "spec": {"policyName": policy, "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}}}},
+        });
+        self.admin
+            .create(&format!("{base}/validatingadmissionpolicies"), &object)
+            .await;
+        self.admin
+            .create(
+                &format!("{base}/validatingadmissionpolicybindings"),
+                &binding,
+            )
+            .await;
+        let probe = format!("{}?dryRun=All", self.config_path(name));
+        eventually(SOON, "the policy holds", || async {
+            let (code, _) = self
+                .admin
+                .send(Method::DELETE, &probe, "application/json", None)
+                .await;
+            (code == 422).then_some(())
+        })
+        .await;
+        format!("{base}/validatingadmissionpolicybindings/{policy}")
+    }
+
     /// Runs the command line against this place.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         let mut all: Vec<&str> = arguments.to_vec();

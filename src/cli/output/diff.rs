@@ -56,6 +56,7 @@ pub(in crate::cli) fn plan(plan: &Plan, prune: &PrunePlan, prunes: bool) -> Stri
 fn block(change: &Change) -> String {
     let sign = match change.action {
         Action::Create => '+',
+        Action::Recreate => '!',
         Action::Update | Action::Adopt | Action::Repair | Action::Deferred => '~',
     };
     let place = change
