@@ -97,7 +97,10 @@ async fn read_forward(
 /// Goes on with an attempt that the status does not know of.
 fn adopt(memory: &mut Memory, head: &Head) {
     memory.rollout.attempt = memory.rollout.attempt.max(head.attempt);
-    memory.rollout.under_way = head.attempt;
+    // A repair stands beside what is under way: the sync that it follows keeps its number.
+    if head.kind != AttemptKind::Drift {
+        memory.rollout.under_way = head.attempt;
+    }
     memory.notes = Notes {
         began: Some(head.began),
         resumed: true,
