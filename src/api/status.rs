@@ -223,6 +223,9 @@ pub struct PruneStatus {
     pub plan: String,
     /// Objects that it would delete.
     pub objects: u32,
+    /// Why it needs approval, with the figures.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 /// The newest record.

@@ -75,8 +75,13 @@ pub(super) async fn owned(
     name: &str,
 ) -> Result<Owned, Failure> {
     let namespaces = namespaces(connected, application);
-    let pipeline::Marked { objects, not_read } =
-        pipeline::marked(&connected.cluster, &connected.key(name), &namespaces).await?;
+    let pipeline::Marked { objects, not_read } = pipeline::marked(
+        &connected.cluster,
+        crate::cluster::Identity::Person,
+        &connected.key(name),
+        &namespaces,
+    )
+    .await?;
     let children = |api_version: &'static str, kind: &'static str| {
         let mut namespaces: Vec<String> = objects
             .iter()

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Context, Error, Memory, Subject, memory::Placed};
 use crate::{
     api::SetStatus,
-    cluster::Lookup,
+    cluster::{self, Lookup},
     model::{AttemptKind, Digest, GroupKind, Head, Object, ObjectId},
     plan::{Inventory, Phase, phase, without_ignored, without_paths},
     render::{self, Rendered, Scope},
@@ -33,11 +33,23 @@ pub(super) async fn set(
     {
         return Ok(known.clone());
     }
-    let stored = context
+    let loaded = context
         .keeper
         .load_set(&subject.uid, attempt, digest)
-        .await?;
-    let restored = Arc::new(render::restore(stored)?);
+        .await
+        .map_err(Error::from)
+        .and_then(|stored| Ok(Arc::new(render::restore(stored)?)));
+    let restored = match loaded {
+        Ok(restored) => restored,
+        // The revision is rendered again and counts if its digest agrees (law 6).
+        Err(error) => match &memory.wanted {
+            Some(wanted) if is_lost(&error) && wanted.desired.digest == *digest => {
+                memory.lost.insert(attempt);
+                return Ok(wanted.rendered.clone());
+            }
+            Some(_) | None => return Err(error),
+        },
+    };
     memory.sets.insert(attempt, restored.clone());
     Ok(restored)
 }
@@ -82,7 +94,15 @@ pub(super) async fn applied(
     {
         return Ok(Some(placed.clone()));
     }
-    let rendered = set(context, subject, memory, attempt, &digest).await?;
+    let rendered = match set(context, subject, memory, attempt, &digest).await {
+        Ok(rendered) => rendered,
+        // Nothing is assumed of what is live: everything is asked about.
+        Err(error) if is_lost(&error) => {
+            memory.lost.insert(attempt);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let made = placed(context, subject, &rendered).await?;
     memory.placed = Some((digest, subject.generation, made.clone()));
     Ok(Some(made))
@@ -112,7 +132,8 @@ pub(super) async fn head_of(
     Ok(found)
 }
 
-/// Returns every written set, oldest first. The digest of each is in its head.
+/// Returns every written set that can be read, oldest first; which cannot is remembered. The digest of each is in
+/// its head.
 pub(super) async fn written(
     context: &Context,
     subject: &Subject,
@@ -120,20 +141,45 @@ pub(super) async fn written(
 ) -> Result<Vec<Written>, Error> {
     let mut sets = Vec::new();
     for attempt in memory.rollout.written.clone() {
-        let Some(head) = head_of(context, subject, memory, attempt).await? else {
-            return Err(Error::failure(
-                crate::api::Reason::InventoryDamaged,
-                crate::api::Class::Environment,
-                format!(
-                    "the set of attempt {attempt} is lost; nothing is deleted until a person confirms the inventory"
-                ),
-            ));
-        };
-        let rendered = set(context, subject, memory, attempt, &head.digest).await?;
-        let set = placed(context, subject, &rendered).await?;
-        sets.push(Written { head, set });
+        match written_by(context, subject, memory, attempt).await {
+            Ok(written) => {
+                memory.lost.remove(&attempt);
+                sets.push(written);
+            }
+            Err(error) if is_lost(&error) => {
+                if memory.lost.insert(attempt) {
+                    tracing::error!(attempt, error = %crate::model::text::chain(&error), "a stored set is lost; nothing is deleted until a person confirms the inventory");
+                }
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(sets)
+}
+
+async fn written_by(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    attempt: u64,
+) -> Result<Written, Error> {
+    let Some(head) = head_of(context, subject, memory, attempt).await? else {
+        return Err(Error::Cluster(cluster::Error::NotFound {
+            act: format!("read the head of attempt {attempt}"),
+        }));
+    };
+    let rendered = set(context, subject, memory, attempt, &head.digest).await?;
+    let set = placed(context, subject, &rendered).await?;
+    Ok(Written { head, set })
+}
+
+/// Says whether a part of the store is gone or damaged, which no other try can mend.
+fn is_lost(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Cluster(cluster::Error::NotFound { .. } | cluster::Error::Damaged { .. })
+            | Error::Render(_)
+    )
 }
 
 /// Returns the forms of each object in the written sets, as far as they were sent: without the fields that were left

@@ -28,34 +28,30 @@ pub struct Marked {
     pub not_read: Vec<String>,
 }
 
-/// Lists every kind by our marks, as the person.
+/// Lists every kind by our marks, as `who`.
 ///
-/// A kind that the person may not list in the whole cluster is listed in `namespaces`.
+/// A kind that `who` may not list in the whole cluster is listed in `namespaces`.
 ///
 /// # Errors
 /// The API server does not say which kinds it has.
 pub async fn marked(
     cluster: &Cluster,
+    who: Identity,
     key: &ApplicationKey,
     namespaces: &BTreeSet<String>,
 ) -> Result<Marked, Error> {
     let catalogue = cluster.discovery().catalogue().await?;
-    let reader = cluster.reader(Identity::Person);
+    let reader = cluster.reader(who);
     let labels = format!(
         "{LABEL_APPLICATION}={},{LABEL_APPLICATION_NAMESPACE}={}",
         key.name, key.namespace
     );
-    let lists: Vec<_> = stream::iter(catalogue.kinds())
-        .map(|resource| {
-            let (reader, labels) = (&reader, &labels);
-            async move {
-                let list = list(reader, resource, labels, namespaces).await;
-                (resource.group_kind().to_string(), list)
-            }
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+    // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
+    let asked: Vec<_> = catalogue
+        .kinds()
+        .map(|resource| named_list(&reader, resource, &labels, namespaces))
+        .collect();
+    let lists: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     let mut found = Marked::default();
     for (kind, list) in lists {
         match list {
@@ -75,6 +71,16 @@ pub async fn marked(
         .objects
         .dedup_by(|a, b| uid(a.value()) == uid(b.value()));
     Ok(found)
+}
+
+async fn named_list(
+    reader: &Reader,
+    resource: &Resource,
+    labels: &str,
+    namespaces: &BTreeSet<String>,
+) -> (String, Result<Vec<Value>, cluster::Error>) {
+    let list = list(reader, resource, labels, namespaces).await;
+    (resource.group_kind().to_string(), list)
 }
 
 async fn list(

@@ -146,6 +146,8 @@ pub struct Memory {
 
     /// Sets by the attempt that stored them.
     pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
+    /// Attempts whose stored sets cannot be read any more.
+    pub(super) lost: BTreeSet<u64>,
     /// Heads of the attempts that stored those sets.
     pub(super) heads: BTreeMap<u64, Arc<Head>>,
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.

@@ -144,7 +144,7 @@ async fn would_prune(
             .clone()
             .unwrap_or_else(|| key.namespace.clone()),
     );
-    let found = marked(cluster, key, &namespaces).await?;
+    let found = marked(cluster, Identity::Person, key, &namespaces).await?;
     not_read.extend(found.not_read);
     let mut inventory = Inventory::default();
     inventory.add(&found.objects);

@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject,
     inventory::{applied, empty_head, head_of, inventory, written},
+    marked::marked,
     memory::Notes,
     prepare::claimed_by_other,
 };
 use crate::{
+    api::{Class, Reason},
     apply,
     cluster::{Identity, ListQuery, Reader},
     history::ObjectChange,
@@ -36,10 +38,18 @@ pub(super) async fn prune(
     stop: &CancellationToken,
 ) -> Result<Event, Error> {
     let sets = written(context, subject, memory).await?;
-    let inventory = inventory(&sets);
+    let mut inventory = inventory(&sets);
     let Some(set) = applied(context, subject, memory).await? else {
+        if !memory.lost.is_empty() {
+            return Err(Error::failure(
+                Reason::InventoryDamaged,
+                Class::Environment,
+                "the stored set that runs is lost; nothing is deleted until git was read and applied again",
+            ));
+        }
         return Ok(event(None, PruneOutcome::Nothing));
     };
+    let doubt = rebuild(context, subject, memory, &set, &mut inventory).await?;
     let stays: BTreeSet<&ObjectId> = set.iter().map(crate::model::Object::id).collect();
     let ids: Vec<ObjectId> = inventory
         .iter()
@@ -70,7 +80,7 @@ pub(super) async fn prune(
     let approval = Approval {
         hashes: approved,
         begun: begun.as_ref().map(|head| head.deletes.as_slice()),
-        doubt: None,
+        doubt,
     };
     let plan = plan_prune(
         &subject.key,
@@ -86,6 +96,7 @@ pub(super) async fn prune(
         Verdict::Nothing => {
             note_deleted(memory, &plan);
             let outcome = finished(memory, plan.later() > 0);
+            memory.lost.clear();
             Ok(event(memory.prune_attempt.take(), outcome))
         }
         Verdict::NeedsApproval { why } => Ok(event(
@@ -98,6 +109,33 @@ pub(super) async fn prune(
         )),
         Verdict::Open => carry_out(context, subject, memory, &plan, stop).await,
     }
+}
+
+/// Where stored sets are lost, what they held is found by our marks, and every delete needs a person (law 4).
+async fn rebuild(
+    context: &Context,
+    subject: &Subject,
+    memory: &Memory,
+    set: &[Object],
+    inventory: &mut Inventory,
+) -> Result<Option<String>, Error> {
+    if memory.lost.is_empty() {
+        return Ok(None);
+    }
+    let namespaces: BTreeSet<String> = set
+        .iter()
+        .map(|object| object.id().namespace.clone())
+        .filter(|namespace| !namespace.is_empty())
+        .chain([subject.render().default_namespace])
+        .collect();
+    let who = Identity::Account(subject.account.clone());
+    let found = marked(&context.cluster, who, &subject.key, &namespaces).await?;
+    inventory.add(&found.objects);
+    Ok(Some(format!(
+        "InventoryDamaged: {} lost; rebuilt from the marks of {}",
+        text::plural(memory.lost.len(), "stored set"),
+        text::plural(found.objects.len(), "object"),
+    )))
 }
 
 fn partly(attempt: Option<u64>, waiting: &[String]) -> Event {
@@ -203,6 +241,7 @@ async fn carry_out(
         return Ok(partly(Some(attempt), &waiting));
     }
     memory.prune_attempt = None;
+    memory.lost.clear();
     note_deleted(memory, plan);
     Ok(event(Some(attempt), finished(memory, plan.later() > 0)))
 }

@@ -150,7 +150,10 @@ fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head)
         memory.prune_attempt = None;
         memory.drift_attempt = None;
     }
-    memory.rollout.under_way = head.attempt;
+    // A repair stands beside what is under way: the sync that it follows keeps its number.
+    if head.kind != AttemptKind::Drift {
+        memory.rollout.under_way = head.attempt;
+    }
     memory.begin_notes(Notes {
         attempt: head.attempt,
         asked: head.asked.clone(),

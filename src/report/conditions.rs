@@ -105,9 +105,15 @@ pub(super) fn conditions(
             .map(|prune| {
                 let hash = prune.plan.trim_start_matches("sha256:");
                 let short = hash.get(..12).unwrap_or(hash);
-                let objects = text::plural(prune.objects as usize, "object");
+                let why = match prune.why.as_str() {
+                    "" => format!(
+                        "would delete {}",
+                        text::plural(prune.objects as usize, "object")
+                    ),
+                    why => why.to_owned(),
+                };
                 let message = format!(
-                    "would delete {objects}; deleted nothing; approve: plimsoll approve {} {short}",
+                    "{why}; applied the other changes; deleted nothing; approve: plimsoll approve {} {short}",
                     facts.application.name
                 );
                 say(True, Reason::NeedsApproval, message)

@@ -766,6 +766,7 @@ fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> 
             rollout.prune = Some(PruneStatus {
                 plan: plan.to_string(),
                 objects,
+                why: text::cut(&why, 512),
             });
             rollout.state = leave_pruning(rollout.state);
         }

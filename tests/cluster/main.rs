@@ -21,6 +21,7 @@ mod story_cli;
 mod story_drift;
 mod story_faults;
 mod story_kill;
+mod story_model;
 mod story_points;
 mod story_prune;
 mod story_refused;

@@ -463,3 +463,76 @@ async fn the_proxy_does_nothing_by_itself() {
         .await;
     assert!(bench.proxy.heal() > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_set_is_rebuilt_from_the_marks_and_nothing_is_deleted_without_a_person() {
+    let mut bench = Bench::set("points-lost").await;
+    let place = Place::on(&bench.stage, "lost").await;
+    let file = |name: &str| format!("deploy/{name}.yaml");
+    let one = place.repository.commit(&[
+        (&file("a"), Some(&config("a", "1"))),
+        (&file("b"), Some(&config("b", "1"))),
+        (&file("c"), Some(&config("c", "1"))),
+        (&file("d"), Some(&config("d", "1"))),
+    ]);
+    let spec = json!({"prune": {"enabled": false}});
+    place.application("shop", spec).await;
+    place.until_good("shop", &one).await;
+    let two = place
+        .push(
+            "shop",
+            &[(&file("a"), None), (&file("b"), Some(&config("b", "2")))],
+        )
+        .await;
+    place.until_good("shop", &two).await;
+    // Somebody deletes what the first attempt stored, and the controller knows nothing but the cluster.
+    let uid = place.get("shop").await["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    place
+        .admin
+        .delete(&format!(
+            "/api/v1/namespaces/plimsoll-system/secrets/{uid}-1"
+        ))
+        .await;
+    bench.restart().await;
+    let enabled = json!({"spec": {"prune": {"enabled": true}}});
+    place.patch(&place.application_path("shop"), &enabled).await;
+    let mark = place.mark();
+    let three = place
+        .push("shop", &[(&file("b"), Some(&config("b", "3")))])
+        .await;
+    let seen = place
+        .until("shop", "a person is asked", |seen| {
+            seen.is("PruneBlocked", "True") && seen.applied().contains(&three)
+        })
+        .await;
+    let message = seen.message("PruneBlocked").to_owned();
+    assert!(
+        message.contains("InventoryDamaged")
+            && message.contains("4 objects")
+            && message.contains("/a"),
+        "{message}"
+    );
+    assert!(
+        !place
+            .written_since(mark)
+            .iter()
+            .any(|write| write.starts_with("delete"))
+    );
+    let output = place.cli(&["approve", "shop", message.rsplit(' ').next().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    place
+        .until_object(
+            &place.config_path("a"),
+            "it is deleted",
+            serde_json::Value::is_null,
+        )
+        .await;
+    place
+        .until("shop", "it is whole again", |seen| {
+            !seen.has("PruneBlocked") && seen.phase() == "Idle"
+        })
+        .await;
+}

@@ -217,7 +217,7 @@ async fn an_approved_prune_goes_on_without_asking_again_and_says_on_what_it_wait
         .await;
     assert!(seen.applied().contains(&two));
     let message = seen.message("PruneBlocked").to_owned();
-    assert!(message.contains("3 objects"), "{message}");
+    assert!(message.contains("would delete 3 of"), "{message}");
     let output = place.cli(&["approve", "shop", message.rsplit(' ').next().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     let seen = place
@@ -319,7 +319,10 @@ async fn without_prune_the_books_stay_small_and_nothing_is_forgotten() {
         .await;
     // Never more than half without a person (law 4), and every one of them is known.
     let message = seen.message("PruneBlocked").to_owned();
-    assert!(message.contains(&format!("{commits} objects")), "{message}");
+    assert!(
+        message.contains(&format!("would delete {commits} of")),
+        "{message}"
+    );
     let output = place.cli(&["approve", "shop", message.rsplit(' ').next().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     place
