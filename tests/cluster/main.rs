@@ -16,6 +16,7 @@ mod room_watch;
 mod room_write;
 mod story_cli;
 mod story_drift;
+mod story_history;
 mod story_kill;
 mod story_prune;
 mod story_refused;
