@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, KeySource, archive::Inner};
+use super::{Error, KeySource, keeping::Inner};
 use crate::{
     api::RecordHead,
     cluster::{Keeper, KeptCheckpoints, RecordName},

@@ -70,8 +70,8 @@ fn nothing_leaves_that_a_sink_does_not_have() {
 
 #[test]
 fn the_newest_checkpoints_stay_within_their_limits() {
-    let lines: String = (0..100).map(|number| format!("{number}\n")).collect();
-    let kept = newest_lines(&lines);
+    let lines: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let kept = newest_lines(&lines.join("\n"));
     assert_eq!(kept.lines().count(), KEPT);
     assert_eq!(kept.lines().last(), Some("99"));
     let large = "x".repeat(KEPT_BYTES / 2);

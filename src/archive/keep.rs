@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Error, archive::Inner, heads::Heads};
+use super::{Error, heads::Heads, keeping::Inner};
 use crate::{
     api::RecordHead,
     cluster::Keeper,

@@ -4,20 +4,20 @@
 //! Leaves: lines in every sink, a bounded number of records in the cluster, what waits and why.
 //! Never: a record that leaves the cluster before a sink has it; a line put behind one that it does not follow.
 
-mod archive;
 mod error;
 mod file;
 mod git;
 mod heads;
 mod housekeeping;
 mod keep;
+mod keeping;
 mod settings;
 mod sink;
 mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use archive::Archive;
 pub use error::Error;
+pub use keeping::Archive;
 pub use settings::{KeySource, Settings};
 pub use standing::{SinkStanding, Standing};

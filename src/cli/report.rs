@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     clock,
-    history::{Compliance, Dora, Figures, Filter, html, markdown, moment, percentile, sections},
+    history::{
+        Compliance, Dora, Figures, Filter, Rated, html, markdown, moment, percentile, sections,
+    },
     model::text,
 };
 
@@ -98,7 +100,7 @@ async fn dora(args: &DoraArgs) -> Result<Exit, Failure> {
         .div_euclid(86_400)
         .max(1);
     let (each, total) = dora.finish();
-    let mut rows: Vec<(String, (Figures, Option<u64>))> = each
+    let mut rows: Vec<(String, Rated)> = each
         .into_iter()
         .map(|((namespace, name), figures)| (format!("{namespace}/{name}"), figures))
         .collect();

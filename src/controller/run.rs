@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::work;
 use crate::{
     clock,
-    cluster::{self, Cluster, ConnectSettings, Lease, LeaseSettings, Watches},
+    cluster::{self, Cluster, ConnectSettings, Keeper, Lease, LeaseSettings, Watches},
     model::text,
     pipeline::{Archive, ArchiveSettings, Context},
     report::Metrics,
@@ -119,13 +119,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         metrics.set_leader(true);
         tracing::info!(identity = settings.identity, "the lease is ours");
         let keeper = cluster.keeper(&settings.namespace, fence.clone());
-        let cluster_uid = match keeper.cluster_uid().await {
-            Ok(uid) => uid,
-            Err(error) => {
-                tracing::warn!(error = %text::chain(&error), "could not read the UID of the cluster; records go without it");
-                String::new()
-            }
-        };
+        let cluster_uid = uid_of(&keeper).await;
         let archive = Archive::new(settings.archive.clone(), clock::now);
         let round = stop.child_token();
         let (hints, incoming) = mpsc::channel(HINTS);
@@ -201,4 +195,12 @@ async fn tell_standing(archive: &Archive, metrics: &Metrics, stop: CancellationT
             changed = news.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// Returns the UID of the cluster; records go without it where it cannot be read.
+async fn uid_of(keeper: &Keeper) -> String {
+    keeper.cluster_uid().await.unwrap_or_else(|error| {
+        tracing::warn!(error = %text::chain(&error), "could not read the UID of the cluster; records go without it");
+        String::new()
+    })
 }

@@ -269,11 +269,11 @@ pub fn html(report: &Compliance, verdict: &Verdict, has_key: bool) -> String {
             continue;
         }
         if is_row {
-            let cells: String = cells(line)
-                .iter()
-                .map(|cell| format!("<td>{}</td>", escape(cell)))
-                .collect();
-            body.push_str(&format!("<tr>{cells}</tr>\n"));
+            body.push_str("<tr>");
+            for cell in cells(line) {
+                body.push_str(&format!("<td>{}</td>", escape(&cell)));
+            }
+            body.push_str("</tr>\n");
         } else if let Some(title) = line.strip_prefix("## ") {
             body.push_str(&format!("<h2>{}</h2>\n", escape(title)));
         } else if let Some(title) = line.strip_prefix("# ") {

@@ -37,6 +37,9 @@ impl Figures {
     }
 }
 
+/// Figures with the failures as a share of all tries, in per mille; None where nothing was tried.
+pub type Rated = (Figures, Option<u64>);
+
 /// Returns the value below which so many per cent lie.
 pub fn percentile(sorted: &[i64], per_cent: usize) -> Option<i64> {
     let last = sorted.len().checked_sub(1)?;
@@ -142,12 +145,7 @@ impl Dora {
     }
 
     /// Returns the figures of each Application, and of all together.
-    pub fn finish(
-        self,
-    ) -> (
-        BTreeMap<(String, String), (Figures, Option<u64>)>,
-        (Figures, Option<u64>),
-    ) {
+    pub fn finish(self) -> (BTreeMap<(String, String), Rated>, Rated) {
         let mut all = Figures::default();
         let mut of_all = 0;
         let mut each = BTreeMap::new();

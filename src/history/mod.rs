@@ -23,7 +23,7 @@ mod verifier;
 pub use chain::{Broken, Link, verify};
 pub use checkpoint::{BadCheckpoint, Checkpoint, KeyError, PublicKey, Signed, SigningKey};
 pub use compliance::{Compliance, Listed, html, markdown, sections};
-pub use dora::{Dora, Figures, percentile};
+pub use dora::{Dora, Figures, Rated, percentile};
 pub use entry::{
     Actor, Command, Entry, Gate, GateResult, ObjectChange, SourceEntry, Times, Trigger, What,
 };

@@ -20,6 +20,7 @@ mod story_apply;
 mod story_cli;
 mod story_drift;
 mod story_faults;
+mod story_history;
 mod story_kill;
 mod story_model;
 mod story_points;

@@ -27,92 +27,15 @@ pub(in crate::cli) fn took(record: &Value, from: &str, to: &str) -> String {
 /// Returns the story for people.
 pub(in crate::cli) fn story(told: &Told) -> String {
     let record = &told.value;
-    let mut lines = vec![format!(
+    let mut lines = Lines(vec![format!(
         "{}/{} record {}: {} {}",
         told.chain.namespace,
         told.chain.name,
         told.sequence,
         word(record, "/action"),
         word(record, "/result"),
-    )];
-    let mut say = |name: &str, text: String| {
-        if !text.is_empty() {
-            lines.push(format!("  {name:<10} {text}"));
-        }
-    };
-    let join = |pointers: &[&str], between: &str| {
-        pointers
-            .iter()
-            .map(|pointer| word(record, pointer))
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join(between)
-    };
-    if record.get("resumed").is_some() {
-        say(
-            "resumed",
-            "a controller that had not begun it ended it".to_owned(),
-        );
-    }
-    say(
-        "because",
-        join(
-            &[
-                "/trigger/cause",
-                "/trigger/reason",
-                "/trigger/verb",
-                "/trigger/actor",
-            ],
-            " ",
-        ),
-    );
-    say(
-        "command",
-        join(
-            &["/command/verb", "/command/subject", "/command/reason"],
-            " ",
-        ),
-    );
-    let vouched = |pointer: &str| match record.pointer(pointer).and_then(Value::as_bool) {
-        Some(false) => " (unverified)",
-        Some(true) | None => "",
-    };
-    let by = word(record, "/command/by");
-    if !by.is_empty() {
-        say("by", format!("{by}{}", vouched("/command/verified")));
-    }
-    say(
-        "failed",
-        join(
-            &["/ending/class", "/ending/reason", "/ending/message"],
-            ": ",
-        ),
-    );
-    say(
-        "returned",
-        join(
-            &["/ending/returned/revision", "/ending/returned/digest"],
-            " ",
-        ),
-    );
-    say(
-        "repository",
-        join(&["/source/repository", "/source/path"], " "),
-    );
-    say("revision", join(&["/source/revision"], ""));
-    say("commit", join(&["/source/commit/subject"], ""));
-    say(
-        "author",
-        join(&["/source/commit/author", "/source/commit/authored"], ", "),
-    );
-    say(
-        "committer",
-        join(
-            &["/source/commit/committer", "/source/commit/committed"],
-            ", ",
-        ),
-    );
-    say("digest", join(&["/digest"], ""));
+    )]);
+    who_and_what(record, &mut lines);
     for (key, name) in [
         ("seen", "seen"),
         ("began", "began"),
@@ -122,54 +45,125 @@ pub(in crate::cli) fn story(told: &Told) -> String {
         ("ended", "ended"),
     ] {
         let at = word(record, &format!("/times/{key}"));
-        let after = took(record, "began", key);
         if !at.is_empty() {
-            say(name, format!("{at}  +{after}"));
+            lines.say(name, &format!("{at}  +{}", took(record, "began", key)));
         }
     }
+    lists(record, &mut lines);
+    lines.join(
+        record,
+        "controller",
+        &["identity", "version"].map(|key| format!("/controller/{key}")),
+        " ",
+    );
+    lines.say("previous", word(record, "/previous"));
+    lines.say("hash", told.hash.as_str());
+    lines.0.join("\n") + "\n"
+}
+
+/// Lines of a story, each with a name before it.
+struct Lines(Vec<String>);
+
+impl Lines {
+    fn say(&mut self, name: &str, text: &str) {
+        if !text.is_empty() {
+            self.0.push(format!("  {name:<10} {text}"));
+        }
+    }
+
+    fn join(&mut self, record: &Value, name: &str, pointers: &[impl AsRef<str>], between: &str) {
+        let parts: Vec<&str> = pointers
+            .iter()
+            .map(|pointer| word(record, pointer.as_ref()))
+            .filter(|text| !text.is_empty())
+            .collect();
+        self.say(name, &parts.join(between));
+    }
+}
+
+fn who_and_what(record: &Value, lines: &mut Lines) {
+    if record.get("resumed").is_some() {
+        lines.say("resumed", "a controller that had not begun it ended it");
+    }
+    let parts: [(&str, &[&str], &str); 11] = [
+        (
+            "because",
+            &[
+                "/trigger/cause",
+                "/trigger/reason",
+                "/trigger/verb",
+                "/trigger/actor",
+            ],
+            " ",
+        ),
+        (
+            "command",
+            &["/command/verb", "/command/subject", "/command/reason"],
+            " ",
+        ),
+        ("by", &["/command/by"], ""),
+        (
+            "failed",
+            &["/ending/class", "/ending/reason", "/ending/message"],
+            ": ",
+        ),
+        (
+            "returned",
+            &["/ending/returned/revision", "/ending/returned/digest"],
+            " ",
+        ),
+        ("repository", &["/source/repository", "/source/path"], " "),
+        ("revision", &["/source/revision"], ""),
+        ("commit", &["/source/commit/subject"], ""),
+        (
+            "author",
+            &["/source/commit/author", "/source/commit/authored"],
+            ", ",
+        ),
+        (
+            "committer",
+            &["/source/commit/committer", "/source/commit/committed"],
+            ", ",
+        ),
+        ("digest", &["/digest"], ""),
+    ];
+    for (name, pointers, between) in parts {
+        lines.join(record, name, pointers, between);
+    }
+    for pointer in ["/command/verified", "/trigger/verified"] {
+        if record.pointer(pointer) == Some(&Value::Bool(false)) {
+            lines.say(
+                "unverified",
+                "the API server does not vouch for the name of who asked",
+            );
+        }
+    }
+}
+
+fn lists(record: &Value, lines: &mut Lines) {
     for gate in list(record, "/gates") {
-        say(
-            "gate",
-            format!(
-                "{} {} {}",
-                word(gate, "/name"),
-                word(gate, "/result"),
-                word(gate, "/detail")
-            ),
-        );
+        lines.join(gate, "gate", &["/name", "/result", "/detail"], " ");
     }
     for image in list(record, "/images/list") {
         let part = |pointer, sign: &str| match word(image, pointer) {
             "" => String::new(),
             part => format!("{sign}{part}"),
         };
-        say(
-            "image",
-            format!(
-                "{}{}{}",
-                word(image, "/name"),
-                part("/tag", ":"),
-                part("/digest", "@")
-            ),
+        let text = format!(
+            "{}{}{}",
+            word(image, "/name"),
+            part("/tag", ":"),
+            part("/digest", "@")
         );
+        lines.say("image", &text);
     }
-    say("details", join(&["/details"], ""));
+    lines.say("details", word(record, "/details"));
     for change in list(record, "/changes/objects") {
-        say(
-            "changed",
-            format!("{} {}", word(change, "/action"), word(change, "/object")),
-        );
+        lines.join(change, "changed", &["/action", "/object"], " ");
         for field in list(change, "/fields") {
-            say("", format!("  {}", field.as_str().unwrap_or_default()));
+            lines.say("", &format!("  {}", field.as_str().unwrap_or_default()));
         }
     }
-    say(
-        "controller",
-        join(&["/controller/identity", "/controller/version"], " "),
-    );
-    say("previous", join(&["/previous"], ""));
-    say("hash", told.hash.to_string());
-    lines.join("\n") + "\n"
 }
 
 fn list<'a>(record: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
