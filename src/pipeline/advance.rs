@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, command, drift, finalize, health,
+    Context, Error, Memory, Subject, barrier, command, drift, events, finalize, health,
     inventory::{applied, placed, set},
     look::{self, next_ask},
     memory::Hold,
@@ -43,6 +43,10 @@ const SHORTEST: Duration = Duration::from_millis(20);
 const DEPENDENCY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest time between two looks at what is under way, if no watch and no window wakes us earlier.
 const UNDER_WAY: Duration = Duration::from_secs(2);
+
+/// What is left of the lease while the API server answers: it lasts 15 s and is renewed every 5 s. With less, a renewal
+/// failed, and the clock of a rollout stands still.
+const ANSWERS: Duration = Duration::from_secs(8);
 
 /// Reconciles one Application as far as it goes without waiting.
 pub async fn reconcile(
@@ -288,7 +292,10 @@ async fn take(
 ) -> Result<(), Error> {
     let now = (context.clock)();
     let before = std::mem::discriminant(&memory.rollout.state);
-    let taken = step(memory.rollout.clone(), event, &subject.gates, now);
+    barrier::look(context, subject, memory).await?;
+    let gates = barrier::gates(subject, memory);
+    let ran_good = runs_good(memory);
+    let taken = step(memory.rollout.clone(), event, &gates, now);
     let (rollout, effects) = taken.into_parts();
     tracing::debug!(
         phase = rollout.phase().as_str(),
@@ -304,6 +311,12 @@ async fn take(
         memory.return_begun = false;
         memory.prune_attempt = None;
         memory.drift_attempt = None;
+        // What failed in the last known good before is not this attempt's fault, and no return would mend it.
+        memory.before = if ran_good {
+            std::mem::take(&mut memory.failing)
+        } else {
+            std::collections::BTreeMap::new()
+        };
     }
     memory.rollout = rollout;
     if before != std::mem::discriminant(&memory.rollout.state) {
@@ -322,6 +335,14 @@ async fn take(
     }
     queue(context, subject, memory, effects);
     perform(context, application, subject, memory).await
+}
+
+/// Says whether what runs is the last known good.
+fn runs_good(memory: &Memory) -> bool {
+    match (&memory.rollout.applied, &memory.rollout.good) {
+        (Some(applied), Some(good)) => applied.digest == good.digest,
+        (None, _) | (_, None) => false,
+    }
 }
 
 /// What begins anew with a state: its clock, and what was sighted.
@@ -484,8 +505,14 @@ async fn look_at_health(
         return Ok(Some(event));
     }
     let now = (context.clock)();
+    // Nothing was seen meanwhile: time that the API server did not answer is not held against a set.
+    if !context.fence.holds_for(ANSWERS) {
+        memory.assessed = Some(now.monotonic);
+        return Ok(None);
+    }
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
+    events::look(context, subject, memory).await;
     let verdict = health::look(context, subject, memory, &objects)?;
     if let Some(event) = stuck::free(context, subject, memory, stop).await {
         return Ok(Some(event));
@@ -519,7 +546,9 @@ async fn look_at_health(
         return Ok(None);
     }
     let event = Event::Assessed { verdict, elapsed };
-    let taken = step(memory.rollout.clone(), event.clone(), &subject.gates, now);
+    barrier::look(context, subject, memory).await?;
+    let gates = barrier::gates(subject, memory);
+    let taken = step(memory.rollout.clone(), event.clone(), &gates, now);
     let same = std::mem::discriminant(&taken.rollout().state)
         == std::mem::discriminant(&memory.rollout.state)
         && same_stage(&taken.rollout().state, &memory.rollout.state);
