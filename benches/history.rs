@@ -144,5 +144,8 @@ fn main() {
         .flat_map(|index| chain(&format!("a{index:07}"), 100))
         .collect();
     look("500 Applications", &many);
-    println!("{}, of which the lines themselves are in memory here", peak());
+    println!(
+        "{}, of which the lines themselves are in memory here",
+        peak()
+    );
 }

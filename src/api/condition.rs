@@ -237,6 +237,8 @@ reasons! {
     QuotaExceeded,
     /// A pod cannot be placed.
     Unschedulable,
+    /// The node of a pod does not answer.
+    NodeLost,
     /// A volume cannot be mounted.
     MountFailed,
     /// A Job failed.

@@ -107,25 +107,6 @@ impl Connected {
         self.list("Application", all_namespaces).await
     }
 
-    /// Returns the newest record that the status of an Application names.
-    pub(super) async fn newest_record(
-        &self,
-        application: &Application,
-    ) -> Result<Option<SyncRecord>, Failure> {
-        let metadata = &application.metadata;
-        let head = application
-            .status
-            .as_ref()
-            .and_then(|status| status.record.as_ref());
-        let (Some(head), Some(name), Some(uid)) = (head, &metadata.name, &metadata.uid) else {
-            return Ok(None);
-        };
-        let name = record_name(name, uid, head.sequence);
-        let id = ObjectId::new(GROUP, "SyncRecord", &self.namespace, &name);
-        let value = self.reader.get(&api_version(), &id).await?;
-        value.map(decode).transpose()
-    }
-
     /// Reads one page of the records, in order of their names: those of one chain by their numbers.
     pub(super) async fn records(
         &self,

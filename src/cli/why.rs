@@ -4,26 +4,34 @@
 //! Leaves: what is wrong, where it comes from, what runs, what to do next.
 //! Never: anything stored; what a container said is shown to who may read the pod, and to nobody else.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
     Exit, Failure,
     args::{ApplicationArgs, OutputFormat},
     get::condition,
-    input, output,
+    input::{self, Connected},
+    output,
     tree::{self, Owned},
 };
 use crate::{
-    api::{Application, ConditionStatus, ConditionType, SyncRecord},
+    api::{Application, Class, ConditionStatus, ConditionType, SyncRecord},
     health::Health,
 };
+
+/// Lines of each log, and logs, that are shown: the cause is in the last lines, and one screen is enough.
+const LOG_LINES: u32 = 5;
+const LOGS: usize = 3;
 
 pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
     let connected = input::connect(&args.connect).await?;
     let application = connected.application(&args.application).await?;
     let owned = tree::owned(&connected, &application, &args.application).await?;
-    let record = connected.newest_record(&application).await?;
-    let lines = lines(&application, &owned, record.as_ref());
+    let record = about(&connected, &application, &args.application).await?;
+    let logs = logs(&connected, &owned.pods).await;
+    let lines = lines(&application, &owned, record.as_ref(), &logs);
     match args.output {
         OutputFormat::Json => {
             output::json(&json!({"apiVersion": "cli.plimsoll.dev/v1", "lines": lines}))?;
@@ -40,7 +48,140 @@ pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
     Ok(if ready { Exit::Ok } else { Exit::Negative })
 }
 
-fn lines(application: &Application, owned: &Owned, record: Option<&SyncRecord>) -> Vec<String> {
+/// Reads the newest record of the revision that did not come to run, else the newest of the Application.
+async fn about(
+    connected: &Connected,
+    application: &Application,
+    name: &str,
+) -> Result<Option<SyncRecord>, Failure> {
+    let status = application.status.as_ref();
+    let held = status.and_then(|status| status.held.as_ref().map(|held| &held.revision));
+    let target = status.and_then(|status| status.target.as_ref().map(|set| &set.revision));
+    let revision = held.or(target).map(ToString::to_string);
+    let (mut of_revision, mut newest) = (None, None);
+    let mut next = String::new();
+    loop {
+        let (records, more) = connected.records(false, Some(name), &next).await?;
+        for record in records {
+            if Some(&record.spec.revision) == revision.as_ref() {
+                of_revision = Some(record.clone());
+            }
+            newest = Some(record);
+        }
+        if more.is_empty() {
+            return Ok(of_revision.or(newest));
+        }
+        next = more;
+    }
+}
+
+/// Reads the last lines of containers that ended badly, as the person; what may not be read is left out.
+async fn logs(connected: &Connected, pods: &[Arc<Value>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for pod in pods {
+        for (container, previous) in crashed(pod) {
+            if lines.len() >= LOGS * LOG_LINES as usize {
+                return lines;
+            }
+            let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
+            let (namespace, name) = (
+                text("/metadata/namespace").unwrap_or_default(),
+                text("/metadata/name").unwrap_or_default(),
+            );
+            let read = connected
+                .reader
+                .log_tail(namespace, name, &container, previous, LOG_LINES)
+                .await;
+            for line in read.ok().flatten().unwrap_or_default() {
+                lines.push(format!("  log      {name}/{container}: {line}"));
+            }
+        }
+    }
+    lines
+}
+
+/// Returns the containers that ended badly, and whether the run before is meant.
+fn crashed(pod: &Value) -> Vec<(String, bool)> {
+    let mut all = Vec::new();
+    for list in ["initContainerStatuses", "containerStatuses"] {
+        let statuses = pod
+            .pointer(&format!("/status/{list}"))
+            .and_then(Value::as_array);
+        for status in statuses.into_iter().flatten() {
+            let failed = |state: &str| {
+                status
+                    .pointer(&format!("/{state}/terminated/exitCode"))
+                    .and_then(Value::as_i64)
+                    .is_some_and(|code| code != 0)
+            };
+            let name = status.get("name").and_then(Value::as_str);
+            let (now, before) = (failed("state"), failed("lastState"));
+            if now || before {
+                all.push((name.unwrap_or_default().to_owned(), !now));
+            }
+        }
+    }
+    all
+}
+
+/// Returns what a person can do next.
+fn next(application: &Application) -> Option<String> {
+    let name = application.metadata.name.as_deref().unwrap_or_default();
+    let status = application.status.as_ref()?;
+    let ready = condition(application, ConditionType::Ready)?;
+    let commands = &application.spec.commands;
+    if commands
+        .pause
+        .as_ref()
+        .is_some_and(|pause| pause.ended.is_none())
+    {
+        return Some(format!("plimsoll resume {name}"));
+    }
+    if commands.pin.as_ref().is_some_and(|pin| pin.ended.is_none()) {
+        return Some(format!(
+            "plimsoll rollback {name} --end, to follow git again"
+        ));
+    }
+    if ready.status == ConditionStatus::True {
+        return None;
+    }
+    let target = status.target.as_ref();
+    let quarantined = status
+        .quarantine
+        .iter()
+        .find(|entry| !entry.released && target.is_some_and(|set| set.digest == entry.digest));
+    if let Some(held) = &status.held {
+        return Some(format!(
+            "mend it in git and push ({} keeps running)",
+            status
+                .applied
+                .as_ref()
+                .map_or_else(|| "nothing".to_owned(), |set| set.revision.to_string())
+        ))
+        .filter(|_| held.failure.class == Class::Change);
+    }
+    match (&quarantined, &status.failure) {
+        (Some(entry), _) => Some(format!(
+            "push a change, or if the cause was outside: plimsoll release {name} {}",
+            entry.digest.short()
+        )),
+        (None, Some(failure)) if failure.class != Class::Change => Some(format!(
+            "mend the cause; it is watched and becomes Ready by itself; or go back: plimsoll rollback {name}"
+        )),
+        (None, Some(_)) => Some("push a change".to_owned()),
+        (None, None) if ready.status == ConditionStatus::False => {
+            Some(format!("push a fix, or go back: plimsoll rollback {name}"))
+        }
+        (None, None) => None,
+    }
+}
+
+fn lines(
+    application: &Application,
+    owned: &Owned,
+    record: Option<&SyncRecord>,
+    logs: &[String],
+) -> Vec<String> {
     let name = application.metadata.name.as_deref().unwrap_or_default();
     let mut lines = Vec::new();
     match condition(application, ConditionType::Ready) {
@@ -73,14 +214,16 @@ fn lines(application: &Application, owned: &Owned, record: Option<&SyncRecord>) 
             }
         }
     }
-    for (id, health) in &owned.health {
+    // Each message names its object.
+    for health in owned.health.values() {
         if let Health::Failed { message, .. } | Health::Progressing { message, .. } = health {
-            lines.push(format!("  object   {id}: {message}"));
+            lines.push(format!("  object   {message}"));
         }
     }
     for pod in &owned.pods {
         lines.extend(pod_lines(pod));
     }
+    lines.extend(logs.iter().cloned());
     if let Some(record) = record {
         lines.extend(record_lines(record));
     }
@@ -94,13 +237,15 @@ fn lines(application: &Application, owned: &Owned, record: Option<&SyncRecord>) 
         }
         for entry in &status.quarantine {
             lines.push(format!(
-                "  held     {} of {}: {}; next: push a change, or plimsoll release {name} {}",
+                "  held     {} of {}: {}",
                 entry.digest.short(),
                 entry.revision,
                 entry.reason,
-                entry.digest.short()
             ));
         }
+    }
+    if let Some(next) = next(application) {
+        lines.push(format!("  next     {next}"));
     }
     lines
 }
@@ -157,7 +302,8 @@ fn record_lines(record: &SyncRecord) -> Vec<String> {
     let author = text("/source/commit/author");
     if !author.is_empty() {
         lines.push(format!(
-            "  commit   {} by {author}",
+            "  commit   {} {:?} by {author}",
+            text("/source/revision"),
             text("/source/commit/subject")
         ));
     }

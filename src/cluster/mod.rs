@@ -21,6 +21,7 @@ mod fence;
 mod follow;
 mod keeper;
 mod lease;
+mod logs;
 mod owner;
 mod prune;
 mod read;

@@ -58,6 +58,10 @@ impl Reader {
         Self { cluster, who }
     }
 
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Returns as whom it reads.
     pub fn identity(&self) -> &Identity {
         &self.who

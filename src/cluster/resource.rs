@@ -57,6 +57,10 @@ impl Resource {
         Self::of("coordination.k8s.io", "v1", "Lease", "leases")
     }
 
+    pub(super) fn pods() -> Self {
+        Self::of("", "v1", "Pod", "pods")
+    }
+
     pub(super) fn events() -> Self {
         Self::of("events.k8s.io", "v1", "Event", "events")
     }

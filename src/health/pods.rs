@@ -182,7 +182,7 @@ fn window(windows: &Windows, symptom: &Symptom, some_ready: bool) -> Duration {
         Row::Quota => windows.quota,
         Row::Api => windows.api,
         Row::Mount | Row::MountConfig => windows.mount,
-        Row::Unschedulable => windows.unschedulable,
+        Row::Unschedulable | Row::Node => windows.unschedulable,
         Row::ScaleUp => windows.scale_up,
         Row::Silent => windows.silent,
     };
@@ -254,6 +254,10 @@ fn symptoms_of(case: &mut Case<'_>, pod: &Value, restarts: Restarts) -> Vec<Symp
         placement(case, pod).map(|(row, words)| {
             symptom(row, Reason::Unschedulable, Class::Environment, words, None)
         }),
+    );
+    found.extend(
+        deserted(pod)
+            .map(|words| symptom(Row::Node, Reason::NodeLost, Class::Environment, words, None)),
     );
     found.extend(
         mounting(case, pod)
@@ -348,6 +352,17 @@ fn placement(case: &Case<'_>, pod: &Value) -> Option<(Row, String)> {
         row,
         format!("no node takes it: {}", fields::quote(condition.message)),
     ))
+}
+
+/// Says that the control plane calls a pod unready whose kubelet called it ready last: the node is lost.
+fn deserted(pod: &Value) -> Option<String> {
+    let ready = fields::condition(pod, "Ready")?;
+    let containers = fields::condition(pod, "ContainersReady")?;
+    let gated = !fields::items(pod, &["spec", "readinessGates"]).is_empty();
+    (ready.is_false() && containers.is_true() && !gated).then(|| {
+        let node = fields::text_at(pod, &["spec", "nodeName"]).unwrap_or_default();
+        format!("its node {} does not answer", fields::quote(node))
+    })
 }
 
 fn mounting(case: &Case<'_>, pod: &Value) -> Option<(Row, Class, String)> {

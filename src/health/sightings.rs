@@ -56,6 +56,8 @@ pub(super) enum Row {
     Api,
     /// A volume or the pod's network is not there.
     Mount,
+    /// The node does not answer.
+    Node,
     /// No node.
     Unschedulable,
     /// An autoscaler adds a node.

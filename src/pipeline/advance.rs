@@ -9,7 +9,7 @@ use std::{borrow::Cow, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, command, drift, finalize, health,
+    Context, Error, Memory, Subject, barrier, command, drift, events, finalize, health,
     inventory::{applied, placed, set},
     look::{self, next_ask},
     memory::Hold,
@@ -49,6 +49,10 @@ const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// When an Application that cannot be worked on is looked at again, if it does not change before.
 const REFUSED_AGAIN: Duration = Duration::from_secs(300);
+
+/// What is left of the lease while the API server answers: it lasts 15 s and is renewed every 5 s. With less, a renewal
+/// failed, and the clock of a rollout stands still.
+const ANSWERS: Duration = Duration::from_secs(8);
 
 /// Reconciles one Application as far as it goes without waiting.
 pub async fn reconcile(
@@ -328,7 +332,10 @@ async fn take(
     let now = (context.clock)();
     let before = std::mem::discriminant(&memory.rollout.state);
     let moment = Moment::of(&event);
-    let taken = step(memory.rollout.clone(), event, &subject.gates, now);
+    barrier::look(context, subject, memory).await?;
+    let gates = barrier::gates(subject, memory);
+    let ran_good = runs_good(memory);
+    let taken = step(memory.rollout.clone(), event, &gates, now);
     let (rollout, effects) = taken.into_parts();
     tracing::debug!(
         phase = rollout.phase().as_str(),
@@ -346,6 +353,12 @@ async fn take(
         memory.return_begun = false;
         memory.prune_attempt = None;
         memory.drift_attempt = None;
+        // What failed in the last known good before is not this attempt's fault, and no return would mend it.
+        memory.before = if ran_good {
+            std::mem::take(&mut memory.failing)
+        } else {
+            std::collections::BTreeMap::new()
+        };
     }
     memory.rollout = rollout;
     if before != std::mem::discriminant(&memory.rollout.state) {
@@ -396,6 +409,14 @@ fn note_moment(memory: &mut Memory, moment: Moment, next: &State, now: Now) {
     let returns = |state: &State| matches!(state, State::Returning { .. });
     if returns(next) && !returns(&memory.rollout.state) {
         memory.notes.failed = Some(now.wall);
+    }
+}
+
+/// Says whether what runs is the last known good.
+fn runs_good(memory: &Memory) -> bool {
+    match (&memory.rollout.applied, &memory.rollout.good) {
+        (Some(applied), Some(good)) => applied.digest == good.digest,
+        (None, _) | (_, None) => false,
     }
 }
 
@@ -574,8 +595,14 @@ async fn look_at_health(
         return Ok(Some(event));
     }
     let now = (context.clock)();
+    // Nothing was seen meanwhile: time that the API server did not answer is not held against a set.
+    if !context.fence.holds_for(ANSWERS) {
+        memory.assessed = Some(now.monotonic);
+        return Ok(None);
+    }
     let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
     memory.assessed = Some(now.monotonic);
+    events::look(context, subject, memory).await;
     let assessed = counted(memory, &objects);
     let verdict = health::look(context, subject, memory, &assessed)?;
     if let Some(event) = stuck::free(context, subject, memory, stop).await {
@@ -610,7 +637,9 @@ async fn look_at_health(
         return Ok(None);
     }
     let event = Event::Assessed { verdict, elapsed };
-    let taken = step(memory.rollout.clone(), event.clone(), &subject.gates, now);
+    barrier::look(context, subject, memory).await?;
+    let gates = barrier::gates(subject, memory);
+    let taken = step(memory.rollout.clone(), event.clone(), &gates, now);
     let same = std::mem::discriminant(&taken.rollout().state)
         == std::mem::discriminant(&memory.rollout.state)
         && same_stage(&taken.rollout().state, &memory.rollout.state);

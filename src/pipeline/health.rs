@@ -4,15 +4,18 @@
 //! Leaves: a verdict for the rollout; counts and the next look in memory.
 //! Never: a request.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Context, Error, Memory, Subject, watching};
 use crate::{
     api::{Class, Reason},
-    health::{self, Member, Rules, Verdict as Assessed, View, assess},
-    model::{Object, Seen},
+    health::{self, Assessment, Member, Rules, Verdict as Assessed, View, assess},
+    model::{Object, ObjectId, Seen},
     report::Health,
-    rollout::{Failure, Verdict},
+    rollout::{Failure, State, Verdict},
 };
 
 /// Assesses the applied set.
@@ -58,18 +61,22 @@ pub(super) fn look(
         members: &members,
         pods: &pods,
         replica_sets: &replica_sets,
-        events: &[],
+        events: &memory.events,
     };
     let now = (context.clock)();
-    let (assessment, sightings) = assess(&view, &rules, std::mem::take(&mut memory.sightings), now);
+    let (mut assessment, sightings) =
+        assess(&view, &rules, std::mem::take(&mut memory.sightings), now);
     memory.sightings = sightings;
+    memory.events_wanted = super::events::wanted(&assessment);
+    excuse(memory, &mut assessment);
+    memory.failing = failing(&assessment);
     memory.stuck.clone_from(&assessment.stuck);
     memory.next_look = assessment.next_look.map(|wait| now.monotonic + wait);
     let all_unknown = !seen.is_empty() && seen.iter().all(|live| matches!(live, Seen::Unknown));
     if !all_unknown {
         memory.counts = Some(assessment.counts());
     }
-    let verdict = verdict(assessment.verdict());
+    let verdict = verdict(assessment.verdict(), &places(memory, objects));
     memory.health = Some(match &verdict {
         Verdict::Ready => Health::Ready,
         Verdict::Progressing { .. } if all_unknown => Health::Unknown,
@@ -81,31 +88,103 @@ pub(super) fn look(
     Ok(verdict)
 }
 
-fn verdict(assessed: Assessed) -> Verdict {
+/// What failed in the same way before the attempt began is not its fault.
+fn excuse(memory: &Memory, assessment: &mut Assessment) {
+    let under_way = match memory.rollout.state {
+        State::Applying { .. } | State::Watching { .. } | State::Soaking { .. } => true,
+        State::Idle | State::Pruning | State::Returning { .. } | State::Failed { .. } => false,
+    };
+    if !under_way {
+        return;
+    }
+    for (id, before) in &memory.before {
+        match assessment.objects.get_mut(id) {
+            Some(health::Health::Failed {
+                reason,
+                class,
+                message,
+                ..
+            }) if reason == before => {
+                *class = Class::PreExisting;
+                message.push_str(" (as before this attempt)");
+            }
+            Some(health::Health::Progressing { reason, class, .. })
+                if reason == before || *reason == Reason::Progressing =>
+            {
+                *class = Some(Class::PreExisting);
+            }
+            Some(
+                health::Health::Failed { .. }
+                | health::Health::Progressing { .. }
+                | health::Health::Ready
+                | health::Health::NotAssessed { .. },
+            )
+            | None => {}
+        }
+    }
+}
+
+fn failing(assessment: &Assessment) -> BTreeMap<ObjectId, Reason> {
+    assessment
+        .objects
+        .iter()
+        .filter_map(|(id, health)| match health {
+            health::Health::Failed { reason, .. } => Some((id.clone(), *reason)),
+            health::Health::Ready
+            | health::Health::Progressing { .. }
+            | health::Health::NotAssessed { .. } => None,
+        })
+        .collect()
+}
+
+/// Returns where git says what an object is: known of sets that were rendered by this process.
+fn places(memory: &Memory, objects: &[Object]) -> BTreeMap<ObjectId, String> {
+    let digest = memory.rollout.applied.as_ref().map(|set| &set.digest);
+    let rendered = memory
+        .sets
+        .values()
+        .filter(|set| Some(set.digest()) == digest)
+        .flat_map(|set| set.objects());
+    objects
+        .iter()
+        .chain(rendered)
+        .filter_map(|object| {
+            let place = object.location.as_ref()?;
+            (!place.file.is_empty()).then(|| (object.id().clone(), place.to_string()))
+        })
+        .collect()
+}
+
+fn verdict(assessed: Assessed, places: &BTreeMap<ObjectId, String>) -> Verdict {
+    let at = |id: &ObjectId, message: String| match places.get(id) {
+        Some(place) => format!("{message} [{place}]"),
+        None => message,
+    };
     match assessed {
         Assessed::Ready { .. } => Verdict::Ready,
         Assessed::Progressing {
+            id,
             message,
             class,
             waiting,
             ..
         } => Verdict::Progressing {
             waiting: match waiting {
-                0 | 1 => message,
-                more => format!("{message} (and {} more)", more - 1),
+                0 | 1 => at(&id, message),
+                more => format!("{} (and {} more)", at(&id, message), more - 1),
             },
             // Nothing points at the environment: then it is the change that did not come up in time.
             class: class.unwrap_or(Class::Change),
         },
         Assessed::Failed {
+            id,
             reason,
             class,
             message,
-            ..
         } => Verdict::Failed(Failure {
             reason,
             class,
-            message,
+            message: at(&id, message),
         }),
     }
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    api::{ApplicationStatus, Class, HealthCounts, Predecessor, RecordHead},
+    api::{ApplicationStatus, Class, HealthCounts, Predecessor, Reason, RecordHead},
     health::{Rules, Sightings, StuckPod},
     history::{Entry, ObjectChange},
     model::{
@@ -200,6 +200,17 @@ pub struct Memory {
     /// Pods that block their StatefulSets, as of the last look, and UIDs of those that were deleted for it.
     pub(super) stuck: Vec<StuckPod>,
     pub(super) freed: BTreeSet<String>,
+    /// Events that tell why something is not there, which are wanted, when they were read, and under which generation
+    /// of the spec the account might not.
+    pub(super) events: Vec<Arc<Value>>,
+    pub(super) events_wanted: super::events::Wanted,
+    pub(super) events_read: Option<Duration>,
+    pub(super) events_denied: Option<i64>,
+    /// What blocks a return, by attempt and generation of the spec.
+    pub(super) barriers: Option<(u64, i64, Vec<ObjectId>)>,
+    /// Objects of what runs that have failed, as of the last look, and of the last known good when the attempt began.
+    pub(super) failing: BTreeMap<ObjectId, Reason>,
+    pub(super) before: BTreeMap<ObjectId, Reason>,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
     pub(super) health: Option<Health>,

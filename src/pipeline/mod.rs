@@ -5,12 +5,14 @@
 //! Never: a wait: a reconcile observes once, decides, stores, and is woken by a watch or a deadline.
 
 mod advance;
+mod barrier;
 mod command;
 mod context;
 mod credentials;
 mod dependency;
 mod drift;
 mod error;
+mod events;
 mod finalize;
 mod health;
 mod inventory;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::api::{ApplicationSpec, RollbackMode};
 
 /// The limits and switches under which a step is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gates {
     /// Time that a set has to become Ready.
     pub timeout: Duration,
@@ -19,8 +19,8 @@ pub struct Gates {
     pub fail_fast: bool,
     /// Whether the last known good is restored by itself.
     pub rollback: RollbackMode,
-    /// Whether a declared barrier stands between the sets.
-    pub barrier: bool,
+    /// The object that a declared barrier is, where it stands between the sets.
+    pub barrier: Option<String>,
     /// Whether objects that left git are deleted.
     pub prune: bool,
 }
@@ -33,7 +33,7 @@ impl Gates {
             soak: spec.health.soak.into(),
             fail_fast: spec.health.fail_fast,
             rollback: spec.rollback.mode,
-            barrier: false,
+            barrier: None,
             prune: spec.prune.enabled,
         }
     }

@@ -39,7 +39,7 @@ pub fn choose_return(
         Some(good) if rollout.quarantined(&good.digest).is_some() => {
             ReturnChoice::Not(Reason::NothingToReturnTo)
         }
-        Some(_) if gates.barrier => ReturnChoice::Not(Reason::ReturnBlocked),
+        Some(_) if gates.barrier.is_some() => ReturnChoice::Not(Reason::ReturnBlocked),
         Some(good) => ReturnChoice::To(good.clone()),
     }
 }

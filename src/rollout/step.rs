@@ -558,17 +558,20 @@ fn fail(
             Step::new(rollout, effects)
         }
         ReturnChoice::Not(why) => {
-            let message = match why {
+            let mut failure = failure;
+            failure.message = match why {
                 Reason::NothingToReturnTo => format!(
                     "{}; there is no earlier good set to return to",
                     failure.message
                 ),
-                Reason::ReturnBlocked => {
-                    format!("{}; a declared barrier blocks the return", failure.message)
-                }
-                _ => failure.message.clone(),
+                Reason::ReturnBlocked => format!(
+                    "{}; {} was written, which is declared as a barrier and blocks the return; push a fix, or go back by hand",
+                    failure.message,
+                    gates.barrier.as_deref().unwrap_or("an object")
+                ),
+                _ => failure.message,
             };
-            let mut effects = vec![notice(true, failure.reason, message)];
+            let mut effects = vec![notice(true, failure.reason, failure.message.clone())];
             if !was_ready {
                 effects.push(Effect::Record {
                     action: Action::Sync,

@@ -45,7 +45,7 @@ const GATES: Gates = Gates {
     soak: Duration::from_secs(10),
     fail_fast: true,
     rollback: RollbackMode::Auto,
-    barrier: false,
+    barrier: None,
     prune: true,
 };
 

@@ -20,19 +20,17 @@ mod story_apply;
 mod story_cli;
 mod story_drift;
 mod story_faults;
+mod story_guarded;
 mod story_history;
 mod story_kill;
 mod story_model;
+mod story_outage;
 mod story_points;
 mod story_prune;
 mod story_refused;
 mod story_return;
 mod story_rollback;
 mod story_scenarios;
-#[expect(
-    dead_code,
-    reason = "the harness offers more than each story of today needs"
-)]
 mod story_support;
 mod story_sync;
 #[expect(

@@ -24,6 +24,12 @@ pub(crate) enum Expect {
     },
     /// It was good, and is said not to be any more.
     Degrades,
+    /// It failed, and so did the return: held.
+    ReturnFails,
+    /// It failed before, and nothing is undone.
+    AsBefore(&'static str),
+    /// A barrier was crossed: it failed, for this reason, and nothing is undone.
+    Blocked(&'static str),
     /// Nothing was written.
     Refused(&'static str),
 }
@@ -38,8 +44,10 @@ pub(crate) enum Stage {
     NamespaceLabel(&'static str, &'static str),
     /// Admission denies the pods of the namespace with an image of this tag.
     DenyPods,
-    /// The status of a custom resource, once it is there.
-    Widget(Value),
+    /// What its controller says of a custom resource, once it is changed, and again after a return.
+    Widget(Value, Option<Value>),
+    /// What runs fails before the bad commit comes.
+    Degraded,
 }
 
 /// One row.
@@ -75,28 +83,41 @@ impl Stage {
                 place.patch(&path, &patch).await;
             }
             Self::DenyPods => deny_pods(place).await,
-            Self::ClusterAdmin | Self::Widget(_) => {}
+            Self::Degraded => {
+                place
+                    .until("shop", "what runs has failed", |seen| {
+                        seen.reason("Ready") == "Degraded"
+                    })
+                    .await;
+            }
+            Self::ClusterAdmin | Self::Widget(..) => {}
         }
     }
 
     /// Plays what comes after it.
     pub(crate) async fn after(&self, place: &Place) {
-        if let Self::Widget(status) = self {
-            let path = place.path("stories.example.com/v1", "widgets", "widget");
-            place
-                .until_object(&path, "the widget is changed", |live| {
-                    live["spec"]["size"] == 2
-                })
-                .await;
-            let mut status = status.clone();
-            let generation =
-                place.admin.get(&path).await.unwrap()["metadata"]["generation"].clone();
-            status["observedGeneration"] = generation;
-            place
-                .patch(&format!("{path}/status"), &json!({"status": status}))
-                .await;
+        if let Self::Widget(said, mended) = self {
+            says(place, 2, said).await;
+            if let Some(mended) = mended {
+                says(place, 1, mended).await;
+            }
         }
     }
+}
+
+/// Plays the controller of a widget: it looks at this size, and says so.
+async fn says(place: &Place, size: u64, status: &Value) {
+    let path = place.path("stories.example.com/v1", "widgets", "widget");
+    let seen = place
+        .until_object(&path, "the widget has the size", |live| {
+            live["spec"]["size"] == size
+        })
+        .await;
+    let mut status = status.clone();
+    status["observedGeneration"] = seen["metadata"]["generation"].clone();
+    place
+        .patch(&format!("{path}/status"), &json!({"status": status}))
+        .await;
 }
 
 /// A policy that denies the pods of one namespace whose image says so, once it is in force.
@@ -297,6 +318,7 @@ pub(crate) fn rows() -> Vec<Row> {
     all.extend(once_only());
     all.extend(infrastructure());
     all.extend(custom());
+    all.extend(history());
     all
 }
 
@@ -497,6 +519,8 @@ fn around_pods() -> Vec<Row> {
         )
         .good(deployment("web:1", &rolling(1, 1)))
         .bad(deployment("web:2", &rolling(1, 1)))
+        // Kubernetes tries again ever later, and quota is freed in its own time.
+        .timeout(PATIENT)
         .stage(quota()),
         row(
             "no node takes the pods",
@@ -612,6 +636,23 @@ fn on_nodes() -> Vec<Row> {
     let no_image = Expect::Returns("ImageNotFound");
     let no_time = Expect::Returns("HealthTimeout");
     vec![
+        pair(
+            "a policy denies the pods of a set",
+            "StatefulSet",
+            &none,
+            ("web:denied", &none),
+            Expect::Returns("PodDenied"),
+        )
+        .stage(Stage::DenyPods)
+        .timeout(PATIENT),
+        set(
+            "a policy denies the pods on nodes",
+            &none,
+            ("web:denied", &none),
+            Expect::Returns("PodDenied"),
+        )
+        .stage(Stage::DenyPods)
+        .timeout(PATIENT),
         set(
             "image not found on each node",
             &none,
@@ -807,17 +848,22 @@ fn infrastructure() -> Vec<Row> {
 }
 
 fn custom() -> Vec<Row> {
-    let widget_row = |name, expect, status: Option<Value>| {
+    let widget_row = |name, expect, said: Option<(Value, Option<Value>)>| {
         let mut row = row(name, "custom resource", expect)
             .good(widget(1))
             .bad(widget(2))
             .stage(Stage::ClusterAdmin)
-            .timeout("40s");
-        row.stages.extend(status.map(Stage::Widget));
+            .timeout("20s");
+        row.stages
+            .extend(said.map(|(said, mended)| Stage::Widget(said, mended)));
         row
     };
-    let ready = |status: &str| json!({"conditions": [{"type": "Ready", "status": status, "reason": "Said", "message": "so it says"}]});
-    let stalled = json!({"conditions": [{"type": "Stalled", "status": "True", "reason": "Broken", "message": "it cannot go on"}]});
+    let says = |kind: &str, status: &str| json!({"conditions": [{"type": kind, "status": status, "reason": "Said", "message": "so it says"}]});
+    let mended = || {
+        Some(
+            json!({"phase": null, "conditions": [{"type": "Ready", "status": "True", "reason": "Said", "message": ""}]}),
+        )
+    };
     let with_expression = |mut row: Row| {
         row.spec["health"]["exprs"] = json!([{
             "apiVersion": "stories.example.com/v1", "kind": "Widget",
@@ -835,35 +881,84 @@ fn custom() -> Vec<Row> {
     .timeout("60s");
     let gadget = json!({"apiVersion": "stories.example.com/v1", "kind": "Gadget", "metadata": {"name": "first"}});
     defined.bad.push(("gadget", text(&gadget)));
-    let mut not_in_time = widget_row(
-        "not Ready in time",
-        Expect::Returns("HealthTimeout"),
-        Some(ready("False")),
-    );
-    not_in_time.spec["health"]["timeout"] = json!("6s");
+    let failed = || Expect::Returns("ObjectFailed");
     vec![
         widget_row("says nothing", Expect::Ready { not_assessed: 1 }, None),
         widget_row(
             "says that it is Ready",
             Expect::Ready { not_assessed: 0 },
-            Some(ready("True")),
+            Some((says("Ready", "True"), None)),
         ),
-        not_in_time,
+        widget_row(
+            "not Ready in time",
+            Expect::Returns("HealthTimeout"),
+            Some((says("Ready", "False"), mended())),
+        )
+        .timeout("6s"),
         widget_row(
             "says that it is stalled",
-            Expect::Returns("ObjectFailed"),
-            Some(stalled),
+            failed(),
+            Some((says("Stalled", "True"), mended())),
+        ),
+        widget_row(
+            "stalled, and after the return as well",
+            Expect::ReturnFails,
+            Some((says("Stalled", "True"), Some(says("Stalled", "True")))),
         ),
         with_expression(widget_row(
             "its rule says failed",
-            Expect::Returns("ObjectFailed"),
-            Some(json!({"phase": "Broken"})),
+            failed(),
+            Some((json!({"phase": "Broken"}), mended())),
         )),
         with_expression(widget_row(
             "its rule says current",
             Expect::Ready { not_assessed: 0 },
-            Some(json!({"phase": "Done"})),
+            Some((json!({"phase": "Done"}), None)),
         )),
         defined,
+    ]
+}
+
+/// What was so before, and what cannot be undone.
+fn history() -> Vec<Row> {
+    let migration = |name: &str, image: &str| {
+        let mut job: Value = serde_json::from_str(&job(name, image)).unwrap();
+        job["metadata"]["labels"] = json!({"migration": "true"});
+        text(&job)
+    };
+    let barriers = |mut row: Row| {
+        row.spec["rollback"] =
+            json!({"barriers": [{"kind": "Job", "matchLabels": {"migration": "true"}}]});
+        row
+    };
+    let mut crossed = row(
+        "a migration ran, and the image is not found",
+        "Deployment",
+        Expect::Blocked("ImageNotFound"),
+    )
+    .good(deployment("web:1", &Value::Null))
+    .bad(deployment("web:bad-image", &Value::Null));
+    crossed
+        .bad
+        .push(("migration", migration("second", "move:1")));
+    let mut old = row(
+        "a migration ran long ago, and the image is not found",
+        "Deployment",
+        Expect::Returns("ImageNotFound"),
+    )
+    .good(deployment("web:1", &Value::Null))
+    .bad(deployment("web:bad-image", &Value::Null));
+    old.good.push(("migration", migration("first", "move:1")));
+    vec![
+        barriers(crossed),
+        barriers(old),
+        row(
+            "it crashed before, and another object is changed",
+            "Deployment",
+            Expect::AsBefore("HealthTimeout"),
+        )
+        .good(deployment("web:fail-after-8s", &Value::Null))
+        .stage(Stage::Degraded)
+        .timeout("10s"),
     ]
 }

@@ -230,9 +230,12 @@ async fn play(row: Row, reels: Arc<Reels>, setting_up: Arc<Semaphore>) -> Line {
     };
     let line = match &row.expect {
         Expect::Returns(reason) => case.returns(reason).await,
-        Expect::Stays(reason) => case.stays(reason).await,
+        Expect::Stays(reason) => case.stays(reason, "Environment", "stays").await,
         Expect::Ready { not_assessed } => case.ready(*not_assessed).await,
         Expect::Degrades => case.degrades().await,
+        Expect::ReturnFails => case.return_fails().await,
+        Expect::AsBefore(reason) => case.stays(reason, "PreExisting", "stays").await,
+        Expect::Blocked(reason) => case.stays(reason, "Change", "stays, barrier").await,
         Expect::Refused(reason) => case.refused(reason).await,
     };
     if let Expect::Refused(_) = row.expect {
@@ -321,26 +324,53 @@ impl Case<'_> {
         line
     }
 
-    async fn stays(&self, reason: &str) -> Line {
+    async fn stays(&self, reason: &str, class: &str, action: &'static str) -> Line {
         let name = self.row.name;
         let (at, seen) = self
             .until("it is found out", |seen| self.is_verdict(seen))
             .await;
         let failure = &seen["status"]["failure"];
         assert_eq!(failure["reason"], reason, "{name}: {failure}");
-        assert_eq!(failure["class"], "Environment", "{name}: {failure}");
+        assert_eq!(failure["class"], class, "{name}: {failure}");
         assert_eq!(seen["status"]["phase"], "Failed", "{name}");
         assert!(
             contains(&seen["status"]["applied"]["revision"], self.bad),
             "{name}"
         );
-        assert!(seen["status"]["quarantine"].is_null(), "{name}");
+        assert_eq!(
+            seen["status"]["quarantine"].is_array(),
+            class == "Change",
+            "{name}"
+        );
+        if class == "Change" {
+            let message = text(&failure["message"]);
+            assert!(
+                message.contains("Job/") && message.contains("barrier"),
+                "{message}"
+            );
+        }
         self.line(
             text(&failure["reason"]),
             text(&failure["class"]),
-            "stays",
+            action,
             at,
         )
+    }
+
+    async fn return_fails(&self) -> Line {
+        let (at, seen) = self
+            .until("the return failed", |seen| {
+                condition(seen, "Ready")["reason"] == "ReturnFailed"
+            })
+            .await;
+        let message = text(&condition(&seen, "Ready")["message"]);
+        assert!(
+            message.contains("the return to") && message.contains("held until"),
+            "{message}"
+        );
+        assert!(contains(&seen["status"]["applied"]["revision"], self.good));
+        let class = text(&seen["status"]["failure"]["class"]);
+        self.line("ReturnFailed".to_owned(), class, "returned once, held", at)
     }
 
     async fn ready(&self, not_assessed: u64) -> Line {

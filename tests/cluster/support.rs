@@ -5,6 +5,7 @@
 //! Never: a skipped test: where the devcluster cannot start, the test fails and says with which command.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
@@ -42,6 +43,8 @@ pub(crate) struct Devcluster {
     pub(crate) kubeconfig: PathBuf,
     audit_log: PathBuf,
     installed: tokio::sync::OnceCell<()>,
+    /// Process ids of the components, by name.
+    pub(crate) processes: BTreeMap<String, u32>,
     _process: Mutex<Child>,
 }
 
@@ -50,6 +53,7 @@ pub(crate) struct Devcluster {
 struct ReadyLine {
     kubeconfig: PathBuf,
     audit_log: PathBuf,
+    processes: BTreeMap<String, u32>,
 }
 
 /// Returns the control plane; the first caller starts it and the others wait.
@@ -109,6 +113,7 @@ fn start(prefix: &str) -> Devcluster {
         kubeconfig: ready.kubeconfig,
         audit_log: ready.audit_log,
         installed: tokio::sync::OnceCell::new(),
+        processes: ready.processes,
         _process: Mutex::new(process),
     }
 }

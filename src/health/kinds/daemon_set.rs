@@ -31,12 +31,12 @@ pub(super) fn daemon_set(case: &mut Case<'_>) -> Health {
     let wanted = fields::count(live, &["status", "desiredNumberScheduled"]);
     let made = fields::count(live, &["status", "currentNumberScheduled"]);
     let updated = fields::count(live, &["status", "updatedNumberScheduled"]);
-    let ready = fields::count(live, &["status", "numberReady"]);
     let available = fields::count(live, &["status", "numberAvailable"]);
     let number = fields::annotation(live, TEMPLATE_ANNOTATION).unwrap_or_default();
     let new = newest(case, number);
     let told = pods::examine(case, number, &new, Restarts::Count);
-    let refused = refusal(case, made < wanted, ready > 0);
+    let some_ready = new.iter().any(|pod| pods::is_ready(pod));
+    let refused = refusal(case, made < wanted, some_ready);
     if let Some(finding) = Finding::worse(told, refused) {
         return finding.health(case);
     }

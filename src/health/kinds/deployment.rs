@@ -63,9 +63,10 @@ pub(super) fn deployment(case: &mut Case<'_>) -> Health {
             if fields::flag(case.wanted, &["spec", "paused"]) {
                 Health::unjudged(case.say(&format!("git pauses its rollout: {words}")))
             } else {
+                // A person's pause is nothing that a return would mend.
                 Health::Progressing {
                     reason: Reason::Paused,
-                    class: None,
+                    class: Some(Class::Environment),
                     message: case.say(&format!("somebody paused its rollout: {words}")),
                 }
             }

@@ -39,7 +39,8 @@ pub(super) fn stateful_set(case: &mut Case<'_>) -> Health {
         .iter()
         .partition(|pod| fields::label(pod, REVISION_HASH) == Some(update));
     let told = pods::examine(case, update, &new, Restarts::Count);
-    let refused = refusal(case, all < wanted, ready > 0);
+    let some_ready = new.iter().any(|pod| pods::is_ready(pod));
+    let refused = refusal(case, all < wanted, some_ready);
     if let Some(finding) = Finding::worse(told, refused) {
         return finding.health(case);
     }
