@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::built::Origin;
 use crate::error::{Error, ErrorKind};
-use crate::hint;
 use crate::load::Loader;
 use crate::merge::JsonPatch;
 use crate::object::Object;
+use crate::scalar;
 use crate::yaml::{self, Document, Node, NodeKind};
 
 /// What is wrong with a text, as an error of this crate.
@@ -64,9 +64,9 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn objects(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents =
-            yaml::parse_values(content, &self.limits()).map_err(|error| syntax(&error, file))?;
-        self.checked(documents, content, file, false)
+        let documents = yaml::parse_spelled(content, false, &self.limits(), scalar::hold)
+            .map_err(|error| syntax(&error, file))?;
+        self.checked(documents, file)
     }
 
     /// Reads strategic merge patches.
@@ -74,24 +74,17 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents =
-            yaml::parse_patches(content, &self.limits()).map_err(|error| syntax(&error, file))?;
-        self.checked(documents, content, file, true)
+        let documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
+            .map_err(|error| syntax(&error, file))?;
+        self.checked(documents, file)
     }
 
-    fn checked(
-        &self,
-        documents: Vec<Document<Value>>,
-        content: &[u8],
-        file: &str,
-        patches: bool,
-    ) -> Result<Vec<Object>, Error> {
+    fn checked(&self, documents: Vec<Document<Value>>, file: &str) -> Result<Vec<Object>, Error> {
         let mut documents = VecDeque::from(documents);
         if documents.len() == 1 {
             documents = unwrap_list(documents);
         }
         let mut objects = Vec::with_capacity(documents.len());
-        let mut lines = None;
         while let Some(document) = documents.pop_front() {
             if is_nothing(&document.value) {
                 continue;
@@ -99,11 +92,7 @@ impl Loader<'_> {
             check(&document, file)?;
             let items = take_items(document, file)?;
             match items {
-                Items::Object(document) => {
-                    let lines = hint::is_needed(&document.value)
-                        .then(|| lines.get_or_insert_with(|| hint::Lines::new(content)));
-                    objects.push(self.object(document, file, lines.as_deref(), patches));
-                }
+                Items::Object(document) => objects.push(self.object(document, file)),
                 Items::List(items) => documents.extend(items),
             }
             if objects.len() + documents.len() > self.options.limits.objects {
@@ -117,25 +106,12 @@ impl Loader<'_> {
         Ok(objects)
     }
 
-    fn object(
-        &self,
-        mut document: Document<Value>,
-        file: &str,
-        lines: Option<&hint::Lines<'_>>,
-        is_patch: bool,
-    ) -> Object {
+    fn object(&self, document: Document<Value>, file: &str) -> Object {
         let origin = Origin {
             file: file.to_owned(),
             line: document.line,
         };
-        let mut blanks = None;
-        if let Some(lines) = lines {
-            hint::annotate(&mut document.value, lines, document.line, !is_patch);
-            blanks = Some(hint::blanks(&document.value, lines, document.line))
-                .filter(|blanks| !blanks.is_empty());
-        }
         let mut object = Object::new(document.value, origin, &self.schema);
-        object.blanks = blanks.map(std::sync::Arc::new);
         object.defect = document
             .defects
             .into_iter()
@@ -147,7 +123,7 @@ impl Loader<'_> {
 
 /// Null, or a mapping or list without anything in it.
 fn is_nothing(value: &Value) -> bool {
-    crate::scalar::is_empty(value)
+    scalar::is_empty(value)
 }
 
 /// A single document that is a `List` is its items, without more ado.
@@ -213,8 +189,20 @@ fn take_items(mut document: Document<Value>, file: &str) -> Result<Items, Error>
         .map(Value::take)
     {
         None => Ok(Items::Object(document)),
-        Some(Value::Null) => Ok(Items::List(VecDeque::new())),
-        Some(Value::Array(items)) => {
+        Some(items) if scalar::is_null(&items) => Ok(Items::List(VecDeque::new())),
+        Some(Value::Array(mut items)) => {
+            // Upstream takes the items out by way of JSON, which does not keep how a scalar is spelled.
+            for item in &mut items {
+                scalar::settle(item).map_err(|misfit| {
+                    let message = format!(
+                        "read an item of a {kind}: \"{}\" cannot be written as JSON",
+                        misfit.text
+                    );
+                    Error::new(ErrorKind::Object, message)
+                        .at(file, document.line, 0)
+                        .field(misfit.field_path())
+                })?;
+            }
             Ok(Items::List(spread(items, document.line, document.defects)))
         }
         Some(_) => Err(Error::new(
@@ -234,7 +222,7 @@ fn check(document: &Document<Value>, file: &str) -> Result<(), Error> {
         return failed("read an object: the document is no mapping");
     };
     let present = |value: Option<&Value>| {
-        value.is_some_and(|value| !crate::scalar::text(value).is_empty() && !value.is_null())
+        value.is_some_and(|value| !scalar::text(value).is_empty() && !scalar::is_null(value))
     };
     if !present(fields.get("kind")) {
         return failed("read an object: it has no kind");

@@ -7,6 +7,7 @@ use crate::kustomization::{Located, Selector};
 use crate::merge::{JsonPatch, Schema, merge};
 use crate::object::Object;
 use crate::objects::Objects;
+use crate::scalar;
 use crate::select;
 
 /// What a patch says.
@@ -80,10 +81,15 @@ pub(crate) fn apply_patch(
         (PatchContent::Merge(patches), None) => {
             for one in patches {
                 let index = target_of(objects, one).map_err(|error| patch.error(error))?;
+                let mut prepared = one.clone();
+                if patch.allow_name_change || patch.allow_kind_change {
+                    // The options are notes on the patch, and all its annotations become texts.
+                    prepared.write_annotations();
+                }
                 merge_into(
                     objects,
                     index,
-                    &one.value,
+                    &prepared.value,
                     patch.allow_name_change,
                     patch.allow_kind_change,
                     schema,
@@ -121,13 +127,17 @@ pub(crate) fn apply_json(
         }
         let memory = object.memory.clone();
         object.materialise();
+        let misfit = scalar::settle(&mut object.value);
+        if let Err(misfit) = misfit {
+            let message = format!("\"{}\" cannot be written as JSON", misfit.text);
+            return Err(object.unprintable(message).field(misfit.field_path()));
+        }
         json.apply(&mut object.value).map_err(|error| {
             let id = object.id.to_string();
             Error::new(ErrorKind::Patch, format!("apply a JSON patch to {id}")).caused_by(error)
         })?;
         object.absorb();
         object.tidy_annotations();
-        object.blanks = None;
         object.shared.clear();
         object.memory = memory;
         object.refresh(schema);
@@ -201,8 +211,7 @@ fn merge_into(
     }
     object.materialise();
     let value = std::mem::take(&mut object.value);
-    let blanks = object.blanks.as_deref();
-    let merged = merge(value, patch, schema, blanks).map_err(|error| {
+    let merged = merge(value, patch, schema).map_err(|error| {
         let field = error.field_path().map(str::to_owned);
         let whole =
             Error::new(ErrorKind::Patch, format!("merge a patch into {before}")).caused_by(error);
@@ -211,7 +220,7 @@ fn merge_into(
             None => whole,
         }
     })?;
-    let Some(merged) = merged.filter(|merged| !crate::scalar::is_empty(merged)) else {
+    let Some(merged) = merged.filter(|merged| !scalar::is_empty(merged)) else {
         object.value = Value::Null;
         return Ok(());
     };

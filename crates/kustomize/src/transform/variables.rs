@@ -169,7 +169,7 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
             }
         }
     }
-    Ok(here.clone())
+    Ok(scalar::meaning(here).into_owned())
 }
 
 fn element(part: &str) -> Option<(&str, &str)> {
@@ -198,6 +198,9 @@ fn replace(
     values: &BTreeMap<String, Value>,
     used: &mut BTreeSet<String>,
 ) -> Result<(), Error> {
+    if scalar::mark_of(field).is_some() {
+        return Ok(());
+    }
     match field {
         Value::String(text) => {
             *field = expand(text, values, used);
@@ -212,13 +215,14 @@ fn replace(
             Ok(())
         }
         Value::Array(items) => items.iter_mut().try_for_each(|item| match item {
-            Value::String(text) => {
+            Value::String(text) if !text.starts_with(scalar::MARK) => {
                 *item = expand(text, values, used);
                 Ok(())
             }
             Value::Null
             | Value::Bool(_)
             | Value::Number(_)
+            | Value::String(_)
             | Value::Array(_)
             | Value::Object(_) => Err(Error::new(
                 ErrorKind::Reference,
