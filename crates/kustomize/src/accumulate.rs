@@ -369,6 +369,9 @@ impl<'a> Loader<'a> {
 
 /// Gives the scalars of an object the values that they stand for.
 fn settled(object: &mut Object) -> Result<(), Error> {
+    if let Some(defect) = object.defect.take() {
+        return Err(object.unprintable(defect));
+    }
     scalar::settle(&mut object.value).map_err(|misfit| {
         let message = format!("\"{}\" cannot be written as JSON", misfit.text);
         object.unprintable(message).field(misfit.field_path())

@@ -383,6 +383,13 @@ impl Object {
         }
     }
 
+    /// Takes over from a patch that it holds what cannot be printed.
+    pub(crate) fn inherit_defect(&mut self, patch: &Self) {
+        if self.defect.is_none() {
+            self.defect.clone_from(&patch.defect);
+        }
+    }
+
     /// What is said when the object cannot be printed.
     pub(crate) fn unprintable(
         &self,
@@ -420,6 +427,12 @@ impl Object {
     fn tidy_for_print(&mut self, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
         self.write_annotations();
         let id = &self.id;
+        if let Value::Object(fields) = &mut self.value
+            && !fields.contains_key("metadata")
+        {
+            // Upstream looks for annotations to remove, and makes a place for them.
+            fields.insert("metadata".to_owned(), Value::Object(Map::new()));
+        }
         let Some(Value::Object(metadata)) = self.value.get_mut("metadata") else {
             return Ok(());
         };

@@ -64,8 +64,9 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn objects(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents = yaml::parse_spelled(content, false, &self.limits(), scalar::hold)
+        let mut documents = yaml::parse_spelled(content, false, &self.limits(), scalar::hold)
             .map_err(|error| syntax(&error, file))?;
+        forgive_annotations(&mut documents, content);
         self.checked(documents, file)
     }
 
@@ -74,8 +75,14 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
+        let mut documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
             .map_err(|error| syntax(&error, file))?;
+        for document in &mut documents {
+            // A patch is merged field by field, so what stands twice in it does not matter.
+            document
+                .defects
+                .retain(|defect| !matches!(defect.kind, yaml::ErrorKind::DuplicateKey { .. }));
+        }
         self.checked(documents, file)
     }
 
@@ -118,6 +125,48 @@ impl Loader<'_> {
             .next()
             .map(|defect| std::sync::Arc::new(syntax(&defect, file)));
         object
+    }
+}
+
+/// Accepts annotations that stand twice, of which the last holds: upstream writes all annotations anew before it prints an object.
+fn forgive_annotations(documents: &mut [Document<Value>], content: &[u8]) {
+    let is_twice =
+        |defect: &yaml::Error| matches!(defect.kind, yaml::ErrorKind::DuplicateKey { .. });
+    if !documents
+        .iter()
+        .any(|document| document.defects.iter().any(is_twice))
+    {
+        return;
+    }
+    for (document, node) in documents.iter_mut().zip(yaml::nodes_of_objects(content)) {
+        let Some((name, annotations)) = node
+            .get("metadata")
+            .and_then(|metadata| metadata.entry("annotations"))
+        else {
+            continue;
+        };
+        let NodeKind::Mapping(entries) = &annotations.kind else {
+            continue;
+        };
+        let last = entries.iter().map(|(key, _)| key.line).max().unwrap_or(0);
+        let before = document.defects.len();
+        document.defects.retain(|defect| {
+            let is_at = |key: &Node| defect.line == key.line && defect.column == key.column;
+            let is_among = || {
+                (name.line..=last).contains(&defect.line)
+                    && entries.iter().any(|(key, _)| {
+                        key.column == defect.column
+                            && matches!(&defect.kind, yaml::ErrorKind::DuplicateKey { key: text, .. }
+                                if key.as_str() == Some(text))
+                    })
+            };
+            !(is_twice(defect) && (is_at(name) || is_among()))
+        });
+        if document.defects.len() < before
+            && let Some(field) = document.value.pointer_mut("/metadata/annotations")
+        {
+            *field = annotations.clone().into_value();
+        }
     }
 }
 

@@ -317,6 +317,19 @@ pub(crate) fn tagged_text(text: &str) -> Value {
     }
 }
 
+/// The text of a scalar that is one, or that has no tag to say otherwise.
+pub(crate) fn free_text(value: &Value) -> Option<String> {
+    match (value, mark_of(value)) {
+        (_, Some((Tag::Text | Tag::Bare, _))) | (Value::String(_), None) => Some(text(value)),
+        (_, _) => None,
+    }
+}
+
+/// A scalar that a replacement or transformer made: no tag, no quotes.
+pub(crate) fn bare(text: &str) -> Value {
+    marked(Tag::Bare, text)
+}
+
 /// Whether a scalar is a text that must have been quoted.
 pub(crate) fn is_quoted(value: &Value) -> bool {
     match value {

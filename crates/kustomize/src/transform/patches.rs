@@ -61,6 +61,7 @@ pub(crate) fn apply_patch(
             let selected = select::select(objects, target).map_err(|error| patch.error(error))?;
             let prepared = prepare(one);
             for index in selected {
+                objects.all_mut()[index].inherit_defect(one);
                 let mut prepared = prepared.clone();
                 let api_version = objects.get(index).id.gvk.api_version();
                 if let Value::Object(fields) = &mut prepared {
@@ -81,6 +82,7 @@ pub(crate) fn apply_patch(
         (PatchContent::Merge(patches), None) => {
             for one in patches {
                 let index = target_of(objects, one).map_err(|error| patch.error(error))?;
+                objects.all_mut()[index].inherit_defect(one);
                 let mut prepared = one.clone();
                 if patch.allow_name_change || patch.allow_kind_change {
                     // The options are notes on the patch, and all its annotations become texts.
@@ -160,6 +162,7 @@ pub(crate) fn apply_merge_patches(
 ) -> Result<(), Error> {
     for patch in patches {
         let index = target_of(objects, patch)?;
+        objects.all_mut()[index].inherit_defect(patch);
         merge_into(objects, index, &prepare(patch), false, false, schema)?;
         finish(objects)?;
     }

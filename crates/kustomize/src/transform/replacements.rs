@@ -388,7 +388,7 @@ pub(super) fn assign(
     }
     let text = scalar::text(&new);
     if created {
-        *field = scalar::plain(&text);
+        *field = scalar::bare(&text);
         return Ok(());
     }
     *field = scalar::retyped(field, &text);

@@ -137,25 +137,7 @@ fn is_held_null(value: &Value, hold: Hold) -> bool {
 /// `None` for a document that does not exist.
 #[must_use]
 pub fn locate(text: &[u8], document: usize, pointer: &str) -> Option<(u32, u32)> {
-    let limits = Limits {
-        bytes: usize::MAX,
-        ..Limits::default()
-    };
-    let text = normalise(decode(text, &limits).ok()?);
-    let roots = split(&text, &limits).ok()?.into_iter().filter_map(|chunk| {
-        let (document, _) = parse(
-            chunk,
-            Nodes::new(Dialect::Objects),
-            Dialect::Objects,
-            &limits,
-            0,
-        )
-        .ok()?;
-        document
-            .map(|(_, node, _)| node)
-            .filter(|node| node.kind != NodeKind::Null)
-    });
-    let root = { roots }.nth(document)?;
+    let root = nodes_of_objects(text).into_iter().nth(document)?;
     let mut node = &root;
     let mut place = (root.line, root.column);
     for token in pointer.split('/').skip(1) {
@@ -180,6 +162,27 @@ pub fn locate(text: &[u8], document: usize, pointer: &str) -> Option<(u32, u32)>
         }
     }
     Some(place)
+}
+
+/// Reads a file of objects, which is known to be well-formed, with places; where a key stands twice, the last one counts.
+pub(crate) fn nodes_of_objects(text: &[u8]) -> Vec<Node> {
+    let limits = Limits {
+        bytes: usize::MAX,
+        ..Limits::default()
+    };
+    let Ok(text) = decode(text, &limits) else {
+        return Vec::new();
+    };
+    let text = normalise(text);
+    let roots = split(&text, &limits).unwrap_or_default();
+    let roots = roots.into_iter().filter_map(|chunk| {
+        let build = Nodes::new(Dialect::Objects);
+        let (document, _) = parse(chunk, build, Dialect::Objects, &limits, 0).ok()?;
+        document
+            .map(|(_, node, _)| node)
+            .filter(|node| node.kind != NodeKind::Null)
+    });
+    roots.collect()
 }
 
 /// A parsed document: its line, its root, and the builder with its defects. `None` for no document.
