@@ -145,10 +145,13 @@ fn forgive_annotations(documents: &mut [Document<Value>], content: &[u8]) {
         else {
             continue;
         };
-        let NodeKind::Mapping(entries) = &annotations.kind else {
-            continue;
+        let entries = match &annotations.kind {
+            NodeKind::Mapping(entries) => entries.as_slice(),
+            NodeKind::Null => &[],
+            _ => continue,
         };
         let last = entries.iter().map(|(key, _)| key.line).max().unwrap_or(0);
+        let mut is_whole = false;
         let before = document.defects.len();
         document.defects.retain(|defect| {
             let is_at = |key: &Node| defect.line == key.line && defect.column == key.column;
@@ -160,12 +163,24 @@ fn forgive_annotations(documents: &mut [Document<Value>], content: &[u8]) {
                                 if key.as_str() == Some(text))
                     })
             };
-            !(is_twice(defect) && (is_at(name) || is_among()))
+            let is_name = is_twice(defect) && is_at(name);
+            is_whole = is_whole || is_name;
+            !(is_name || (is_twice(defect) && is_among()))
         });
-        if document.defects.len() < before
-            && let Some(field) = document.value.pointer_mut("/metadata/annotations")
-        {
-            *field = annotations.clone().into_value();
+        let Some(Value::Object(metadata)) = document.value.get_mut("metadata") else {
+            continue;
+        };
+        if is_whole {
+            // Of two mappings the second gets what the first holds.
+            let mut all = annotations.clone().into_value();
+            if let (Value::Object(all), Some(Value::Object(first))) =
+                (&mut all, metadata.get("annotations"))
+            {
+                all.extend(first.clone());
+                metadata.insert("annotations".to_owned(), Value::Object(all.clone()));
+            }
+        } else if document.defects.len() < before {
+            metadata.insert("annotations".to_owned(), annotations.clone().into_value());
         }
     }
 }
