@@ -20,6 +20,7 @@ use crate::objects::Objects;
 use crate::options::{ChartRequest, Options};
 use crate::read;
 use crate::remote;
+use crate::scalar;
 use crate::trail::{ORIGIN, Trail};
 use crate::transform::{self, VariableSet};
 
@@ -223,6 +224,7 @@ impl<'a> Loader<'a> {
         if let Some(trail) = &target.trail {
             let text = trail.append(path).to_yaml();
             for object in &mut objects {
+                object.write_annotations();
                 object.set_annotation(ORIGIN, text.clone());
             }
         }
@@ -357,8 +359,23 @@ impl<'a> Loader<'a> {
             }
         }
         let accumulator = self.resources(target, accumulator, &paths, field)?;
-        Ok(accumulator.objects.into_list())
+        let mut plugins = accumulator.objects.into_list();
+        for plugin in &mut plugins {
+            settled(plugin)?;
+        }
+        Ok(plugins)
     }
+}
+
+/// Gives the scalars of an object the values that they stand for.
+fn settled(object: &mut Object) -> Result<(), Error> {
+    if let Some(defect) = object.defect.take() {
+        return Err(object.unprintable(defect));
+    }
+    scalar::settle(&mut object.value).map_err(|misfit| {
+        let message = format!("\"{}\" cannot be written as JSON", misfit.text);
+        object.unprintable(message).field(misfit.field_path())
+    })
 }
 
 /// One entry of `helmCharts`, with the namespace of the kustomizations above.

@@ -24,7 +24,6 @@ mod error;
 mod files;
 mod finish;
 mod generate;
-mod hint;
 mod identity;
 mod kustomization;
 mod load;

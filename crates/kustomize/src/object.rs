@@ -2,7 +2,6 @@
 //! Enters: a value from a file or a generator.
 //! Leaves: the value, with or without the memory written into its annotations as upstream keeps it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -143,8 +142,6 @@ pub(crate) struct Object {
     pub(crate) origin: Origin,
     /// What upstream accepts while it reads and refuses to print.
     pub(crate) defect: Option<Arc<Error>>,
-    /// The names on the way to nulls that are blank in the file; a merge drops them.
-    pub(crate) blanks: Option<Arc<BTreeSet<Vec<String>>>>,
     /// Values that stand in several fields and are one.
     pub(crate) shared: Vec<Shared>,
 }
@@ -158,7 +155,6 @@ impl Object {
             variables: Vec::new(),
             origin,
             defect: None,
-            blanks: None,
             shared: Vec::new(),
         };
         object.absorb();
@@ -248,8 +244,22 @@ impl Object {
         let entry = metadata
             .entry("annotations")
             .or_insert_with(|| Value::Object(Map::new()));
-        if entry.is_null() {
+        if scalar::is_null(entry) {
             *entry = Value::Object(Map::new());
+        }
+    }
+
+    /// Makes the scalars among annotations texts, as upstream does where it writes all of them.
+    pub(crate) fn write_annotations(&mut self) {
+        let annotations = self
+            .value
+            .get_mut("metadata")
+            .and_then(|metadata| metadata.get_mut("annotations"))
+            .and_then(Value::as_object_mut);
+        for value in annotations.into_iter().flat_map(Map::values_mut) {
+            if !value.is_string() || scalar::mark_of(value).is_some() {
+                *value = Value::String(scalar::text(value));
+            }
         }
     }
 
@@ -373,6 +383,13 @@ impl Object {
         }
     }
 
+    /// Takes over from a patch that it holds what cannot be printed.
+    pub(crate) fn inherit_defect(&mut self, patch: &Self) {
+        if self.defect.is_none() {
+            self.defect.clone_from(&patch.defect);
+        }
+    }
+
     /// What is said when the object cannot be printed.
     pub(crate) fn unprintable(
         &self,
@@ -394,12 +411,28 @@ impl Object {
         if let Some(defect) = self.defect.take() {
             return Err(self.unprintable(defect));
         }
+        self.tidy_for_print(keep)?;
+        if let Err(misfit) = scalar::settle(&mut self.value) {
+            let message = format!("\"{}\" does not fit the type of its field", misfit.text);
+            return Err(self.unprintable(message).field(misfit.field_path()));
+        }
         if may_be_unprintable(&self.value)
             && let Err(defect) = yaml::emit(&self.value, &mut String::new())
         {
             return Err(self.unprintable(defect));
         }
+        Ok(())
+    }
+
+    fn tidy_for_print(&mut self, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
+        self.write_annotations();
         let id = &self.id;
+        if let Value::Object(fields) = &mut self.value
+            && !fields.contains_key("metadata")
+        {
+            // Upstream looks for annotations to remove, and makes a place for them.
+            fields.insert("metadata".to_owned(), Value::Object(Map::new()));
+        }
         let Some(Value::Object(metadata)) = self.value.get_mut("metadata") else {
             return Ok(());
         };
@@ -416,23 +449,6 @@ impl Object {
                         self.origin.line,
                         0,
                     ));
-                }
-                let blank = |key: &str| {
-                    let path = ["metadata", "annotations", key].map(str::to_owned);
-                    self.blanks
-                        .as_ref()
-                        .is_some_and(|blanks| blanks.contains(path.as_slice()))
-                };
-                for (key, value) in annotations
-                    .iter_mut()
-                    .filter(|(_, value)| !value.is_string())
-                {
-                    let text = if blank(key) {
-                        String::new()
-                    } else {
-                        scalar::text(value)
-                    };
-                    *value = Value::String(text);
                 }
                 annotations.is_empty()
             }
@@ -461,7 +477,7 @@ fn may_be_unprintable(value: &Value) -> bool {
 
 /// The text of a scalar; empty for null and for what is no scalar.
 fn plain_text(value: &Value) -> String {
-    if value.is_null() {
+    if scalar::is_null(value) {
         String::new()
     } else {
         scalar::text(value)
@@ -470,10 +486,11 @@ fn plain_text(value: &Value) -> String {
 
 fn set_text(fields: &mut Map<String, Value>, field: &str, text: &str) {
     match fields.get_mut(field) {
-        Some(old) if scalar::text(old) == text && !old.is_null() => {}
-        Some(old) => *old = Value::String(text.to_owned()),
+        // A marked one is written even where it says the same, and loses its type.
+        Some(old) if scalar::mark_of(old).is_none() && scalar::text(old) == text => {}
+        Some(old) => *old = scalar::untyped(old, text),
         None => {
-            fields.insert(field.to_owned(), Value::String(text.to_owned()));
+            fields.insert(field.to_owned(), scalar::untyped(&Value::Null, text));
         }
     }
 }

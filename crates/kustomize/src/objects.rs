@@ -287,7 +287,7 @@ fn entries(value: &serde_json::Value, field: &str) -> std::collections::BTreeMap
         .map(|(key, value)| {
             (
                 key.clone(),
-                if value.is_null() {
+                if scalar::is_null(value) {
                     String::new()
                 } else {
                     scalar::text(value)

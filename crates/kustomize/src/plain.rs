@@ -6,6 +6,7 @@ use crate::files::{EntryKind, Files, join};
 use crate::load::Loader;
 use crate::objects::Objects;
 use crate::options::{Limits, Options};
+use crate::scalar;
 
 /// Loads a directory of plain manifests (`*.yaml`, `*.yml`, `*.json`, not recursive), in name order.
 ///
@@ -33,6 +34,10 @@ pub fn load_plain(files: &dyn Files, path: &str, limits: &Limits) -> Result<Buil
     for mut object in objects.into_list() {
         if let Some(defect) = object.defect.take() {
             return Err(object.unprintable(defect));
+        }
+        if let Err(misfit) = scalar::settle(&mut object.value) {
+            let message = format!("\"{}\" cannot be written as JSON", misfit.text);
+            return Err(object.unprintable(message).field(misfit.field_path()));
         }
         resources.push(Resource {
             value: object.value,

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::built::Origin;
 use crate::error::{Error, ErrorKind};
-use crate::hint;
 use crate::load::Loader;
 use crate::merge::JsonPatch;
 use crate::object::Object;
+use crate::scalar;
 use crate::yaml::{self, Document, Node, NodeKind};
 
 /// What is wrong with a text, as an error of this crate.
@@ -64,9 +64,10 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn objects(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents =
-            yaml::parse_values(content, &self.limits()).map_err(|error| syntax(&error, file))?;
-        self.checked(documents, content, file, false)
+        let mut documents = yaml::parse_spelled(content, false, &self.limits(), scalar::hold)
+            .map_err(|error| syntax(&error, file))?;
+        forgive_annotations(&mut documents, content);
+        self.checked(documents, file)
     }
 
     /// Reads strategic merge patches.
@@ -74,24 +75,23 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents =
-            yaml::parse_patches(content, &self.limits()).map_err(|error| syntax(&error, file))?;
-        self.checked(documents, content, file, true)
+        let mut documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
+            .map_err(|error| syntax(&error, file))?;
+        for document in &mut documents {
+            // A patch is merged field by field, so what stands twice in it does not matter.
+            document
+                .defects
+                .retain(|defect| !matches!(defect.kind, yaml::ErrorKind::DuplicateKey { .. }));
+        }
+        self.checked(documents, file)
     }
 
-    fn checked(
-        &self,
-        documents: Vec<Document<Value>>,
-        content: &[u8],
-        file: &str,
-        patches: bool,
-    ) -> Result<Vec<Object>, Error> {
+    fn checked(&self, documents: Vec<Document<Value>>, file: &str) -> Result<Vec<Object>, Error> {
         let mut documents = VecDeque::from(documents);
         if documents.len() == 1 {
             documents = unwrap_list(documents);
         }
         let mut objects = Vec::with_capacity(documents.len());
-        let mut lines = None;
         while let Some(document) = documents.pop_front() {
             if is_nothing(&document.value) {
                 continue;
@@ -99,11 +99,7 @@ impl Loader<'_> {
             check(&document, file)?;
             let items = take_items(document, file)?;
             match items {
-                Items::Object(document) => {
-                    let lines = hint::is_needed(&document.value)
-                        .then(|| lines.get_or_insert_with(|| hint::Lines::new(content)));
-                    objects.push(self.object(document, file, lines.as_deref(), patches));
-                }
+                Items::Object(document) => objects.push(self.object(document, file)),
                 Items::List(items) => documents.extend(items),
             }
             if objects.len() + documents.len() > self.options.limits.objects {
@@ -117,25 +113,12 @@ impl Loader<'_> {
         Ok(objects)
     }
 
-    fn object(
-        &self,
-        mut document: Document<Value>,
-        file: &str,
-        lines: Option<&hint::Lines<'_>>,
-        is_patch: bool,
-    ) -> Object {
+    fn object(&self, document: Document<Value>, file: &str) -> Object {
         let origin = Origin {
             file: file.to_owned(),
             line: document.line,
         };
-        let mut blanks = None;
-        if let Some(lines) = lines {
-            hint::annotate(&mut document.value, lines, document.line, !is_patch);
-            blanks = Some(hint::blanks(&document.value, lines, document.line))
-                .filter(|blanks| !blanks.is_empty());
-        }
         let mut object = Object::new(document.value, origin, &self.schema);
-        object.blanks = blanks.map(std::sync::Arc::new);
         object.defect = document
             .defects
             .into_iter()
@@ -145,9 +128,66 @@ impl Loader<'_> {
     }
 }
 
+/// Accepts annotations that stand twice, of which the last holds: upstream writes all annotations anew before it prints an object.
+fn forgive_annotations(documents: &mut [Document<Value>], content: &[u8]) {
+    let is_twice =
+        |defect: &yaml::Error| matches!(defect.kind, yaml::ErrorKind::DuplicateKey { .. });
+    if !documents
+        .iter()
+        .any(|document| document.defects.iter().any(is_twice))
+    {
+        return;
+    }
+    for (document, node) in documents.iter_mut().zip(yaml::nodes_of_objects(content)) {
+        let Some((name, annotations)) = node
+            .get("metadata")
+            .and_then(|metadata| metadata.entry("annotations"))
+        else {
+            continue;
+        };
+        let entries = match &annotations.kind {
+            NodeKind::Mapping(entries) => entries.as_slice(),
+            NodeKind::Null => &[],
+            _ => continue,
+        };
+        let last = entries.iter().map(|(key, _)| key.line).max().unwrap_or(0);
+        let mut is_whole = false;
+        let before = document.defects.len();
+        document.defects.retain(|defect| {
+            let is_at = |key: &Node| defect.line == key.line && defect.column == key.column;
+            let is_among = || {
+                (name.line..=last).contains(&defect.line)
+                    && entries.iter().any(|(key, _)| {
+                        key.column == defect.column
+                            && matches!(&defect.kind, yaml::ErrorKind::DuplicateKey { key: text, .. }
+                                if key.as_str() == Some(text))
+                    })
+            };
+            let is_name = is_twice(defect) && is_at(name);
+            is_whole = is_whole || is_name;
+            !(is_name || (is_twice(defect) && is_among()))
+        });
+        let Some(Value::Object(metadata)) = document.value.get_mut("metadata") else {
+            continue;
+        };
+        if is_whole {
+            // Of two mappings the second gets what the first holds.
+            let mut all = annotations.clone().into_value();
+            if let (Value::Object(all), Some(Value::Object(first))) =
+                (&mut all, metadata.get("annotations"))
+            {
+                all.extend(first.clone());
+                metadata.insert("annotations".to_owned(), Value::Object(all.clone()));
+            }
+        } else if document.defects.len() < before {
+            metadata.insert("annotations".to_owned(), annotations.clone().into_value());
+        }
+    }
+}
+
 /// Null, or a mapping or list without anything in it.
 fn is_nothing(value: &Value) -> bool {
-    crate::scalar::is_empty(value)
+    scalar::is_empty(value)
 }
 
 /// A single document that is a `List` is its items, without more ado.
@@ -213,8 +253,20 @@ fn take_items(mut document: Document<Value>, file: &str) -> Result<Items, Error>
         .map(Value::take)
     {
         None => Ok(Items::Object(document)),
-        Some(Value::Null) => Ok(Items::List(VecDeque::new())),
-        Some(Value::Array(items)) => {
+        Some(items) if scalar::is_null(&items) => Ok(Items::List(VecDeque::new())),
+        Some(Value::Array(mut items)) => {
+            // Upstream takes the items out by way of JSON, which does not keep how a scalar is spelled.
+            for item in &mut items {
+                scalar::settle(item).map_err(|misfit| {
+                    let message = format!(
+                        "read an item of a {kind}: \"{}\" cannot be written as JSON",
+                        misfit.text
+                    );
+                    Error::new(ErrorKind::Object, message)
+                        .at(file, document.line, 0)
+                        .field(misfit.field_path())
+                })?;
+            }
             Ok(Items::List(spread(items, document.line, document.defects)))
         }
         Some(_) => Err(Error::new(
@@ -234,7 +286,7 @@ fn check(document: &Document<Value>, file: &str) -> Result<(), Error> {
         return failed("read an object: the document is no mapping");
     };
     let present = |value: Option<&Value>| {
-        value.is_some_and(|value| !crate::scalar::text(value).is_empty() && !value.is_null())
+        value.is_some_and(|value| !scalar::text(value).is_empty() && !scalar::is_null(value))
     };
     if !present(fields.get("kind")) {
         return failed("read an object: it has no kind");

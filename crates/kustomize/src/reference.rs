@@ -182,7 +182,9 @@ fn subject_namespaces(object: &Object) -> Result<Vec<String>, Error> {
         let is_account = subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount");
         match subject.get("namespace").filter(|_| is_account) {
             None => {}
-            Some(Value::String(namespace)) => namespaces.push(namespace.clone()),
+            Some(namespace) if scalar::meaning(namespace).is_string() => {
+                namespaces.push(scalar::text(namespace));
+            }
             Some(_) => {
                 return Err(Error::new(
                     ErrorKind::Object,
@@ -214,18 +216,22 @@ struct Search<'a> {
 impl Search<'_> {
     fn set(&self, value: &mut Value) -> Result<(), Error> {
         match value {
-            Value::Null => Ok(()),
+            _ if scalar::is_null(value) => Ok(()),
             Value::Object(_) => self.set_mapping(value),
             Value::Array(items) => items.iter_mut().try_for_each(|item| match item {
-                Value::Null => Ok(()),
+                _ if scalar::is_null(item) => Ok(()),
                 Value::Object(_) => self.set_mapping(item),
                 Value::Array(_) => Err(Error::new(
                     ErrorKind::Reference,
                     "read a reference: an element is expected to be a text or a mapping",
                 )),
-                Value::Bool(_) | Value::Number(_) | Value::String(_) => self.set_scalar(item),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                    self.set_scalar(item)
+                }
             }),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => self.set_scalar(value),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.set_scalar(value)
+            }
         }
     }
 
@@ -235,7 +241,7 @@ impl Search<'_> {
         if let Some(found) = self.find(&old, |_| true, same)?
             && found.id.name != old
         {
-            *value = scalar::untyped(value, found.id.name.clone());
+            *value = scalar::untyped(value, &found.id.name);
         }
         Ok(())
     }
@@ -283,7 +289,7 @@ impl Search<'_> {
             return Ok(());
         }
         if let Some(name) = fields.get_mut("name") {
-            *name = scalar::untyped(name, found.id.name.clone());
+            *name = scalar::untyped(name, &found.id.name);
         }
         if !found.id.namespace.is_empty() {
             fields.insert(

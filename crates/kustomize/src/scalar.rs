@@ -1,13 +1,214 @@
 //! Scalars as YAML text and back.
-//! Enters: a value, or the text of a plain scalar.
-//! Leaves: the text that stands for the value, or the value that the text stands for.
+//!
+//! Enters: a value, or the text of a plain scalar. Leaves: the text that stands for the value, or the value that the text stands for.
+//! Never: a mark in what is printed.
+//!
+//! Upstream holds a scalar as a text with a tag, and goes by the text where it copies, compares or joins. A value does not say its
+//! text where that is unusual (`0644`, `1.10`, `~`, a date), so such a scalar is a string with a mark in front on its way through a build.
+
+use std::borrow::Cow;
 
 use serde_json::{Number, Value};
 
-/// The text of a scalar; empty for mappings, sequences and absent values, as upstream's nodes have it.
+use crate::yaml;
+
+/// What stands before the tag and the text of a marked scalar. Texts that begin with it get the mark of a text.
+pub(crate) const MARK: &str = "\u{0}\u{FDD0}";
+
+/// The tag of a marked scalar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// What the text says without quotes, and that is what it stays.
+    Plain,
+    /// None: whatever is written over it, it is what its text says.
+    Bare,
+    /// Text, though without quotes it would be something else, and it has none.
+    Text,
+    /// Base64, printed decoded.
+    Binary,
+    /// A type that the text does not fit; it cannot be printed.
+    Misfit(Type),
+}
+
+/// What a scalar is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    Null,
+    Truth,
+    Whole,
+    Float,
+    Date,
+}
+
+impl Tag {
+    const ALL: [Self; 9] = [
+        Self::Plain,
+        Self::Bare,
+        Self::Text,
+        Self::Binary,
+        Self::Misfit(Type::Null),
+        Self::Misfit(Type::Truth),
+        Self::Misfit(Type::Whole),
+        Self::Misfit(Type::Float),
+        Self::Misfit(Type::Date),
+    ];
+
+    fn letter(self) -> char {
+        match self {
+            Self::Plain => 'p',
+            Self::Bare => 'u',
+            Self::Text => 's',
+            Self::Binary => 'b',
+            Self::Misfit(Type::Null) => 'n',
+            Self::Misfit(Type::Truth) => 't',
+            Self::Misfit(Type::Whole) => 'w',
+            Self::Misfit(Type::Float) => 'f',
+            Self::Misfit(Type::Date) => 'd',
+        }
+    }
+}
+
+/// A scalar with a mark.
+pub(crate) fn marked(tag: Tag, text: &str) -> Value {
+    Value::String(format!("{MARK}{}{text}", tag.letter()))
+}
+
+/// How a build holds a scalar that its value does not tell the text of.
+pub(crate) fn hold(spelled: yaml::Spelled, text: &str) -> Value {
+    match spelled {
+        yaml::Spelled::Plain => marked(Tag::Plain, text),
+        yaml::Spelled::Binary => marked(Tag::Binary, text),
+        yaml::Spelled::Text => marked(Tag::Text, text),
+    }
+}
+
+/// A text from outside, which may look like a marked scalar.
+pub(crate) fn literal(text: String) -> Value {
+    if text.starts_with(MARK) {
+        marked(Tag::Text, &text)
+    } else {
+        Value::String(text)
+    }
+}
+
+/// The tag and text of a marked scalar.
+pub(crate) fn mark_of(value: &Value) -> Option<(Tag, &str)> {
+    match value {
+        Value::String(text) => mark_in(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
+}
+
+fn mark_in(text: &str) -> Option<(Tag, &str)> {
+    let rest = text.strip_prefix(MARK)?;
+    Tag::ALL
+        .iter()
+        .find_map(|tag| Some((*tag, rest.strip_prefix(tag.letter())?)))
+}
+
+/// What a scalar stands for, without a mark; anything else as it is.
+pub(crate) fn meaning(value: &Value) -> Cow<'_, Value> {
+    match mark_of(value) {
+        None => Cow::Borrowed(value),
+        Some((tag, text)) => Cow::Owned(meaning_of(tag, text).unwrap_or_default()),
+    }
+}
+
+fn meaning_of(tag: Tag, text: &str) -> Option<Value> {
+    match tag {
+        Tag::Plain | Tag::Bare => yaml::plain(text),
+        Tag::Text => Some(Value::String(text.to_owned())),
+        Tag::Binary => yaml::binary_text(text).map(Value::String),
+        Tag::Misfit(_) => None,
+    }
+}
+
+/// A scalar that cannot be printed: its text, and the fields that lead to it, the innermost first.
+#[derive(Debug)]
+pub(crate) struct Misfit {
+    pub(crate) text: String,
+    pub(crate) path: Vec<String>,
+}
+
+impl Misfit {
+    /// The path from the outside.
+    pub(crate) fn field_path(&self) -> String {
+        let parts: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
+        parts.join(".")
+    }
+}
+
+/// Removes the marks from a whole value.
+///
+/// # Errors
+/// The first scalar that cannot be printed; it becomes a text.
+pub(crate) fn settle(value: &mut Value) -> Result<(), Misfit> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Value::String(text) => {
+            let Some((tag, text)) = mark_in(text) else {
+                return Ok(());
+            };
+            let (meaning, text) = (meaning_of(tag, text), text.to_owned());
+            if let Some(meaning) = meaning {
+                *value = meaning;
+                return Ok(());
+            }
+            *value = Value::String(text.clone());
+            Err(Misfit {
+                text,
+                path: Vec::new(),
+            })
+        }
+        Value::Array(items) => {
+            let mut first = Ok(());
+            for (index, item) in items.iter_mut().enumerate() {
+                first = first.and(settle(item).map_err(|misfit| misfit.below(&index.to_string())));
+            }
+            first
+        }
+        Value::Object(fields) => {
+            let mut first = Ok(());
+            for (name, field) in fields {
+                first = first.and(settle(field).map_err(|misfit| misfit.below(name)));
+            }
+            first
+        }
+    }
+}
+
+impl Misfit {
+    fn below(mut self, name: &str) -> Self {
+        self.path.push(name.to_owned());
+        self
+    }
+}
+
+/// Whether a value is null, however that is spelled.
+pub(crate) fn is_null(value: &Value) -> bool {
+    match mark_of(value) {
+        None => value.is_null(),
+        Some((tag, text)) => matches!(tag, Tag::Plain | Tag::Bare) && is_null_text(text),
+    }
+}
+
+/// Whether a value is a null for which the file has nothing.
+pub(crate) fn is_blank(value: &Value) -> bool {
+    mark_of(value) == Some((Tag::Plain, ""))
+}
+
+fn is_null_text(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// The text of a scalar as it is spelled; empty for mappings, sequences and absent values, as upstream's nodes have it.
 pub(crate) fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => mark_in(text)
+            .map_or(text.as_str(), |(_, text)| text)
+            .to_owned(),
         Value::Number(number) => number_text(number),
         Value::Bool(flag) => flag.to_string(),
         Value::Null => "null".to_owned(),
@@ -31,111 +232,121 @@ pub(crate) fn is_scalar(value: &Value) -> bool {
 /// Null, or nothing in it: what upstream treats as absent.
 pub(crate) fn is_empty(value: &Value) -> bool {
     match value {
-        Value::Null => true,
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => is_null(value),
     }
 }
 
-/// What a plain scalar stands for, by the rules of yaml.v3.
-pub(crate) fn resolve(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        _ => {}
+/// The scalar that a text is without quotes, marked where its meaning does not tell the text.
+pub(crate) fn plain(text: &str) -> Value {
+    match yaml::plain(text) {
+        Some(meaning) if is_told(&meaning, text) => meaning,
+        Some(_) | None => marked(Tag::Plain, text),
     }
-    number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number)
 }
 
-fn number(text: &str) -> Option<Number> {
-    let first = text.bytes().next()?;
-    if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {
-        return None;
+fn is_told(meaning: &Value, text: &str) -> bool {
+    match meaning {
+        Value::Number(number) => number.to_string() == text,
+        Value::String(same) => same == text,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            self::text(meaning) == text
+        }
     }
-    let plain = text.replace('_', "");
-    if let Some(integer) = integer(&plain) {
-        return Some(integer);
-    }
-    is_float(&plain)
-        .then(|| plain.parse::<f64>().ok())
-        .flatten()
-        .and_then(Number::from_f64)
 }
 
-fn integer(plain: &str) -> Option<Number> {
-    let (negative, digits) = match plain.as_bytes().first()? {
-        b'-' => (true, &plain[1..]),
-        b'+' => (false, &plain[1..]),
-        _ => (false, plain),
-    };
-    let (radix, digits) = match digits.get(..2) {
-        Some("0x" | "0X") => (16, &digits[2..]),
-        Some("0b" | "0B") => (2, &digits[2..]),
-        Some("0o" | "0O") => (8, &digits[2..]),
-        _ if digits.len() > 1 && digits.starts_with('0') => (8, &digits[1..]),
-        _ => (10, digits),
-    };
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let size = u64::from_str_radix(digits, radix).ok()?;
-    if !negative {
-        return Some(Number::from(size));
-    }
-    let signed = i128::from(size).checked_neg()?;
-    i64::try_from(signed).ok().map(Number::from)
-}
-
-fn is_float(plain: &str) -> bool {
-    let digits = plain.strip_prefix(['+', '-']).unwrap_or(plain);
-    let (mantissa, exponent) = match digits.find(['e', 'E']) {
-        Some(at) => (&digits[..at], Some(&digits[at + 1..])),
-        None => (digits, None),
-    };
-    let numeric = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let whole = match mantissa.split_once('.') {
-        Some(("", after)) => numeric(after),
-        Some((before, after)) => numeric(before) && (after.is_empty() || numeric(after)),
-        None => numeric(mantissa),
-    };
-    whole
-        && exponent
-            .is_none_or(|exponent| numeric(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+/// Whether a text is something else where it has no quotes.
+pub(crate) fn needs_quotes(text: &str) -> bool {
+    !matches!(yaml::plain(text), Some(Value::String(same)) if same == text)
 }
 
 /// Whether a key that is written without quotes reads as a text again. Upstream writes the keys that it adds without quotes,
 /// and fails to print an object with a key that is no text.
 pub(crate) fn is_plain_key(key: &str) -> bool {
-    matches!(resolve(key), Value::String(_)) && key != "<<"
+    !needs_quotes(key) && key != "<<"
 }
 
 /// Writes a text over a scalar whose type stays: a number stays a number if the text is one.
-/// `None` where the text does not fit the type.
-pub(crate) fn retyped(old: &Value, text: &str) -> Option<Value> {
-    let new = resolve(text);
-    match (old, &new) {
-        (Value::String(_) | Value::Array(_) | Value::Object(_), _) => {
-            Some(Value::String(text.to_owned()))
+pub(crate) fn retyped(old: &Value, text: &str) -> Value {
+    if let Some((Tag::Bare, _)) = mark_of(old) {
+        return marked(Tag::Bare, text);
+    }
+    let Some(kind) = type_of(old) else {
+        return match mark_of(old) {
+            Some((Tag::Binary, _)) => marked(Tag::Binary, text),
+            None if is_quoted(old) => Value::String(text.to_owned()),
+            // A text that needs no quotes is taken to have none.
+            Some(_) | None => tagged_text(text),
+        };
+    };
+    let new = plain(text);
+    let fits = match (kind, type_of(&new)) {
+        (Type::Float, Some(new)) => matches!(new, Type::Float | Type::Whole),
+        (kind, Some(new)) => kind == new,
+        (_, None) => false,
+    };
+    if fits {
+        new
+    } else {
+        marked(Tag::Misfit(kind), text)
+    }
+}
+
+/// What a scalar is; `None` for text.
+fn type_of(value: &Value) -> Option<Type> {
+    if let Some((Tag::Misfit(kind), _)) = mark_of(value) {
+        return Some(kind);
+    }
+    match meaning(value).as_ref() {
+        Value::Null => Some(Type::Null),
+        Value::Bool(_) => Some(Type::Truth),
+        Value::Number(number) if number.is_f64() => Some(Type::Float),
+        Value::Number(_) => Some(Type::Whole),
+        Value::String(_) if matches!(mark_of(value), Some((Tag::Plain, _))) => Some(Type::Date),
+        Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A text without quotes that is to stay one.
+pub(crate) fn tagged_text(text: &str) -> Value {
+    if needs_quotes(text) {
+        marked(Tag::Text, text)
+    } else {
+        Value::String(text.to_owned())
+    }
+}
+
+/// The text of a scalar that is one, or that has no tag to say otherwise.
+pub(crate) fn free_text(value: &Value) -> Option<String> {
+    match (value, mark_of(value)) {
+        (_, Some((Tag::Text | Tag::Bare, _))) | (Value::String(_), None) => Some(text(value)),
+        (_, _) => None,
+    }
+}
+
+/// A scalar that a replacement or transformer made: no tag, no quotes.
+pub(crate) fn bare(text: &str) -> Value {
+    marked(Tag::Bare, text)
+}
+
+/// Whether a scalar is a text that must have been quoted.
+pub(crate) fn is_quoted(value: &Value) -> bool {
+    match value {
+        Value::String(text) => mark_in(text).is_none() && needs_quotes(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            false
         }
-        (Value::Bool(_), Value::Bool(_)) | (Value::Null, Value::Null) => Some(new),
-        (Value::Number(old), Value::Number(number)) if old.is_f64() || !number.is_f64() => {
-            Some(new)
-        }
-        (Value::Number(_) | Value::Bool(_) | Value::Null, _) => None,
     }
 }
 
 /// Writes a text over a scalar without saying a type, as upstream does for names and images:
 /// a text that looks like a number becomes one unless the old value must have been quoted.
-pub(crate) fn untyped(old: &Value, text: String) -> Value {
-    match old {
-        Value::String(old) if !matches!(resolve(old), Value::String(_)) => Value::String(text),
-        _ => match resolve(&text) {
-            Value::Null => Value::String(text),
-            other => other,
-        },
+pub(crate) fn untyped(old: &Value, text: &str) -> Value {
+    if is_quoted(old) {
+        Value::String(text.to_owned())
+    } else {
+        marked(Tag::Bare, text)
     }
 }
 
@@ -145,7 +356,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn plain_scalars_resolve_as_in_yaml_v3() {
+    fn plain_scalars_are_read_as_in_objects() {
         for (text, expected) in [
             ("8080", json!(8080)),
             ("0644", json!(420)),
@@ -154,7 +365,7 @@ mod tests {
             ("-3", json!(-3)),
             ("1_000", json!(1000)),
             ("1.5", json!(1.5)),
-            ("1e3", json!(1000.0)),
+            ("1e3", json!(1000)),
             ("yes", json!("yes")),
             ("True", json!(true)),
             ("~", json!(null)),
@@ -162,7 +373,43 @@ mod tests {
             ("-", json!("-")),
             ("", json!(null)),
         ] {
-            assert_eq!(resolve(text), expected, "{text}");
+            assert_eq!(yaml::plain(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn unusual_scalars_keep_their_text() {
+        for (spelled, expected) in [
+            ("0644", json!(420)),
+            ("1.10", json!(1.1)),
+            ("~", json!(null)),
+            ("", json!(null)),
+            ("2020-01-01", json!("2020-01-01T00:00:00Z")),
+            ("x", json!("x")),
+            ("7", json!(7)),
+        ] {
+            let mut value = plain(spelled);
+            assert_eq!(text(&value), spelled);
+            assert_eq!(is_null(&value), expected.is_null(), "{spelled}");
+            settle(&mut value).unwrap();
+            assert_eq!(value, expected, "{spelled}");
+        }
+    }
+
+    #[test]
+    fn a_type_stays_while_the_text_fits() {
+        let settled = |mut value: Value| settle(&mut value).is_ok().then_some(value);
+        for (old, new, expected) in [
+            (json!(1), "0x10", Some(json!(16))),
+            (json!(1), "x", None),
+            (json!(1), "1.5", None),
+            (json!(1.5), "2", Some(json!(2))),
+            (json!("1"), "2", Some(json!("2"))),
+            (json!(true), "False", Some(json!(false))),
+            (json!(null), "x", None),
+            (plain("2020-01-01"), "x", None),
+        ] {
+            assert_eq!(settled(retyped(&old, new)), expected, "{old} {new}");
         }
     }
 }

@@ -130,6 +130,7 @@ impl Trail {
                 .paths
                 .retain(|path| path != &["metadata", "annotations"]);
         }
+        object.write_annotations();
         let text = self.to_yaml();
         if object.annotation(ORIGIN).is_none() {
             object.set_annotation(ORIGIN, text);

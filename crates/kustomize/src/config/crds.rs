@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::field::FieldSpec;
 use super::settings::{Configuration, NameReference, add_reference, merge_one};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::identity::Gvk;
 
 /// Nesting of definitions that is followed.
@@ -17,7 +17,19 @@ const DEPTH: usize = 32;
 pub(crate) fn from_crds(document: &Value) -> Result<Configuration, Error> {
     let mut configuration = Configuration::default();
     let empty = Map::new();
-    let types = document.as_object().unwrap_or(&empty);
+    let types = match document {
+        Value::Object(types) => types,
+        Value::Null => &empty,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            return Err(not_definitions("the file"));
+        }
+    };
+    if let Some((name, _)) = types
+        .iter()
+        .find(|(_, definition)| !definition.is_object() && !definition.is_null())
+    {
+        return Err(not_definitions(&format!("`{name}`")));
+    }
     for name in types.keys() {
         let Some(properties) = properties(types, name) else {
             continue;
@@ -31,6 +43,14 @@ pub(crate) fn from_crds(document: &Value) -> Result<Configuration, Error> {
         }
     }
     Ok(configuration)
+}
+
+fn not_definitions(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Kustomization,
+        format!("read definitions by type name: {what} is something else"),
+    )
+    .hint("`crds` names OpenAPI definitions; a CustomResourceDefinition belongs under `resources`")
 }
 
 fn properties<'a>(types: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 use crate::identity::Gvk;
+use crate::scalar;
 
 /// Kinds, a path in them (`a/b[]/c`, `\/` for a slash in a name), and whether to create it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,12 +93,12 @@ pub(crate) fn walk(
         return set(value);
     };
     match value {
-        Value::Null => Ok(()),
+        _ if scalar::is_null(value) => Ok(()),
         Value::Array(items) => items
             .iter_mut()
             .try_for_each(|item| walk(item, path, create, set)),
         Value::Object(fields) => walk_field(fields, first, rest, create, set),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(Error::new(
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(Error::new(
             ErrorKind::Transformer,
             format!("follow {first}: there is a scalar, not a mapping or list"),
         )),
@@ -127,7 +128,7 @@ fn walk_field(
     };
     match fields.get_mut(name) {
         Some(field) => {
-            if field.is_null() {
+            if scalar::is_null(field) {
                 if is_list {
                     *field = Value::Array(Vec::new());
                 } else if let Some(new) = new {

@@ -9,7 +9,10 @@ use crate::scalar;
 
 /// Ten characters that change when the content does.
 pub(crate) fn hash(object: &Object) -> String {
-    let value = &object.value;
+    let mut settled = object.value.clone();
+    // What cannot be printed is found when the object is.
+    let _unprintable: Result<(), scalar::Misfit> = scalar::settle(&mut settled);
+    let value = &settled;
     let field = |name: &str| match value.get(name) {
         None => Value::String(String::new()),
         Some(Value::Null) => Value::String("null".to_owned()),

@@ -81,7 +81,7 @@ pub(crate) fn generate(
         }
         match (kind, std::str::from_utf8(&pair.value)) {
             (Generated::ConfigMap, Ok(text)) => {
-                data.insert(pair.key, Value::String(text.to_owned()));
+                data.insert(pair.key, scalar::literal(text.to_owned()));
             }
             (Generated::ConfigMap, Err(_)) => {
                 binary.insert(pair.key, Value::String(encode_base64(&pair.value)));

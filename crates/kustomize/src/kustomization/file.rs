@@ -140,7 +140,16 @@ impl Kustomization {
         resources.extend(reader.read("bases", Field::located_list));
         let inflated = reader.each("helmChartInflationGenerator", |field| Ok(field.value()));
         let mut helm_charts = reader.each("helmCharts", |field| Ok(field.value()));
-        let mut helm_globals = fields.get("helmGlobals").map_or(Value::Null, Field::value);
+        let mut helm_globals = reader
+            .read("helmGlobals", Field::text_map)
+            .into_iter()
+            .map(|(key, value)| (key, Value::String(value)))
+            .collect::<serde_json::Map<_, _>>();
+        let mut helm_globals = if helm_globals.is_empty() {
+            Value::Null
+        } else {
+            Value::Object(std::mem::take(&mut helm_globals))
+        };
         move_old_charts(inflated, &mut helm_charts, &mut helm_globals);
         let kustomization = Self {
             file: file.to_owned(),

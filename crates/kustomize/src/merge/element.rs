@@ -46,7 +46,7 @@ pub(super) fn set(list: &mut Vec<Value>, keys: &[String], values: &[String], new
     let mut found_one = false;
     let mut result = Vec::with_capacity(list.len() + 1);
     for element in list.drain(..) {
-        if element.is_null() || element.as_object().is_some_and(Map::is_empty) {
+        if scalar::is_null(&element) || element.as_object().is_some_and(Map::is_empty) {
             continue;
         }
         if by_mapping && !element.is_object() {
@@ -71,7 +71,7 @@ pub(super) fn set(list: &mut Vec<Value>, keys: &[String], values: &[String], new
             result.push(new.clone());
         }
     }
-    if let Some(new) = new.filter(|new| !found_one && !new.is_null()) {
+    if let Some(new) = new.filter(|new| !found_one && !scalar::is_null(new)) {
         result.push(new);
     }
     *list = result;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 use crate::scalar;
+use crate::yaml;
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -72,21 +73,17 @@ impl JsonPatch {
     }
 }
 
-/// Large integers lose digits, as upstream reads the patched object with floats.
+/// Upstream reads the patched object with floats: large integers lose digits, and from a million on are spelled with an exponent.
 fn round_numbers(value: &mut Value) {
-    const EXACT: u64 = 1 << 53;
     match value {
-        Value::Number(number) if !number.is_f64() => {
-            let large = number
-                .as_i64()
-                .is_none_or(|number| number.unsigned_abs() > EXACT);
-            if let Some(float) = number.as_f64().filter(|_| large) {
-                *value = scalar::resolve(&float.to_string());
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64() {
+                *value = scalar::plain(&yaml::general_float(float));
             }
         }
         Value::Array(items) => items.iter_mut().for_each(round_numbers),
         Value::Object(fields) => fields.values_mut().for_each(round_numbers),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 

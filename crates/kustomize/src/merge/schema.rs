@@ -66,6 +66,10 @@ impl Place {
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
     shapes: Vec<Shape>,
+    /// The shapes by their names; those of a document of the user by the last part, as Kubernetes has them.
+    names: HashMap<String, usize>,
+    /// Names that a document refers to and does not define, each with the empty shape that stands for it.
+    missing: Vec<(String, usize)>,
     kinds: HashMap<String, HashMap<String, Option<usize>>>,
     cluster_scoped: HashMap<String, HashMap<String, bool>>,
 }
@@ -138,6 +142,10 @@ impl Schema {
                 });
             }
         }
+        schema.names = names
+            .into_iter()
+            .map(|(name, index)| (name.to_owned(), index))
+            .collect();
         for (api_version, kind) in LATER {
             schema.add_scope(api_version, kind, true);
         }
@@ -166,8 +174,25 @@ impl Schema {
             .get("definitions")
             .and_then(Value::as_object)
             .unwrap_or(&empty);
-        let names: HashMap<&str, usize> = definitions.keys().map(String::as_str).zip(0..).collect();
-        schema.shapes.resize_with(definitions.len(), Shape::default);
+        let mut names: HashMap<&str, usize> =
+            definitions.keys().map(String::as_str).zip(0..).collect();
+        schema.names = names
+            .iter()
+            .filter_map(|(name, index)| Some((kubernetes_name(name)?.to_owned(), *index)))
+            .collect();
+        let mut references = Vec::new();
+        collect_references(document.get("definitions"), &mut references);
+        let mut shapes = definitions.len();
+        for name in references {
+            if let Some(known) = kubernetes_name(name)
+                && !names.contains_key(name)
+            {
+                names.insert(name, shapes);
+                schema.missing.push((known.to_owned(), shapes));
+                shapes += 1;
+            }
+        }
+        schema.shapes.resize_with(shapes, Shape::default);
         for (index, definition) in definitions.values().enumerate() {
             schema.shapes[index] = schema.open_api_shape(definition, &names, 0);
             let kinds = definition
@@ -202,8 +227,15 @@ impl Schema {
     /// Adds everything that `other` knows and `self` does not.
     pub(crate) fn with(mut self, other: &Self) -> Self {
         let offset = self.shapes.len();
+        // Where both define a name, all links lead to the one that was defined last.
+        let mut places: Vec<usize> = (offset..offset + other.shapes.len()).collect();
+        for (name, own) in &self.names {
+            if let Some(place) = other.names.get(name).and_then(|at| places.get_mut(*at)) {
+                *place = *own;
+            }
+        }
         let moved = |link: &Link| Link {
-            shape: link.shape.map(|shape| shape + offset),
+            shape: link.shape.and_then(|shape| places.get(shape).copied()),
             ..link.clone()
         };
         self.shapes.extend(other.shapes.iter().map(|shape| {
@@ -216,11 +248,20 @@ impl Schema {
                 others: shape.others.as_ref().map(moved),
             }
         }));
+        for (name, at) in std::mem::take(&mut self.missing) {
+            let found = other.names.get(&name).and_then(|index| {
+                let shape = self.shapes.get(offset + index)?;
+                Some((shape.fields.clone(), shape.others.clone()))
+            });
+            if let (Some((fields, others)), Some(shape)) = (found, self.shapes.get_mut(at)) {
+                *shape = Shape { fields, others };
+            }
+        }
         for (api_version, kinds) in &other.kinds {
             let own = self.kinds.entry(api_version.clone()).or_default();
             for (kind, shape) in kinds {
                 own.entry(kind.clone())
-                    .or_insert(shape.map(|shape| shape + offset));
+                    .or_insert(shape.and_then(|shape| places.get(shape).copied()));
             }
         }
         self
@@ -294,6 +335,29 @@ impl Schema {
         let shape = self.open_api_shape(definition, names, depth + 1);
         self.shapes.push(shape);
         Some(self.shapes.len() - 1)
+    }
+}
+
+/// The name of a type of Kubernetes itself, without what its documents put before it.
+fn kubernetes_name(name: &str) -> Option<&str> {
+    name.strip_prefix("io.k8s.")?.rsplit('.').next()
+}
+
+/// Every `$ref` in a document.
+fn collect_references<'a>(value: Option<&'a Value>, references: &mut Vec<&'a str>) {
+    match value {
+        Some(Value::Object(fields)) => {
+            for (key, value) in fields {
+                match value.as_str().filter(|_| key == "$ref") {
+                    Some(text) => references.extend(text.rsplit('/').next()),
+                    None => collect_references(Some(value), references),
+                }
+            }
+        }
+        Some(Value::Array(items)) => items
+            .iter()
+            .for_each(|item| collect_references(Some(item), references)),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
     }
 }
 

@@ -2,8 +2,6 @@
 //! Enters: a value, a patch, the schema.
 //! Leaves: the merged value, or `None` where the patch deletes it.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
 use super::element;
@@ -17,15 +15,9 @@ const DIRECTIVE: &str = "$patch";
 ///
 /// # Errors
 /// When patch and object have different kinds of value at one place, or a directive is unknown.
-pub(crate) fn merge(
-    object: Value,
-    patch: &Value,
-    schema: &Schema,
-    blanks: Option<&BTreeSet<Vec<String>>>,
-) -> Result<Option<Value>, Error> {
+pub(crate) fn merge(object: Value, patch: &Value, schema: &Schema) -> Result<Option<Value>, Error> {
     Merge {
         schema,
-        blanks,
         path: Vec::new(),
     }
     .walk(Some(object), Source::Patch(patch.clone()), None)
@@ -47,8 +39,6 @@ enum Directive {
 
 struct Merge<'a> {
     schema: &'a Schema,
-    /// The names on the way to nulls for which the file has nothing.
-    blanks: Option<&'a BTreeSet<Vec<String>>>,
     /// The names on the way here.
     path: Vec<String>,
 }
@@ -66,9 +56,12 @@ impl Merge<'_> {
             Value::Array(_) => 2,
             _ => 3,
         };
-        let old_kind = old.as_ref().filter(|value| !value.is_null()).map(kind);
+        let old_kind = old
+            .as_ref()
+            .filter(|value| !scalar::is_null(value))
+            .map(kind);
         let patch_kind = match &patch {
-            Source::Patch(value) if !value.is_null() => Some(kind(value)),
+            Source::Patch(value) if !scalar::is_null(value) => Some(kind(value)),
             Source::Patch(_) | Source::Absent => None,
             Source::Same => old_kind,
         };
@@ -98,8 +91,8 @@ impl Merge<'_> {
             Source::Absent | Source::Same => None,
         };
         [old, patch].into_iter().flatten().find_map(|value| {
-            let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
-            self.schema.root(text("apiVersion"), text("kind"))
+            let text = |field: &str| value.get(field).map(scalar::text).unwrap_or_default();
+            self.schema.root(&text("apiVersion"), &text("kind"))
         })
     }
 
@@ -109,18 +102,11 @@ impl Merge<'_> {
         patch: Source,
         place: Option<&Place>,
     ) -> Result<Option<Value>, Error> {
-        let missing = old.as_ref().is_none_or(Value::is_null);
+        let missing = old.as_ref().is_none_or(scalar::is_null);
         if missing {
             return match patch {
                 // A null that is written survives, a blank one does not.
-                Source::Absent
-                    if self
-                        .blanks
-                        .is_some_and(|blanks| blanks.contains(&self.path)) =>
-                {
-                    Ok(None)
-                }
-                Source::Absent => Ok(old),
+                Source::Absent => Ok(old.filter(|old| !scalar::is_blank(old))),
                 Source::Patch(Value::Object(mut fields)) => {
                     match self.map_directive(&mut fields) {
                         Ok(Directive::Delete) => return Ok(None),
@@ -142,6 +128,8 @@ impl Merge<'_> {
             },
             Source::Patch(Value::Object(mut new)) => match self.map_directive(&mut new)? {
                 Directive::Delete => Ok(None),
+                // Upstream merges into the object where it stands, and drops the copy that would take the place of all of it.
+                Directive::Replace if self.path.is_empty() => Ok(Some(Value::Object(fields))),
                 Directive::Replace => self.fields(new, Source::Same, place),
                 Directive::Merge => self.fields(fields, Source::Patch(Value::Object(new)), place),
             },
@@ -186,15 +174,16 @@ impl Merge<'_> {
         place: Option<&Place>,
     ) -> Result<(), Error> {
         let inner = place.and_then(|place| self.schema.field(place, &key));
-        let quoted = old
-            .as_ref()
-            .and_then(Value::as_str)
-            .is_some_and(must_be_quoted);
+        let was = old.as_ref().map(style_of);
         self.path.push(key);
-        let merged = self.walk(old, patch, inner)?.map(|merged| match merged {
-            // The quotes of the old text stay around what is merged in.
-            Value::Number(_) | Value::Bool(_) if quoted => Value::String(scalar::text(&merged)),
-            other => other,
+        let merged = self.walk(old, patch, inner)?;
+        // The quotes of the old scalar, or that it has none, stay around what is merged in.
+        let merged = merged.map(|merged| match was {
+            Some(Style::Quoted) if is_typed(&merged) => Value::String(scalar::text(&merged)),
+            Some(Style::Bare) if scalar::is_quoted(&merged) => {
+                scalar::tagged_text(&scalar::text(&merged))
+            }
+            Some(Style::Quoted | Style::Bare | Style::Unknown) | None => merged,
         });
         if let (Some(key), Some(merged)) = (self.path.pop(), merged) {
             result.insert(key, merged);
@@ -274,16 +263,36 @@ impl Merge<'_> {
     }
 }
 
-/// Whether a text would be something else without quotes.
-fn must_be_quoted(text: &str) -> bool {
-    !text.is_empty() && !matches!(scalar::resolve(text), Value::String(_))
+/// Whether a scalar has quotes, as far as its value tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Quoted,
+    Bare,
+    Unknown,
+}
+
+fn style_of(value: &Value) -> Style {
+    match value {
+        Value::Number(_) | Value::Bool(_) => Style::Bare,
+        Value::String(_) if scalar::mark_of(value).is_some() => Style::Bare,
+        Value::String(text) if !text.is_empty() && scalar::is_quoted(value) => Style::Quoted,
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => Style::Unknown,
+    }
+}
+
+/// Whether a scalar is something other than text or null.
+fn is_typed(value: &Value) -> bool {
+    matches!(
+        scalar::meaning(value).as_ref(),
+        Value::Number(_) | Value::Bool(_)
+    )
 }
 
 /// What stands where lists and scalars are replaced whole.
 fn override_by(old: Option<Value>, patch: Source) -> Option<Value> {
     match patch {
         Source::Absent | Source::Same => old,
-        Source::Patch(Value::Null) => None,
+        Source::Patch(new) if scalar::is_null(&new) => None,
         Source::Patch(new) => Some(new),
     }
 }
@@ -314,7 +323,8 @@ impl Elements {
             let element = self.merge_one(walker, &used, &values)?;
             match element {
                 Some(mut element)
-                    if !element.is_null() && !element.as_object().is_some_and(Map::is_empty) =>
+                    if !scalar::is_null(&element)
+                        && !element.as_object().is_some_and(Map::is_empty) =>
                 {
                     complete(&mut element, &used, &values);
                     element::set(&mut merged, &used, &values, Some(element));
@@ -394,7 +404,7 @@ fn complete(element: &mut Value, keys: &[String], values: &[String]) {
     };
     for (key, value) in keys.iter().zip(values) {
         if !value.is_empty() && !fields.contains_key(key) {
-            fields.insert(key.clone(), scalar::resolve(value));
+            fields.insert(key.clone(), scalar::plain(value));
         }
     }
 }
@@ -484,10 +494,7 @@ mod tests {
         reason = "tables of literals read better without references"
     )]
     fn check(old: Value, patch: Value, expected: Option<Value>) {
-        assert_eq!(
-            merge(old, &patch, &Schema::built_in(), None).unwrap(),
-            expected
-        );
+        assert_eq!(merge(old, &patch, &Schema::built_in()).unwrap(), expected);
     }
 
     #[expect(
@@ -545,7 +552,6 @@ mod tests {
             pod(json!({"a": [1]})),
             &pod(json!({"a": {"b": 1}})),
             &Schema::built_in(),
-            None,
         )
         .unwrap_err();
         assert_eq!(error.field_path(), Some("spec.a"));

@@ -91,7 +91,7 @@ fn set_pairs(
 }
 
 fn not_a_mapping(field: &Value) -> Result<(), Error> {
-    if field.is_null() {
+    if scalar::is_null(field) {
         return Ok(());
     }
     Err(Error::new(

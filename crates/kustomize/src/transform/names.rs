@@ -1,7 +1,5 @@
 //! Prefixes and suffixes of names.
 
-use serde_json::Value;
-
 use super::compile;
 use crate::config::{Create, FieldSpec};
 use crate::error::{Error, ErrorKind};
@@ -74,7 +72,7 @@ fn rename(
                         "rename: the name is no scalar",
                     ));
                 }
-                let old = if field.is_null() {
+                let old = if scalar::is_null(field) {
                     String::new()
                 } else {
                     scalar::text(field)
@@ -84,11 +82,9 @@ fn rename(
                 } else {
                     format!("{old}{text}")
                 };
-                *field = match field {
-                    _ if new.is_empty() => Value::Null,
-                    Value::Null => Value::String(new),
-                    _ => scalar::untyped(field, new),
-                };
+                if !new.is_empty() {
+                    *field = scalar::untyped(field, &new);
+                }
                 Ok(())
             })?;
         }

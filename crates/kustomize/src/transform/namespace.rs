@@ -121,7 +121,7 @@ fn write(field: &mut Value, options: &NamespaceOptions) -> Result<(), Error> {
             "set the namespace: the field is no scalar",
         ));
     }
-    if options.unset_only && !field.is_null() && !scalar::text(field).is_empty() {
+    if options.unset_only && !scalar::is_null(field) && !scalar::text(field).is_empty() {
         return Ok(());
     }
     *field = Value::String(options.namespace.clone());
@@ -135,7 +135,8 @@ fn set_subjects(value: &mut Value, options: &NamespaceOptions) -> Result<(), Err
         Subjects::AllServiceAccounts => ("kind", "ServiceAccount"),
     };
     let subjects = match value.get_mut("subjects") {
-        None | Some(Value::Null) => return Ok(()),
+        None => return Ok(()),
+        Some(subjects) if scalar::is_null(subjects) => return Ok(()),
         Some(Value::Array(subjects)) => subjects,
         Some(_) => {
             return Err(Error::new(

@@ -7,6 +7,7 @@ use crate::kustomization::{Located, Selector};
 use crate::merge::{JsonPatch, Schema, merge};
 use crate::object::Object;
 use crate::objects::Objects;
+use crate::scalar;
 use crate::select;
 
 /// What a patch says.
@@ -60,6 +61,7 @@ pub(crate) fn apply_patch(
             let selected = select::select(objects, target).map_err(|error| patch.error(error))?;
             let prepared = prepare(one);
             for index in selected {
+                objects.all_mut()[index].inherit_defect(one);
                 let mut prepared = prepared.clone();
                 let api_version = objects.get(index).id.gvk.api_version();
                 if let Value::Object(fields) = &mut prepared {
@@ -80,10 +82,16 @@ pub(crate) fn apply_patch(
         (PatchContent::Merge(patches), None) => {
             for one in patches {
                 let index = target_of(objects, one).map_err(|error| patch.error(error))?;
+                objects.all_mut()[index].inherit_defect(one);
+                let mut prepared = one.clone();
+                if patch.allow_name_change || patch.allow_kind_change {
+                    // The options are notes on the patch, and all its annotations become texts.
+                    prepared.write_annotations();
+                }
                 merge_into(
                     objects,
                     index,
-                    &one.value,
+                    &prepared.value,
                     patch.allow_name_change,
                     patch.allow_kind_change,
                     schema,
@@ -121,13 +129,17 @@ pub(crate) fn apply_json(
         }
         let memory = object.memory.clone();
         object.materialise();
+        let misfit = scalar::settle(&mut object.value);
+        if let Err(misfit) = misfit {
+            let message = format!("\"{}\" cannot be written as JSON", misfit.text);
+            return Err(object.unprintable(message).field(misfit.field_path()));
+        }
         json.apply(&mut object.value).map_err(|error| {
             let id = object.id.to_string();
             Error::new(ErrorKind::Patch, format!("apply a JSON patch to {id}")).caused_by(error)
         })?;
         object.absorb();
         object.tidy_annotations();
-        object.blanks = None;
         object.shared.clear();
         object.memory = memory;
         object.refresh(schema);
@@ -150,6 +162,7 @@ pub(crate) fn apply_merge_patches(
 ) -> Result<(), Error> {
     for patch in patches {
         let index = target_of(objects, patch)?;
+        objects.all_mut()[index].inherit_defect(patch);
         merge_into(objects, index, &prepare(patch), false, false, schema)?;
         finish(objects)?;
     }
@@ -201,8 +214,7 @@ fn merge_into(
     }
     object.materialise();
     let value = std::mem::take(&mut object.value);
-    let blanks = object.blanks.as_deref();
-    let merged = merge(value, patch, schema, blanks).map_err(|error| {
+    let merged = merge(value, patch, schema).map_err(|error| {
         let field = error.field_path().map(str::to_owned);
         let whole =
             Error::new(ErrorKind::Patch, format!("merge a patch into {before}")).caused_by(error);
@@ -211,7 +223,7 @@ fn merge_into(
             None => whole,
         }
     })?;
-    let Some(merged) = merged.filter(|merged| !crate::scalar::is_empty(merged)) else {
+    let Some(merged) = merged.filter(|merged| !scalar::is_empty(merged)) else {
         object.value = Value::Null;
         return Ok(());
     };

@@ -1,7 +1,5 @@
 //! `replacements`: copies a value from one field into others.
 
-use std::sync::Arc;
-
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -179,7 +177,7 @@ fn lookup<'a>(value: &'a Value, path: &[String]) -> Result<Option<&'a Value>, Er
         .map(|part| part.trim())
         .filter(|part| !part.is_empty())
     {
-        if here.is_null() {
+        if scalar::is_null(here) {
             return Ok(None);
         }
         let next = if let Ok(index) = part.parse::<i64>() {
@@ -278,16 +276,13 @@ fn write(
         for (path, parts) in &paths {
             copied.refresh(objects);
             let object = &mut objects.all_mut()[index];
-            let fit = set_field(&mut object.value, parts, &copied.value, &target.options).map_err(
+            set_field(&mut object.value, parts, &copied.value, &target.options).map_err(
                 |error| {
                     error
                         .field((*path).clone())
                         .hint(format!("the target is {}", object.id))
                 },
             )?;
-            if let Fit::Unprintable(error) = fit {
-                object.defect = Some(Arc::new(error.field((*path).clone())));
-            }
         }
         let object = &mut objects.all_mut()[index];
         object.spread_shared();
@@ -301,9 +296,9 @@ fn set_field(
     path: &[String],
     value: &Value,
     options: &FieldOptions,
-) -> Result<Fit, Error> {
+) -> Result<(), Error> {
     if structured::set(root, path, value, options).is_some() {
-        return Ok(Fit::Fits);
+        return Ok(());
     }
     let create = options.create.then_some(value);
     let mut found = Found::default();
@@ -318,15 +313,12 @@ fn set_field(
             "{action} the field of a replacement target"
         )));
     }
-    let mut fit = Fit::Fits;
     for (steps, created) in &found.places {
-        if let Some(field) = follow(root, steps)
-            && let Fit::Unprintable(error) = assign(field, value, options, *created)?
-        {
-            fit = Fit::Unprintable(error);
+        if let Some(field) = follow(root, steps) {
+            assign(field, value, options, *created)?;
         }
     }
-    Ok(fit)
+    Ok(())
 }
 
 /// One step from a container into what it contains.
@@ -355,20 +347,14 @@ pub(super) fn follow<'a>(root: &'a mut Value, steps: &[Step]) -> Option<&'a mut 
         })
 }
 
-/// Whether a value fits into a field.
-pub(super) enum Fit {
-    Fits,
-    /// Upstream writes it, and fails when it prints the object, if it does.
-    Unprintable(Error),
-}
-
-/// Writes a value into a field; a scalar keeps the type of the field.
+/// Writes a value into a field; a scalar keeps the type of the field. Upstream writes one that does not fit, and fails when it prints
+/// the object, if it does.
 pub(super) fn assign(
     field: &mut Value,
     value: &Value,
     options: &FieldOptions,
     created: bool,
-) -> Result<Fit, Error> {
+) -> Result<(), Error> {
     let mut new = value.clone();
     if !options.delimiter.is_empty() {
         if !scalar::is_scalar(field) {
@@ -380,7 +366,7 @@ pub(super) fn assign(
             scalar::text(field)
         };
         let mut parts: Vec<&str> = old.split(options.delimiter.as_str()).collect();
-        let text = if scalar::is_scalar(value) && !value.is_null() {
+        let text = if scalar::is_scalar(value) && !scalar::is_null(value) {
             scalar::text(value)
         } else {
             String::new()
@@ -394,24 +380,19 @@ pub(super) fn assign(
     }
     if !scalar::is_scalar(field) {
         *field = new;
-        return Ok(Fit::Fits);
+        return Ok(());
     }
     if created && !scalar::is_scalar(&new) {
         *field = new;
-        return Ok(Fit::Fits);
+        return Ok(());
     }
     let text = scalar::text(&new);
     if created {
-        *field = scalar::resolve(&text);
-        return Ok(Fit::Fits);
+        *field = scalar::bare(&text);
+        return Ok(());
     }
-    if let Some(new) = scalar::retyped(field, &text) {
-        *field = new;
-        return Ok(Fit::Fits);
-    }
-    let message = format!("write \"{text}\" over a value of another type: {field}");
-    *field = Value::String(text);
-    Ok(Fit::Unprintable(failed(message)))
+    *field = scalar::retyped(field, &text);
+    Ok(())
 }
 
 /// Finds the places that a path leads to, and creates them where `create` says what for.
@@ -442,7 +423,7 @@ pub(super) fn collect(
 }
 
 fn items<'a>(value: &'a mut Value, part: &str) -> Result<&'a mut Vec<Value>, Error> {
-    if value.is_null() {
+    if scalar::is_null(value) {
         *value = Value::Array(Vec::new());
     }
     match value {
@@ -541,7 +522,7 @@ fn collect_matching(
         if round > 0 || create.is_none() || found.places.len() + found.inside_text > before {
             break;
         }
-        let new = scalar::resolve(pattern);
+        let new = scalar::plain(pattern);
         let new = if key.is_empty() {
             new
         } else {
@@ -560,7 +541,7 @@ fn collect_field(
     steps: &mut Vec<Step>,
     found: &mut Found,
 ) -> Result<(), Error> {
-    if value.is_null() {
+    if scalar::is_null(value) {
         if create.is_none() {
             return Ok(());
         }
@@ -578,7 +559,7 @@ fn collect_field(
     let Some(field) = fields.get_mut(name) else {
         return Ok(());
     };
-    if !rest.is_empty() && !created && scalar::is_scalar(field) && !field.is_null() {
+    if !rest.is_empty() && !created && scalar::is_scalar(field) && !scalar::is_null(field) {
         found.inside_text += structured::count(field, rest, create)?;
         return Ok(());
     }
@@ -623,7 +604,7 @@ mod tests {
         expected: Option<Value>,
     ) {
         let result = set_field(&mut root, &split_path_clever(path, '.'), &value, options);
-        let fits = matches!(result, Ok(Fit::Fits));
+        let fits = scalar::settle(&mut root).is_ok() && result.is_ok();
         assert_eq!(fits.then_some(root), expected, "{path}");
     }
 

@@ -36,15 +36,11 @@ pub(crate) fn replicas(
                             "set the replicas: the field is no scalar",
                         ));
                     }
-                    *field = match field {
-                        // What had to be quoted stays quoted.
-                        Value::String(old)
-                            if !old.is_empty()
-                                && !matches!(scalar::resolve(old), Value::String(_)) =>
-                        {
-                            Value::String(replica.count.to_string())
-                        }
-                        _ => Value::from(replica.count),
+                    // What had to be quoted stays quoted.
+                    *field = if scalar::is_quoted(field) && !scalar::text(field).is_empty() {
+                        Value::String(replica.count.to_string())
+                    } else {
+                        Value::from(replica.count)
                     };
                     Ok(())
                 })?;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::replacements::{Fit, Found, assign, collect, follow};
+use super::replacements::{Found, assign, collect, follow};
 use crate::error::Error;
 use crate::kustomization::FieldOptions;
 use crate::scalar;
@@ -25,11 +25,9 @@ pub(super) fn set(
         return None;
     }
     for (steps, created) in &found.places {
-        match assign(follow(&mut document, steps)?, value, options, *created) {
-            Ok(Fit::Fits) => {}
-            Ok(Fit::Unprintable(_)) | Err(_) => return None,
-        }
+        assign(follow(&mut document, steps)?, value, options, *created).ok()?;
     }
+    scalar::settle(&mut document).ok()?;
     let new = if text.trim_start().starts_with(['{', '[']) {
         crate::generate::go_json(&document, text.contains('\n') && text.contains("  "))
     } else {

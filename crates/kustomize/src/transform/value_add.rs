@@ -39,7 +39,7 @@ pub(crate) fn add_value(
                 set_namespace_of(object, value)?;
             } else {
                 let field = lookup(&mut object.value, &fields(&target.field_path))?;
-                let old = if field.is_null() {
+                let old = if scalar::is_null(field) {
                     String::new()
                 } else {
                     scalar::text(field)
@@ -48,7 +48,7 @@ pub(crate) fn add_value(
                     Ok(position) if position > 0 => insert_part(&old, position - 1, value),
                     _ => value.to_owned(),
                 };
-                *field = scalar::untyped(field, new);
+                *field = scalar::untyped(field, &new);
             }
             object.refresh(schema);
         }

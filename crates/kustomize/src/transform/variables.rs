@@ -169,7 +169,7 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
             }
         }
     }
-    Ok(here.clone())
+    Ok(scalar::meaning(here).into_owned())
 }
 
 fn element(part: &str) -> Option<(&str, &str)> {
@@ -198,34 +198,33 @@ fn replace(
     values: &BTreeMap<String, Value>,
     used: &mut BTreeSet<String>,
 ) -> Result<(), Error> {
-    match field {
-        Value::String(text) => {
-            *field = expand(text, values, used);
-            Ok(())
+    let mut replace_one = |field: &mut Value| match scalar::free_text(field) {
+        Some(text) => {
+            *field = expand(&text, values, used);
+            true
         }
+        None => false,
+    };
+    match field {
         Value::Object(fields) => {
             for inner in fields.values_mut() {
-                if let Value::String(text) = inner {
-                    *inner = expand(text, values, used);
-                }
+                replace_one(inner);
             }
             Ok(())
         }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| match item {
-            Value::String(text) => {
-                *item = expand(text, values, used);
-                Ok(())
+        Value::Array(items) => items.iter_mut().try_for_each(|item| {
+            if replace_one(item) {
+                return Ok(());
             }
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::Array(_)
-            | Value::Object(_) => Err(Error::new(
+            Err(Error::new(
                 ErrorKind::Reference,
                 "replace vars in a list: an element is no text",
-            )),
+            ))
         }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            replace_one(field);
+            Ok(())
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    pub(super) fn entry(&self, key: &str) -> Option<(&Self, &Self)> {
+    pub(crate) fn entry(&self, key: &str) -> Option<(&Self, &Self)> {
         let NodeKind::Mapping(entries) = &self.kind else {
             return None;
         };

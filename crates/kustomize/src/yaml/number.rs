@@ -144,7 +144,7 @@ pub(super) fn json_float(number: f64) -> String {
 }
 
 /// Writes a finite float as Go's `strconv` does with the shortest precision: with an exponent below 1e-4 and from 1e6 on.
-pub(super) fn general_float(number: f64) -> String {
+pub(crate) fn general_float(number: f64) -> String {
     let (digits, exponent) = shortest(number);
     if number != 0.0 && !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };

@@ -10,8 +10,7 @@ use super::limits::Limits;
 use super::node::{Node, NodeKind, Nodes};
 use super::parser::{Dialect, Parser};
 use super::source::{Chunk, decode, normalise, split};
-use super::spelling::{Speller, Spellings};
-use super::value::Values;
+use super::value::{Hold, Spelled, Values};
 
 /// A document of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +58,7 @@ pub fn parse_nodes(text: &[u8], limits: &Limits) -> Result<Vec<Document<Node>>, 
 /// # Errors
 /// When the text is not well-formed, or exceeds a limit.
 pub fn parse_values(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>, Error> {
-    parse_documents(text, Dialect::Objects, limits)
+    parse_documents(text, Dialect::Objects, limits, None)
 }
 
 /// Reads strategic merge patches: as objects, but `{key: }` and `{key}` hold null, which deletes, and not empty text.
@@ -67,67 +66,46 @@ pub fn parse_values(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>
 /// # Errors
 /// When the text is not well-formed, or exceeds a limit.
 pub fn parse_patches(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>, Error> {
-    parse_documents(text, Dialect::Patches, limits)
+    parse_documents(text, Dialect::Patches, limits, None)
 }
 
-/// Reads a file of objects, and how its scalars are spelled.
+/// Reads a file of objects, or of patches, and leaves to the caller how a scalar is held whose value does not tell its text.
+///
+/// `hold` gets the tag `!!binary` or none, and the text.
 ///
 /// # Errors
 /// When the text is not well-formed, or exceeds a limit.
-pub fn parse_objects(
+pub(crate) fn parse_spelled(
     text: &[u8],
+    is_patch: bool,
     limits: &Limits,
-) -> Result<Vec<(Document<Value>, Spellings)>, Error> {
-    let text = normalise(decode(text, limits)?);
-    let mut documents = Vec::new();
-    each_document(
-        &text,
-        Dialect::Objects,
-        limits,
-        |chunk, document, has_spellings| {
-            let mut spellings = Spellings::new();
-            if has_spellings {
-                let (root, _) = parse(chunk, Speller, Dialect::Objects, limits, 0)?;
-                if let Some((_, spelled, _)) = root {
-                    spelled.collect("", &mut spellings);
-                }
-            }
-            documents.push((document, spellings));
-            Ok(())
-        },
-    )?;
-    Ok(documents)
+    hold: Hold,
+) -> Result<Vec<Document<Value>>, Error> {
+    let dialect = if is_patch {
+        Dialect::Patches
+    } else {
+        Dialect::Objects
+    };
+    parse_documents(text, dialect, limits, Some(hold))
 }
 
 fn parse_documents(
     text: &[u8],
     dialect: Dialect,
     limits: &Limits,
+    hold: Option<Hold>,
 ) -> Result<Vec<Document<Value>>, Error> {
     let text = normalise(decode(text, limits)?);
     let mut documents = Vec::new();
-    each_document(&text, dialect, limits, |_, document, _| {
-        documents.push(document);
-        Ok(())
-    })?;
-    Ok(documents)
-}
-
-/// Hands over each document that has a value, with its text, and whether scalars in it are printed otherwise than spelled.
-fn each_document(
-    text: &str,
-    dialect: Dialect,
-    limits: &Limits,
-    mut take: impl FnMut(Chunk<'_>, Document<Value>, bool) -> Result<(), Error>,
-) -> Result<(), Error> {
     let mut nodes = 0;
-    for chunk in split(text, limits)? {
-        let (document, used) = parse(chunk, Values::default(), dialect, limits, nodes)?;
+    for chunk in split(&text, limits)? {
+        let (document, used) = parse(chunk, Values::new(hold), dialect, limits, nodes)?;
         nodes = used;
         let Some((line, value, build)) = document else {
             continue;
         };
-        if value.is_null() {
+        let is_nothing = value.is_null() || hold.is_some_and(|hold| is_held_null(&value, hold));
+        if is_nothing {
             continue;
         }
         let mut defects = build.defects;
@@ -137,17 +115,20 @@ fn each_document(
         {
             add_first_lines(chunk, limits, &mut defects)?;
         }
-        take(
-            chunk,
-            Document {
-                line,
-                value,
-                defects,
-            },
-            build.has_spellings,
-        )?;
+        documents.push(Document {
+            line,
+            value,
+            defects,
+        });
     }
-    Ok(())
+    Ok(documents)
+}
+
+/// Whether a document is a null that the caller holds in its own way.
+fn is_held_null(value: &Value, hold: Hold) -> bool {
+    ["", "~", "Null", "NULL"]
+        .iter()
+        .any(|text| hold(Spelled::Plain, text) == *value)
 }
 
 /// Finds the place of a JSON pointer in a document of a file of objects, counted as [`parse_values`] returns them.
@@ -156,25 +137,7 @@ fn each_document(
 /// `None` for a document that does not exist.
 #[must_use]
 pub fn locate(text: &[u8], document: usize, pointer: &str) -> Option<(u32, u32)> {
-    let limits = Limits {
-        bytes: usize::MAX,
-        ..Limits::default()
-    };
-    let text = normalise(decode(text, &limits).ok()?);
-    let roots = split(&text, &limits).ok()?.into_iter().filter_map(|chunk| {
-        let (document, _) = parse(
-            chunk,
-            Nodes::new(Dialect::Objects),
-            Dialect::Objects,
-            &limits,
-            0,
-        )
-        .ok()?;
-        document
-            .map(|(_, node, _)| node)
-            .filter(|node| node.kind != NodeKind::Null)
-    });
-    let root = { roots }.nth(document)?;
+    let root = nodes_of_objects(text).into_iter().nth(document)?;
     let mut node = &root;
     let mut place = (root.line, root.column);
     for token in pointer.split('/').skip(1) {
@@ -199,6 +162,27 @@ pub fn locate(text: &[u8], document: usize, pointer: &str) -> Option<(u32, u32)>
         }
     }
     Some(place)
+}
+
+/// Reads a file of objects, which is known to be well-formed, with places; where a key stands twice, the last one counts.
+pub(crate) fn nodes_of_objects(text: &[u8]) -> Vec<Node> {
+    let limits = Limits {
+        bytes: usize::MAX,
+        ..Limits::default()
+    };
+    let Ok(text) = decode(text, &limits) else {
+        return Vec::new();
+    };
+    let text = normalise(text);
+    let roots = split(&text, &limits).unwrap_or_default();
+    let roots = roots.into_iter().filter_map(|chunk| {
+        let build = Nodes::new(Dialect::Objects);
+        let (document, _) = parse(chunk, build, Dialect::Objects, &limits, 0).ok()?;
+        document
+            .map(|(_, node, _)| node)
+            .filter(|node| node.kind != NodeKind::Null)
+    });
+    roots.collect()
 }
 
 /// A parsed document: its line, its root, and the builder with its defects. `None` for no document.

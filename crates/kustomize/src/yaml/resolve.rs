@@ -153,7 +153,7 @@ fn tagged(tag: Tag, text: &str, dialect: Dialect) -> Result<Meaning, ErrorKind> 
     }
 }
 
-fn binary(text: &str) -> Result<Meaning, ErrorKind> {
+pub(super) fn binary(text: &str) -> Result<Meaning, ErrorKind> {
     /// Padding is needed, and unused bits may be anything, as in Go.
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,

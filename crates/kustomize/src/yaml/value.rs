@@ -14,13 +14,26 @@ use super::parser::Dialect;
 use super::resolve::{Meaning, is_surely_text, resolve};
 use super::spelling::is_unusual;
 
+/// How a scalar is spelled whose value does not tell its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelled {
+    /// Without quotes or tag.
+    Plain,
+    /// As `!!binary`.
+    Binary,
+    /// As text that begins with a null character, which other values of the caller may begin with too.
+    Text,
+}
+
+/// Makes the value of such a scalar.
+pub(super) type Hold = fn(Spelled, &str) -> Value;
+
 /// Builds values.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     /// What was found that makes upstream fail, though not before it prints the object.
     pub(super) defects: Vec<Error>,
-    /// Whether a scalar is printed otherwise than it is spelled.
-    pub(super) has_spellings: bool,
+    hold: Option<Hold>,
 }
 
 /// A mapping that is not finished.
@@ -116,6 +129,13 @@ pub(super) fn name_of(scalar: Scalar<'_>, dialect: Dialect) -> Name {
 }
 
 impl Values {
+    pub(super) fn new(hold: Option<Hold>) -> Self {
+        Self {
+            defects: Vec::new(),
+            hold,
+        }
+    }
+
     fn defect(&mut self, at: Mark, kind: ErrorKind) {
         self.defects.push(fail(at, kind));
     }
@@ -127,17 +147,26 @@ impl Build for Values {
 
     fn scalar(&mut self, at: Mark, scalar: Scalar<'_>) -> Result<Value, Error> {
         if scalar.tag.is_none() && (!scalar.plain || is_surely_text(&scalar.text)) {
-            return Ok(Value::String(scalar.text.into_owned()));
+            return Ok(match self.hold {
+                Some(hold) if scalar.text.starts_with('\0') => hold(Spelled::Text, &scalar.text),
+                _ => Value::String(scalar.text.into_owned()),
+            });
         }
         match resolve(&scalar, Dialect::Objects) {
             Ok(meaning) => {
-                self.has_spellings = self.has_spellings || is_unusual(&meaning, &scalar.text);
                 let text = scalar.text.into_owned();
-                match meaning {
-                    Meaning::Float(number) if !number.is_finite() => {
+                match (&meaning, self.hold) {
+                    (Meaning::Binary(_), Some(hold)) => return Ok(hold(Spelled::Binary, &text)),
+                    // With a tag it may be another value than without.
+                    (_, Some(hold)) if scalar.tag.is_none() && is_unusual(&meaning, &text) => {
+                        return Ok(hold(Spelled::Plain, &text));
+                    }
+                    (Meaning::Float(number), _) if !number.is_finite() => {
                         self.defect(at, ErrorKind::NotFinite(text.clone()));
                     }
-                    Meaning::Date(Date::TooFar) => self.defect(at, ErrorKind::Date(text.clone())),
+                    (Meaning::Date(Date::TooFar), _) => {
+                        self.defect(at, ErrorKind::Date(text.clone()));
+                    }
                     _ => {}
                 }
                 Ok(scalar_value(meaning, text).unwrap_or_default())

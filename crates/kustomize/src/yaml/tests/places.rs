@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::yaml::{
     Document, Error, ErrorKind, Limits, NodeKind, UnprintableKind, emit, locate, parse_nodes,
-    parse_objects, parse_patches, parse_values,
+    parse_patches, parse_spelled, parse_values,
 };
 
 #[test]
@@ -187,28 +187,25 @@ fn an_unprintable_value_says_where() {
 fn spellings_are_kept_where_they_are_not_printed() {
     let text = "a: 0644\nb: [1, 1.10, x, 1.5]\nc: {d/e: 2020-01-01, f: ~, g: null}\nh:\ni: True\nj: 1e3\nk: !!binary aGk=\nl: '007'\nm: +1\n\
                 n: &x {o: 0x1}\np: {<<: *x, q: true}\nr: *x\n---\ns: 1\n";
-    let documents = parse_objects(text.as_bytes(), &Limits::default()).unwrap();
-    let spelled: Vec<(&str, &str)> = documents[0]
-        .1
-        .iter()
-        .map(|(pointer, text)| (pointer.as_str(), text.as_str()))
-        .collect();
+    let hold = |spelled, text: &str| serde_json::json!([format!("{spelled:?}"), text]);
+    let documents = parse_spelled(text.as_bytes(), false, &Limits::default(), hold).unwrap();
+    let plain = |text: &str| serde_json::json!(["Plain", text]);
     assert_eq!(
-        spelled,
-        [
-            ("/a", "0644"),
-            ("/b/1", "1.10"),
-            ("/c/d~1e", "2020-01-01"),
-            ("/c/f", "~"),
-            ("/h", ""),
-            ("/i", "True"),
-            ("/j", "1e3"),
-            ("/k", "aGk="),
-            ("/m", "+1"),
-            ("/n/o", "0x1"),
-            ("/p/o", "0x1"),
-            ("/r/o", "0x1"),
-        ]
+        documents[0].value,
+        serde_json::json!({
+            "a": plain("0644"),
+            "b": [1, plain("1.10"), "x", 1.5],
+            "c": {"d/e": plain("2020-01-01"), "f": plain("~"), "g": null},
+            "h": plain(""),
+            "i": plain("True"),
+            "j": plain("1e3"),
+            "k": ["Binary", "aGk="],
+            "l": "007",
+            "m": plain("+1"),
+            "n": {"o": plain("0x1")},
+            "p": {"o": plain("0x1"), "q": true},
+            "r": {"o": plain("0x1")},
+        })
     );
-    assert!(documents[1].1.is_empty());
+    assert_eq!(documents[1].value, serde_json::json!({"s": 1}));
 }
