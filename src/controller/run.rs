@@ -42,6 +42,8 @@ pub struct ControllerSettings {
     pub default_account: Option<String>,
     /// Reconciles at once.
     pub workers: usize,
+    /// Hosts from which remote bases and files may come.
+    pub remote_hosts: Vec<String>,
 }
 
 /// Why the controller ended.
@@ -129,6 +131,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             namespace: settings.namespace.clone(),
             default_account: settings.default_account.clone(),
             render: kustomize::Options::default(),
+            remote_hosts: settings.remote_hosts.clone(),
         });
         let lost = async {
             // A closed channel means that the lease task ended: then the lease is not ours either.

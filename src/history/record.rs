@@ -21,6 +21,8 @@ pub(super) const FORMAT: u64 = 1;
 const OBJECTS_LIMIT: usize = 800;
 /// Field paths listed for each object.
 const FIELDS_LIMIT: usize = 20;
+/// Remote bases and files listed.
+const REMOTES_LIMIT: usize = 50;
 /// Longest text of a message, in bytes.
 const TEXT_LIMIT: usize = 4096;
 
@@ -35,6 +37,17 @@ pub struct SourceEntry {
     pub revision: Revision,
     /// What the commit says of itself, where it was read.
     pub commit: Option<CommitInfo>,
+    /// What was fetched beside the revision, and as what.
+    pub remotes: Vec<RemoteEntry>,
+}
+
+/// A remote base or file of a kustomization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteEntry {
+    /// As the kustomization names it, without credentials.
+    pub reference: String,
+    /// Commit for git, digest for a file.
+    pub pin: String,
 }
 
 /// What was done to one object.
@@ -274,6 +287,13 @@ fn source(source: &SourceEntry) -> Value {
                 "subject": crate::model::text::cut(&commit.subject, 256)
             }),
         );
+    }
+    if let (Some(map), false) = (value.as_object_mut(), source.remotes.is_empty()) {
+        let remotes = source.remotes.iter().take(REMOTES_LIMIT);
+        let remotes: Vec<Value> = remotes
+            .map(|remote| json!({"reference": crate::model::text::cut(&remote.reference, 512), "pin": remote.pin}))
+            .collect();
+        map.insert("remotes".to_owned(), remotes.into());
     }
     value
 }

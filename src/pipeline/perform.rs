@@ -12,8 +12,9 @@ use super::{Context, Error, Memory, Subject, command, memory::Pending};
 use crate::{
     api::{Application, ApplicationStatus, ConditionStatus, ConditionType, SetStatus, SyncRecord},
     cluster::{Event as ClusterEvent, EventType, RecordWrite, StatusWrite},
-    history::{Command, Entry, SourceEntry, record},
+    history::{Command, Entry, RemoteEntry, SourceEntry, record},
     model::{Digest, Now, text},
+    render::Rendered,
     report::{Facts, FetchState, Health, Notice, notices, status},
     rollout::{Action, Effect, Ending},
 };
@@ -152,9 +153,10 @@ fn entry(
                 .is_some_and(|set| set.revision == wanted.desired.revision)
         })
         .map(|wanted| wanted.commit.clone());
-    let images = set
+    let rendered = set
         .as_ref()
-        .and_then(|set| memory.sets.get(&set.attempt))
+        .and_then(|set| memory.sets.get(&set.attempt));
+    let images = rendered
         .map(|rendered| images(rendered.objects().iter().map(crate::model::Object::value)))
         .unwrap_or_default();
     Entry {
@@ -169,6 +171,7 @@ fn entry(
             path: subject.source().path,
             revision: set.revision.clone(),
             commit,
+            remotes: rendered.map(|set| remotes(set)).unwrap_or_default(),
         }),
         digest: set.map(|set| set.digest),
         images,
@@ -180,6 +183,14 @@ fn entry(
         details,
         controller: context.identity.clone(),
     }
+}
+
+fn remotes(rendered: &Rendered) -> Vec<RemoteEntry> {
+    let entry = |remote: &kustomize::RemotePin| RemoteEntry {
+        reference: remote.reference.clone(),
+        pin: remote.pin.clone(),
+    };
+    rendered.remotes().iter().map(entry).collect()
 }
 
 /// Returns the images of containers, sorted, each once.

@@ -185,18 +185,29 @@ impl<'a> Loader<'a> {
             if self.is_file(target, &path.text).map_err(at)? {
                 let objects = self.file_objects(target, &path.text).map_err(at)?;
                 accumulator.objects.append_all(objects).map_err(at)?;
-            } else {
-                let directory = Rc::new(self.enter(&target.directory, &path.text).map_err(at)?);
-                accumulator = self
-                    .directory(
-                        target,
-                        accumulator,
-                        directory,
-                        &path.text,
-                        Kind::Kustomization,
-                    )
-                    .map_err(at)?;
+                continue;
             }
+            let directory = match self.enter(&target.directory, &path.text) {
+                Ok(directory) => Rc::new(directory),
+                Err(error) => {
+                    // A URL without an ending can be that of a file; that it is no repository is the better complaint.
+                    let objects = self.remote_objects(target, &path.text, &error);
+                    let Some(objects) = objects else {
+                        return Err(at(error));
+                    };
+                    accumulator.objects.append_all(objects).map_err(at)?;
+                    continue;
+                }
+            };
+            accumulator = self
+                .directory(
+                    target,
+                    accumulator,
+                    directory,
+                    &path.text,
+                    Kind::Kustomization,
+                )
+                .map_err(at)?;
         }
         Ok(accumulator)
     }
@@ -215,6 +226,19 @@ impl<'a> Loader<'a> {
             )),
             Err(error) => Err(error),
         }
+    }
+
+    /// The objects of what could not be fetched as a repository, where it is a file.
+    fn remote_objects(
+        &mut self,
+        target: &Target<'a>,
+        path: &str,
+        error: &Error,
+    ) -> Option<Vec<Object>> {
+        if error.kind() != ErrorKind::Remote || !remote::may_be_file(path) {
+            return None;
+        }
+        self.file_objects(target, path).ok()
     }
 
     fn file_objects(&mut self, target: &Target<'a>, path: &str) -> Result<Vec<Object>, Error> {
