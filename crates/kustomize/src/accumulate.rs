@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::files::{EntryKind, Files};
 use crate::generate::Generated;
 use crate::kustomization::{Field, Kind, Kustomization, Located};
-use crate::load::{Directory, Loader};
+use crate::load::{Directory, INDENTATION, Loader, is_ambiguous};
 use crate::merge::Schema;
 use crate::object::Object;
 use crate::objects::Objects;
@@ -94,7 +94,7 @@ impl<'a> Loader<'a> {
             None => None,
             Some(path) => Some(
                 self.load(directory, path)
-                    .map_err(|error| error.field("openapi.path"))?,
+                    .map_err(|error| error.at(&kustomization.file, 0, 0).field("openapi.path"))?,
             ),
         };
         if self.schema_is_set && !top {
@@ -182,6 +182,7 @@ impl<'a> Loader<'a> {
     ) -> Result<Accumulator, Error> {
         for (index, path) in paths.iter().enumerate() {
             let at = |error| kustomization_error(target, path, &format!("{field}[{index}]"), error);
+            self.check_count(&accumulator.objects).map_err(at)?;
             if self.is_file(target, &path.text).map_err(at)? {
                 let objects = self.file_objects(target, &path.text).map_err(at)?;
                 accumulator.objects.append_all(objects).map_err(at)?;
@@ -209,7 +210,17 @@ impl<'a> Loader<'a> {
                 )
                 .map_err(at)?;
         }
+        self.check_count(&accumulator.objects)?;
         Ok(accumulator)
+    }
+
+    fn check_count(&self, objects: &Objects) -> Result<(), Error> {
+        let most = self.options.limits.objects;
+        if objects.len() > most {
+            let message = format!("build: there are more than {most} objects");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        Ok(())
     }
 
     fn is_file(&mut self, target: &Target<'a>, path: &str) -> Result<bool, Error> {
@@ -220,10 +231,14 @@ impl<'a> Loader<'a> {
             Ok(Some(EntryKind::File)) => Ok(true),
             Ok(Some(EntryKind::Directory)) => Ok(false),
             Ok(None) if remote::parse_git(path).is_some() => Ok(false),
-            Ok(None) => Err(Error::new(
-                ErrorKind::Load,
-                format!("find {path}: there is nothing"),
-            )),
+            Ok(None) => {
+                let error = Error::new(ErrorKind::Load, format!("find {path}: there is nothing"));
+                Err(if is_ambiguous(path) {
+                    error.hint(INDENTATION)
+                } else {
+                    error
+                })
+            }
             Err(error) => Err(error),
         }
     }

@@ -61,7 +61,12 @@ pub(crate) struct Loader<'a> {
     pub(crate) warnings: Vec<Warning>,
     pub(crate) remotes: Vec<RemotePin>,
     pub(crate) bytes: usize,
+    kustomizations: usize,
 }
+
+/// What a part with `..` in it usually comes from.
+pub(crate) const INDENTATION: &str =
+    "check the indentation of the list: two entries may have become one";
 
 fn failed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Load, message)
@@ -77,6 +82,7 @@ impl<'a> Loader<'a> {
             warnings: Vec::new(),
             remotes: Vec::new(),
             bytes: 0,
+            kustomizations: 0,
         }
     }
 
@@ -263,7 +269,7 @@ impl<'a> Loader<'a> {
             return Err(failed(format!(
                 "open {path}: a part of it holds `..` beside other characters"
             ))
-            .hint("check the indentation of the list"));
+            .hint(INDENTATION));
         }
         let Some(absolute) = join(&from.root, path) else {
             return Err(failed(format!("open {path}: it leads out of the tree")));
@@ -399,6 +405,15 @@ impl<'a> Loader<'a> {
             )
             .hint("it must be named kustomization.yaml, kustomization.yml or Kustomization")
         })?;
+        self.kustomizations += 1;
+        if self.kustomizations > self.options.limits.kustomizations {
+            let message = format!(
+                "read {file}: with it the build has read more than {} kustomizations",
+                self.options.limits.kustomizations
+            );
+            return Err(Error::new(ErrorKind::Limit, message)
+                .hint("name each base once, in the kustomization that needs it"));
+        }
         let name = file.rsplit('/').next().unwrap_or(&file).to_owned();
         let (content, _) = self.load(directory, &name)?;
         let file = directory.tree.named(&file);
@@ -436,7 +451,7 @@ fn is_below(path: &str, directory: &str) -> bool {
 }
 
 /// Whether a part holds `..` beside other characters, as a slip of indentation makes it.
-fn is_ambiguous(path: &str) -> bool {
+pub(crate) fn is_ambiguous(path: &str) -> bool {
     path.split('/')
         .any(|part| part != ".." && part.contains(".."))
 }

@@ -36,16 +36,19 @@ pub struct Limits {
     pub file_bytes: usize,
     /// Largest sum of all files read in one build in bytes. Default 256 MiB.
     pub total_bytes: usize,
-    /// Deepest nesting of one document. Default 256.
+    /// Deepest nesting of one document. Default 128: the deepest of 8,000 public files has 28, and the stack of a thread must hold it.
     pub depth: usize,
     /// Most documents in one file. Default 50,000.
     pub documents: usize,
-    /// Most nodes in one file, aliases expanded. Default 10 million.
+    /// Most nodes in one file, aliases expanded. Default 2 million: four times the largest tree seen; they take about 120 MB.
     pub nodes: usize,
     /// Most objects in one build. Default 200,000.
     pub objects: usize,
     /// Deepest nesting of kustomizations. Default 64.
     pub directories: usize,
+    /// Most kustomizations read in one build, each as often as it is named. Default 10,000: bases that are named twice
+    /// at each level are otherwise built two to the power of the levels times.
+    pub kustomizations: usize,
 }
 
 impl Default for Limits {
@@ -53,11 +56,12 @@ impl Default for Limits {
         Self {
             file_bytes: 32 << 20,
             total_bytes: 256 << 20,
-            depth: 256,
+            depth: 128,
             documents: 50_000,
-            nodes: 10_000_000,
+            nodes: 2_000_000,
             objects: 200_000,
             directories: 64,
+            kustomizations: 10_000,
         }
     }
 }

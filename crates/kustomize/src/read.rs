@@ -20,7 +20,8 @@ pub(crate) fn syntax(error: &yaml::Error, file: &str) -> Error {
         yaml::ErrorKind::Bytes(_)
         | yaml::ErrorKind::Depth(_)
         | yaml::ErrorKind::Documents(_)
-        | yaml::ErrorKind::Nodes(_) => ErrorKind::Limit,
+        | yaml::ErrorKind::Nodes(_)
+        | yaml::ErrorKind::Aliases => ErrorKind::Limit,
         _ => ErrorKind::Syntax,
     };
     let (line, column) = (error.line, error.column);
