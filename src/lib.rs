@@ -19,6 +19,5 @@ pub mod render;
 pub mod report;
 pub mod rollout;
 pub mod server;
-pub mod settings;
 pub mod source;
 pub mod telemetry;

@@ -11,12 +11,11 @@ use kustomize::{Built, LoadRestrictions, Options, Reorder};
 use super::{
     Exit, Failure,
     args::{BuildArgs, LoadRestrictorArg, ReorderArg},
-    input, output,
+    input, output, settings,
 };
 use crate::{
     clock,
     model::text,
-    settings,
     source::{self, Mirrors, RemoteBases},
 };
 

@@ -7,8 +7,8 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, args::ControllerArgs};
-use crate::{controller, model::text, settings, source, telemetry};
+use super::{Exit, Failure, args::ControllerArgs, settings};
+use crate::{controller, model::text, source, telemetry};
 
 pub(super) async fn run(args: &ControllerArgs) -> Result<Exit, Failure> {
     telemetry::install(settings::log_format(args.log_format), &args.log)

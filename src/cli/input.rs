@@ -8,12 +8,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Exit, Failure, args::ConnectArgs};
+use super::{Exit, Failure, args::ConnectArgs, settings};
 use crate::{
     api::{Application, GROUP, SyncRecord, VERSION},
     cluster::{Cluster, Identity, ListQuery, Reader},
     model::{ApplicationKey, Object, ObjectId},
-    settings,
     source::LocalFiles,
 };
 

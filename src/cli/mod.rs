@@ -17,6 +17,7 @@ mod history;
 mod input;
 mod output;
 mod render;
+mod settings;
 mod tenant;
 mod tree;
 mod why;

@@ -4,9 +4,11 @@
 //! Leaves: a tree, unhealthy first; kinds that could not be read are named.
 //! Never: "nothing there" for a kind that could not be read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::{
@@ -16,15 +18,13 @@ use super::{
     output::{self, Branch},
 };
 use crate::{
-    api::{Application, LABEL_APPLICATION, LABEL_APPLICATION_NAMESPACE},
+    api::Application,
     clock,
     cluster::{self, ListQuery},
     health::{Health, Member, Rules, Sightings, View, assess},
     model::{Object, ObjectId, Seen, text},
+    pipeline,
 };
-
-/// Lists in flight; discovery names about 60 kinds.
-const AT_ONCE: usize = 12;
 
 /// The live objects of an Application.
 pub(super) struct Owned {
@@ -74,46 +74,9 @@ pub(super) async fn owned(
     application: &Application,
     name: &str,
 ) -> Result<Owned, Failure> {
-    let catalogue = connected.cluster.discovery().catalogue().await?;
-    let labels = format!(
-        "{LABEL_APPLICATION}={name},{LABEL_APPLICATION_NAMESPACE}={}",
-        connected.namespace
-    );
-    let lists: Vec<(String, Result<Vec<Value>, cluster::Error>)> = stream::iter(catalogue.kinds())
-        .map(|resource| {
-            let query = ListQuery {
-                labels: labels.clone(),
-                ..ListQuery::default()
-            };
-            async move {
-                let list = connected
-                    .reader
-                    .list(&resource.api_version(), &resource.kind, &query)
-                    .await;
-                (resource.group_kind().to_string(), list)
-            }
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    let mut objects = Vec::new();
-    let mut not_read = Vec::new();
-    for (kind, list) in lists {
-        match list {
-            Ok(values) => objects.extend(
-                values
-                    .into_iter()
-                    .filter_map(|value| Object::new(value, None).ok()),
-            ),
-            // A kind that cannot be listed at all (a review, a binding) holds no objects.
-            Err(cluster::Error::NotFound { .. }) => {}
-            Err(cluster::Error::Server { code: 405, .. }) => {}
-            Err(error) => not_read.push(format!("{kind} ({error})")),
-        }
-    }
-    objects.retain(|object| !is_copy(object));
-    objects.sort_by(|a, b| a.id().cmp(b.id()));
-    objects.dedup_by(|a, b| uid(a.value()) == uid(b.value()));
+    let namespaces = namespaces(connected, application);
+    let pipeline::Marked { objects, not_read } =
+        pipeline::marked(&connected.cluster, &connected.key(name), &namespaces).await?;
     let children = |api_version: &'static str, kind: &'static str| {
         let mut namespaces: Vec<String> = objects
             .iter()
@@ -181,14 +144,10 @@ fn judge(
         .objects)
 }
 
-/// Controllers copy the labels of a Service onto what they make for it: those are no objects of ours.
-fn is_copy(object: &Object) -> bool {
-    let owned = object
-        .value()
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array)
-        .is_some_and(|owners| !owners.is_empty());
-    owned || object.id().is("", "Endpoints")
+/// Where a person who may not list in the whole cluster is asked about.
+fn namespaces(connected: &Connected, application: &Application) -> BTreeSet<String> {
+    let target = application.spec.target.namespace.clone();
+    BTreeSet::from([target.unwrap_or_else(|| connected.namespace.clone())])
 }
 
 fn uid(value: &Value) -> Option<&str> {

@@ -156,7 +156,7 @@ impl ApplicationSink {
             .pointer("/metadata/generation")
             .and_then(Value::as_i64)
             .unwrap_or_default();
-        let event = match decode(object) {
+        let event = match decode(&object) {
             Ok(application) => {
                 let application = Arc::new(application);
                 known.application = Some(Arc::clone(&application));
@@ -237,16 +237,22 @@ impl Sink for ApplicationSink {
 }
 
 /// Decodes an Application. The decoder names no field, so each is tried alone where the whole cannot be read.
-fn decode(object: Value) -> Result<Application, String> {
-    let whole = match Application::deserialize(&object) {
+fn decode(object: &Value) -> Result<Application, String> {
+    let whole = match Application::deserialize(object) {
         Ok(application) => return Ok(application),
         Err(error) => error.to_string(),
     };
     let mut found = Vec::new();
     for part in ["spec", "status"] {
-        for (field, value) in object.get(part).and_then(Value::as_object).into_iter().flatten() {
+        for (field, value) in object
+            .get(part)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             // Apart from its source an Application needs nothing.
-            let mut alone = json!({"metadata": {}, "spec": {"source": {"repo": "https://localhost"}}});
+            let mut alone =
+                json!({"metadata": {}, "spec": {"source": {"repo": "https://localhost"}}});
             alone[part][field] = value.clone();
             if let Err(error) = Application::deserialize(&alone) {
                 found.push(format!("{part}.{field}: {error}"));
@@ -282,13 +288,17 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_named() {
         let broken = json!({"metadata": {}, "spec": {"source": 7, "interval": "no duration", "drift": "report"}});
-        let error = decode(broken).unwrap_err();
+        let error = decode(&broken).unwrap_err();
         assert!(
-            error.contains("spec.source: ") && error.contains("spec.interval: ") && !error.contains("drift"),
+            error.contains("spec.source: ")
+                && error.contains("spec.interval: ")
+                && !error.contains("drift"),
             "{error}"
         );
-        let error = decode(json!({"metadata": {}, "spec": {}})).unwrap_err();
+        let error = decode(&json!({"metadata": {}, "spec": {}})).unwrap_err();
         assert!(error.contains("source"), "{error}");
-        assert!(decode(json!({"metadata": {}, "spec": {"source": {"repo": "https://a"}}})).is_ok());
+        assert!(
+            decode(&json!({"metadata": {}, "spec": {"source": {"repo": "https://a"}}})).is_ok()
+        );
     }
 }

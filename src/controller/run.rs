@@ -153,6 +153,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
     if tokio::time::timeout(PATIENCE, lease_task).await.is_err() {
         tracing::warn!("the lease was not released in time; it runs out by itself");
     }
+    mirrors.close().await;
     if let Some(listener) = listener {
         match listener.await {
             Ok(served) => served.map_err(|error| Error::Serve(Box::new(error)))?,

@@ -4,27 +4,51 @@
 //! Leaves: the same plan that the controller would make.
 //! Never: a write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Error,
+    inventory::forms,
+    marked::marked,
+    memory::Placed,
     observe::{Manner, observe},
+    prune::candidate,
 };
 use crate::{
     api::ApplicationSpec,
-    cluster::{Cluster, Identity, Lookup},
-    model::{ApplicationKey, GroupKind, Object},
-    plan::{Plan, Policy, plan, questions, without_ignored},
+    cluster::{self, Cluster, Identity, Lookup, Reader},
+    model::{ApplicationKey, GroupKind, Object, ObjectId},
+    plan::{
+        Inventory, Plan, Policy, PruneLimits, PrunePlan, plan, plan_prune, questions,
+        without_ignored,
+    },
     render::{self, RenderSpec, Rendered, Scope},
 };
+
+/// What is to be previewed.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The Application.
+    pub key: &'a ApplicationKey,
+    /// As the cluster has it.
+    pub spec: &'a ApplicationSpec,
+    /// The set that would be applied.
+    pub rendered: &'a Rendered,
+    /// Sets of the revisions in status that could be rendered again and gave the recorded digest.
+    pub before: &'a [Rendered],
+}
 
 /// A plan and what it was made from.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// The plan.
+    /// What would be written.
     pub plan: Plan,
+    /// What would be deleted after that was Ready and has soaked.
+    pub prune: PrunePlan,
     /// The objects as they would be sent.
     pub objects: Vec<Object>,
+    /// Kinds and objects that the person could not read: of those the preview says nothing.
+    pub not_read: Vec<String>,
 }
 
 /// Renders a directory, as the controller would.
@@ -42,23 +66,31 @@ pub fn render_local(
 /// Plans a set against the cluster, as the person.
 ///
 /// # Errors
-/// The cluster cannot be asked about an object; there is no partial preview.
-pub async fn preview(
-    cluster: &Cluster,
-    key: &ApplicationKey,
-    spec: &ApplicationSpec,
-    rendered: &Rendered,
-) -> Result<Preview, Error> {
+/// The cluster cannot be asked about an object of the set; there is no partial preview of what is written.
+pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview, Error> {
+    let Request {
+        key,
+        spec,
+        rendered,
+        before,
+    } = request;
     let catalogue = cluster.discovery().catalogue().await?;
     let scopes = |kind: &GroupKind| match catalogue.preferred(kind) {
         Lookup::Served(resource) if resource.namespaced => Some(Scope::Namespaced),
         Lookup::Served(_) => Some(Scope::Cluster),
         Lookup::Unknown | Lookup::NotLooked => None,
     };
-    let objects: Vec<Object> = rendered
-        .placed(key, &scopes)
+    let placed = |rendered: &Rendered| -> Vec<Object> {
+        rendered
+            .placed(key, &scopes)
+            .iter()
+            .map(|object| without_ignored(object, &spec.apply.ignore))
+            .collect()
+    };
+    let objects = placed(rendered);
+    let before: Vec<(u64, Placed)> = before
         .iter()
-        .map(|object| without_ignored(object, &spec.apply.ignore))
+        .map(|rendered| (0, Arc::new(placed(rendered))))
         .collect();
     let asked = questions(&objects, None, &BTreeSet::new());
     let manner = Manner {
@@ -67,14 +99,69 @@ pub async fn preview(
         read_all: true,
     };
     let reader = cluster.reader(Identity::Person);
-    let live = observe(&reader, &asked, &objects, &BTreeMap::new(), manner).await?;
+    let live = observe(&reader, &asked, &objects, &forms(&before), manner).await?;
     let policy = Policy {
         application: key.clone(),
         conflicts: spec.apply.conflicts,
         partial: spec.apply.partial,
     };
+    let mut not_read = Vec::new();
+    let prune = would_prune(cluster, &reader, request, &objects, &before, &mut not_read).await?;
     Ok(Preview {
         plan: plan(objects.clone(), None, &live, &policy),
+        prune,
         objects,
+        not_read,
     })
+}
+
+/// What the sets before hold, or what carries our marks, and is not in the new set.
+async fn would_prune(
+    cluster: &Cluster,
+    reader: &Reader,
+    request: Request<'_>,
+    objects: &[Object],
+    before: &[(u64, Placed)],
+    not_read: &mut Vec<String>,
+) -> Result<PrunePlan, Error> {
+    let Request { key, spec, .. } = request;
+    let mut namespaces: BTreeSet<String> = objects
+        .iter()
+        .chain(before.iter().flat_map(|(_, set)| set.iter()))
+        .map(|object| object.id().namespace.clone())
+        .filter(|namespace| !namespace.is_empty())
+        .collect();
+    namespaces.insert(
+        spec.target
+            .namespace
+            .clone()
+            .unwrap_or_else(|| key.namespace.clone()),
+    );
+    let found = marked(cluster, key, &namespaces).await?;
+    not_read.extend(found.not_read);
+    let mut inventory = Inventory::default();
+    inventory.add(&found.objects);
+    for (_, set) in before {
+        inventory.add(set.iter());
+    }
+    inventory.add(objects);
+    let stays: BTreeSet<&ObjectId> = objects.iter().map(Object::id).collect();
+    let mut candidates = Vec::new();
+    for (id, _) in inventory.iter().filter(|(id, _)| !stays.contains(id)) {
+        match candidate(reader, &inventory, id).await {
+            Ok(candidate) => candidates.push(candidate),
+            Err(Error::Cluster(error @ cluster::Error::Forbidden { .. })) => {
+                not_read.push(format!("{id} ({error})"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let limits = PruneLimits::from(&spec.prune);
+    Ok(plan_prune(
+        key,
+        &inventory,
+        &candidates,
+        Some(limits),
+        &BTreeSet::new(),
+    ))
 }

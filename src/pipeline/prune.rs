@@ -219,7 +219,8 @@ pub(super) async fn candidates(
     stream::iter(reads).buffered(AT_ONCE).try_collect().await
 }
 
-async fn candidate(
+/// Reads one candidate.
+pub(super) async fn candidate(
     reader: &Reader,
     inventory: &Inventory,
     id: &ObjectId,

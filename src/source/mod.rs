@@ -7,6 +7,7 @@
 mod address;
 mod advertisement;
 mod cache;
+mod checkout;
 mod compact;
 mod connect;
 mod counts;
@@ -39,6 +40,7 @@ mod tree;
 mod upload_pack;
 
 pub use address::{Address, AddressError, DisplaySafeUrl, Scheme};
+pub use checkout::checked_out;
 pub use counts::Counts;
 pub use egress::{Denied, Egress, Forbidden};
 pub use error::{Cause, Error, Retry};

@@ -27,7 +27,7 @@ use super::{
 /// Tags of tags that are followed.
 const MAX_TAGS: usize = 10;
 
-/// A bare repository. Its directory is removed with the last one who holds it.
+/// A bare repository. One that was made here is removed with the last one who holds it.
 pub(super) struct Store {
     directory: PathBuf,
     url: DisplaySafeUrl,
@@ -36,8 +36,8 @@ pub(super) struct Store {
     damaged: AtomicBool,
     bytes: AtomicU64,
     base: OnceLock<Base>,
-    /// Keeps the directory above for as long as this one is read.
-    _cache: Arc<CacheDirectory>,
+    /// Keeps the directory above for as long as this one is read; None where the repository is not ours to remove.
+    cache: Option<Arc<CacheDirectory>>,
     /// Trees that somebody reads, so that all Applications at one commit share what was decoded.
     pub(super) trees: Mutex<BTreeMap<Oid, Weak<TreeFiles>>>,
 }
@@ -84,9 +84,23 @@ impl Store {
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             base: OnceLock::new(),
-            _cache: Arc::clone(cache),
+            cache: Some(Arc::clone(cache)),
             trees: Mutex::default(),
         }))
+    }
+
+    /// Reads a repository that somebody else keeps.
+    pub(super) fn lent(url: DisplaySafeUrl, repository: &Repository) -> Arc<Self> {
+        Arc::new(Self {
+            directory: repository.commondir().to_owned(),
+            url,
+            idle: Mutex::default(),
+            damaged: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            base: OnceLock::new(),
+            cache: None,
+            trees: Mutex::default(),
+        })
     }
 
     pub(super) fn url(&self) -> &DisplaySafeUrl {
@@ -270,7 +284,8 @@ impl Drop for Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        if let Err(error) = fs::remove_dir_all(&self.directory)
+        if self.cache.is_some()
+            && let Err(error) = fs::remove_dir_all(&self.directory)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, directory = %self.directory.display(), "a mirror could not be removed");

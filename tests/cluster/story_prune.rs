@@ -10,14 +10,19 @@ use crate::{
 /// Fails where a stored set went before the status said that it is not needed any more: a controller killed in
 /// between would find a status that names a set which is gone.
 async fn swept_after_the_status(place: &Place, mark: AuditMark) {
-    let uid = place.get("shop").await["metadata"]["uid"].as_str().unwrap().to_owned();
+    let uid = place.get("shop").await["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let (uid, namespace) = (&uid, &place.namespace);
     eventually(SOON, "a stored set is swept", || async move {
         let mut last = "";
         let mut swept = 0;
         for entry in audit_since(mark) {
             match (entry.verb.as_str(), entry.resource.as_str()) {
-                ("update", "applications/status") if entry.namespace == *namespace => last = "status",
+                ("update", "applications/status") if entry.namespace == *namespace => {
+                    last = "status";
+                }
                 ("create", "syncrecords") if entry.namespace == *namespace => last = "record",
                 ("delete", "secrets") if entry.name.starts_with(uid.as_str()) => {
                     assert_eq!(last, "status", "{} went too early", entry.name);
@@ -49,51 +54,93 @@ async fn what_left_git_is_deleted_after_the_soak_and_not_before() {
     place.until_good("shop", &one).await;
     // The new set does not come up: nothing is deleted.
     let bad = place
-        .push("shop", &[("deploy/a.yaml", None), ("deploy/web.yaml", Some(&deployment("web", "web:bad-image", 1)))])
+        .push(
+            "shop",
+            &[
+                ("deploy/a.yaml", None),
+                (
+                    "deploy/web.yaml",
+                    Some(&deployment("web", "web:bad-image", 1)),
+                ),
+            ],
+        )
         .await;
     place.until_returned("shop", &bad).await;
     assert!(place.admin.get(&place.config_path("a")).await.is_some());
     let two = place
-        .push("shop", &[("deploy/web.yaml", Some(&deployment("web", "web:1", 1)))])
+        .push(
+            "shop",
+            &[("deploy/web.yaml", Some(&deployment("web", "web:1", 1)))],
+        )
         .await;
     place.until_good("shop", &two).await;
     place
-        .until_object(&place.config_path("a"), "it is deleted", |live| live.is_null())
+        .until_object(&place.config_path("a"), "it is deleted", |live| {
+            live.is_null()
+        })
         .await;
     place
-        .until("shop", "the prune is an attempt", |seen| seen.attempt() == 4)
+        .until("shop", "the prune is an attempt", |seen| {
+            seen.attempt() == 4
+        })
         .await;
-    assert_eq!(place.story("shop").await, ["1 Sync Ready", "2 Sync Failed", "3 Sync Ready", "4 Prune Ready"]);
+    assert_eq!(
+        place.story("shop").await,
+        [
+            "1 Sync Ready",
+            "2 Sync Failed",
+            "3 Sync Ready",
+            "4 Prune Ready"
+        ]
+    );
     swept_after_the_status(&place, mark).await;
 
     // More than half of it: asked about first.
     let three = place
         .push(
             "shop",
-            &[("deploy/b.yaml", None), ("deploy/c.yaml", None), ("deploy/d.yaml", None), ("deploy/e.yaml", None)],
+            &[
+                ("deploy/b.yaml", None),
+                ("deploy/c.yaml", None),
+                ("deploy/d.yaml", None),
+                ("deploy/e.yaml", None),
+            ],
         )
         .await;
     let seen = place
-        .until("shop", "approval is asked for", |seen| seen.is("PruneBlocked", "True"))
+        .until("shop", "approval is asked for", |seen| {
+            seen.is("PruneBlocked", "True")
+        })
         .await;
     assert!(seen.is("Ready", "True") && seen.applied().contains(&three));
     let message = seen.message("PruneBlocked").to_owned();
-    assert!(message.contains("4 objects") && message.contains("plimsoll approve shop "), "{message}");
+    assert!(
+        message.contains("4 objects") && message.contains("plimsoll approve shop "),
+        "{message}"
+    );
     assert!(place.admin.get(&place.config_path("b")).await.is_some());
     let hash = message.rsplit(' ').next().unwrap();
     let output = place.cli(&["approve", "shop", hash, "--reason", "meant"]);
     assert!(output.status.success(), "{output:?}");
     for name in ["b", "c", "d", "e"] {
         place
-            .until_object(&place.config_path(name), "it is deleted", |live| live.is_null())
+            .until_object(&place.config_path(name), "it is deleted", |live| {
+                live.is_null()
+            })
             .await;
     }
     place
-        .until("shop", "nothing is blocked any more", |seen| !seen.has("PruneBlocked") && seen.phase() == "Idle")
+        .until("shop", "nothing is blocked any more", |seen| {
+            !seen.has("PruneBlocked") && seen.phase() == "Idle"
+        })
         .await;
     assert!(place.admin.get(&place.config_path("f")).await.is_some());
     let records = place.records("shop").await;
-    assert!(records.iter().any(|record| record["command"]["verb"] == "approve"));
+    assert!(
+        records
+            .iter()
+            .any(|record| record["command"]["verb"] == "approve")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,10 +158,19 @@ async fn a_protected_object_and_one_without_our_marks_stay() {
     let other = json!({"metadata": {"labels": {"plimsoll.dev/application": "other"}}});
     place.patch(&place.config_path("taken"), &other).await;
     place
-        .push("shop", &[("deploy/kept.yaml", None), ("deploy/taken.yaml", None), ("deploy/goes.yaml", None)])
+        .push(
+            "shop",
+            &[
+                ("deploy/kept.yaml", None),
+                ("deploy/taken.yaml", None),
+                ("deploy/goes.yaml", None),
+            ],
+        )
         .await;
     place
-        .until_object(&place.config_path("goes"), "the third is deleted", |live| live.is_null())
+        .until_object(&place.config_path("goes"), "the third is deleted", |live| {
+            live.is_null()
+        })
         .await;
     assert!(place.admin.get(&place.config_path("kept")).await.is_some());
     assert!(place.admin.get(&place.config_path("taken")).await.is_some());

@@ -1,19 +1,30 @@
 //! A plan as text.
 //!
-//! Enters: the plan that the controller would make.
+//! Enters: the plans that the controller would make, of what is written and of what is deleted.
 //! Leaves: one block an object: what happens and which fields.
 //! Never: a value of a Secret; the plan has none.
 
 use crate::{
     model::text,
-    plan::{Action, Change, Plan},
+    plan::{Action, Change, Plan, PrunePlan, Verdict},
 };
 
-/// Returns the plan for people.
-pub(in crate::cli) fn plan(plan: &Plan) -> String {
+/// Returns the plans for people. `prunes` says whether the Application deletes at all.
+pub(in crate::cli) fn plan(plan: &Plan, prune: &PrunePlan, prunes: bool) -> String {
     let mut out = String::new();
     for change in plan.changes() {
         out.push_str(&block(change));
+    }
+    let word = if prunes {
+        "- delete"
+    } else {
+        "  left alone, for prune is off:"
+    };
+    for doomed in prune.deletes() {
+        out.push_str(&format!("{word} {}\n", doomed.id));
+    }
+    for (id, why) in prune.kept() {
+        out.push_str(&format!("  keep {id}: it {why}\n"));
     }
     for refusal in plan.refused() {
         out.push_str(&format!("! {refusal}\n"));
@@ -24,12 +35,21 @@ pub(in crate::cli) fn plan(plan: &Plan) -> String {
         .filter(|change| change.action == Action::Create)
         .count();
     out.push_str(&format!(
-        "{} to create, {} to change, {} refused, {} unchanged\n",
+        "{} to create, {} to change, {} to delete, {} refused, {} unchanged\n",
         created,
         changed - created,
+        if prunes { prune.deletes().len() } else { 0 },
         plan.refused().len(),
         text::plural(plan.unchanged(), "object"),
     ));
+    if let Verdict::NeedsApproval { why } = prune.verdict()
+        && prunes
+    {
+        out.push_str(&format!(
+            "PruneLimit: {why}; nothing is deleted until plan {} is approved\n",
+            prune.hash().short()
+        ));
+    }
     out
 }
 

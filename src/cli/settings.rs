@@ -6,13 +6,9 @@
 
 use std::path::PathBuf;
 
+use super::args::{ConnectArgs, ControllerArgs, LogFormatArg};
 use crate::{
-    cli::args::{ConnectArgs, ControllerArgs, LogFormatArg},
-    clock,
-    cluster::ConnectSettings,
-    controller::ControllerSettings,
-    source,
-    telemetry::LogFormat,
+    clock, cluster::ConnectSettings, controller::ControllerSettings, source, telemetry::LogFormat,
 };
 
 /// Returns a value of the environment.
@@ -42,7 +38,7 @@ fn kubeconfig(flag: Option<&PathBuf>) -> Vec<PathBuf> {
 }
 
 /// Returns how a person's command reaches the cluster.
-pub fn connect(args: &ConnectArgs) -> ConnectSettings {
+pub(super) fn connect(args: &ConnectArgs) -> ConnectSettings {
     ConnectSettings {
         kubeconfig: kubeconfig(args.kubeconfig.as_ref()),
         context: args.context.clone(),
@@ -51,12 +47,12 @@ pub fn connect(args: &ConnectArgs) -> ConnectSettings {
 }
 
 /// Says whether upstream's variable asks `build` for the label of `--enable-managedby-label`.
-pub fn managed_by_label() -> bool {
+pub(super) fn managed_by_label() -> bool {
     environment("KUSTOMIZE_ENABLE_MANAGEDBY_LABEL").is_some_and(|value| value == "on")
 }
 
 /// Returns where a person's commands keep repositories while they run: the user's cache, which nobody else can write.
-pub fn cache() -> Option<PathBuf> {
+pub(super) fn cache() -> Option<PathBuf> {
     let cache = environment("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".cache")));
     cache
@@ -64,16 +60,11 @@ pub fn cache() -> Option<PathBuf> {
         .map(|cache| cache.join("plimsoll"))
 }
 
-/// Says whether colour may be written to a terminal.
-pub fn colour_allowed() -> bool {
-    environment("NO_COLOR").is_none() && environment("TERM").is_none_or(|term| term != "dumb")
-}
-
 /// Returns what the controller is told.
 ///
 /// # Errors
 /// The system gives no randomness for an identity.
-pub fn controller(args: &ControllerArgs) -> Result<ControllerSettings, getrandom::Error> {
+pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, getrandom::Error> {
     // In a pod there is no kubeconfig and none is looked for: KUBECONFIG there would be somebody's mistake.
     let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some() && args.kubeconfig.is_none();
     let mut source = source::Settings::new(args.cache.clone());
@@ -104,7 +95,7 @@ pub fn controller(args: &ControllerArgs) -> Result<ControllerSettings, getrandom
 }
 
 /// Returns how logs are written.
-pub fn log_format(format: LogFormatArg) -> LogFormat {
+pub(super) fn log_format(format: LogFormatArg) -> LogFormat {
     match format {
         LogFormatArg::Json => LogFormat::Json,
         LogFormatArg::Text => LogFormat::Text,
