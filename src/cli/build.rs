@@ -103,9 +103,8 @@ fn build_with_remote(
             remote: Some(Arc::new(remote)),
             ..options
         };
-        let task = tokio::task::spawn_blocking(move || {
-            kustomize::build(&input::files(), &path, &options)
-        });
+        let task =
+            tokio::task::spawn_blocking(move || kustomize::build(&input::files(), &path, &options));
         let built = task
             .await
             .map_err(|error| Failure::new(Exit::Bug, format!("wait for the renderer: {error}")));

@@ -54,7 +54,8 @@ pub(super) fn managed_by_label() -> bool {
 /// Returns where a person's commands keep repositories while they run: the user's cache, which nobody else can write.
 pub(super) fn cache() -> Option<PathBuf> {
     let cache = environment("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let cache =
+        cache.or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".cache")));
     cache
         .filter(|cache| cache.is_absolute())
         .map(|cache| cache.join("plimsoll"))

@@ -8,4 +8,6 @@ mod chain;
 mod record;
 
 pub use chain::{Broken, Link, verify};
-pub use record::{Command, Entry, ObjectChange, Record, RemoteEntry, SourceEntry, record, record_name};
+pub use record::{
+    Command, Entry, ObjectChange, Record, RemoteEntry, SourceEntry, record, record_name,
+};

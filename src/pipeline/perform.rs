@@ -153,9 +153,7 @@ fn entry(
                 .is_some_and(|set| set.revision == wanted.desired.revision)
         })
         .map(|wanted| wanted.commit.clone());
-    let rendered = set
-        .as_ref()
-        .and_then(|set| memory.sets.get(&set.attempt));
+    let rendered = set.as_ref().and_then(|set| memory.sets.get(&set.attempt));
     let images = rendered
         .map(|rendered| images(rendered.objects().iter().map(crate::model::Object::value)))
         .unwrap_or_default();

@@ -52,7 +52,10 @@ pub(crate) fn refused(output: &Output) -> &str {
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(stdout(output), "", "{said}");
-    assert!(said.contains("Error: ") || said.contains("error: "), "{said}");
+    assert!(
+        said.contains("Error: ") || said.contains("error: "),
+        "{said}"
+    );
     said
 }
 
@@ -104,7 +107,10 @@ fn flags_that_need_what_is_not_done_are_refused_with_what_to_do() {
         let flag = arguments[0].split('=').next().unwrap();
         let flag = if flag == "-e" { "--env" } else { flag };
         assert!(said.contains(&format!("take {flag}:")), "{said}");
-        assert!(said.contains("  next: ") && said.contains(instead), "{said}");
+        assert!(
+            said.contains("  next: ") && said.contains(instead),
+            "{said}"
+        );
     }
 }
 
@@ -113,15 +119,37 @@ fn flags_are_taken_in_every_form_that_upstream_takes() {
     let files = small();
     for arguments in [
         &["--enable-alpha-plugins"][..],
-        &["--enable-alpha-plugins=T", "--stack-trace", "--stack-trace=0"],
-        &["--enable-helm=false", "--network=F", "--as-current-user=0", "--enable-exec=False"],
-        &["--load-restrictor", "", "--load-restrictor=LoadRestrictionsNone"],
+        &[
+            "--enable-alpha-plugins=T",
+            "--stack-trace",
+            "--stack-trace=0",
+        ],
+        &[
+            "--enable-helm=false",
+            "--network=F",
+            "--as-current-user=0",
+            "--enable-exec=False",
+        ],
+        &[
+            "--load-restrictor",
+            "",
+            "--load-restrictor=LoadRestrictionsNone",
+        ],
         &["-o", "", "."],
         &[".", "--output="],
     ] {
         let output = build(files.path(), arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
-        assert_eq!((stdout(&output), stderr(&output)), (PRINTED, ""), "{arguments:?}");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert_eq!(
+            (stdout(&output), stderr(&output)),
+            (PRINTED, ""),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -131,7 +159,10 @@ fn wrong_usage_exits_as_upstream_does() {
     for (arguments, said) in [
         (&["a", "b"][..], "specify one path to kustomization.yaml"),
         (&["--nope"], "--nope"),
-        (&["--load-restrictor", "none"], "LoadRestrictionsRootOnly, LoadRestrictionsNone"),
+        (
+            &["--load-restrictor", "none"],
+            "LoadRestrictionsRootOnly, LoadRestrictionsNone",
+        ),
         (&["--reorder", "fifo"], "legacy, none"),
         (&["--stack-trace=perhaps"], "neither true nor false"),
         (&["nowhere"], "nowhere"),
@@ -151,7 +182,10 @@ fn old_flags_work_and_say_that_they_are_old() {
     let files = tree(&[
         ("kustomization.yaml", "resources: [r.yaml, n.yaml]\n"),
         ("r.yaml", CONFIG_MAP),
-        ("n.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n"),
+        (
+            "n.yaml",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n",
+        ),
     ]);
     let output = build(files.path(), &["--reorder", "none"]);
     assert!(stdout(&output).starts_with(PRINTED), "{}", stdout(&output));
@@ -214,19 +248,31 @@ fn output_goes_to_a_file_or_one_file_an_object() {
 #[test]
 fn the_load_restrictor_is_lifted_by_its_flag() {
     let files = tree(&[
-        ("app/kustomization.yaml", "configMapGenerator: [{name: a, files: [../f]}]\n"),
+        (
+            "app/kustomization.yaml",
+            "configMapGenerator: [{name: a, files: [../f]}]\n",
+        ),
         ("f", "x"),
     ]);
     let output = build(files.path(), &["app"]);
     let said = refused(&output);
-    assert!(said.contains("/f") && said.contains("--load-restrictor LoadRestrictionsNone"), "{said}");
-    let output = build(files.path(), &["app", "--load-restrictor", "LoadRestrictionsNone"]);
+    assert!(
+        said.contains("/f") && said.contains("--load-restrictor LoadRestrictionsNone"),
+        "{said}"
+    );
+    let output = build(
+        files.path(),
+        &["app", "--load-restrictor", "LoadRestrictionsNone"],
+    );
     assert!(stdout(&output).contains("  f: x\n"), "{}", stderr(&output));
 }
 
 #[test]
 fn a_stack_trace_gives_the_causes_one_a_line() {
-    let files = tree(&[("kustomization.yaml", "resources: [r.yaml]\n"), ("r.yaml", "a: [\n")]);
+    let files = tree(&[
+        ("kustomization.yaml", "resources: [r.yaml]\n"),
+        ("r.yaml", "a: [\n"),
+    ]);
     for (arguments, lines) in [(&[][..], 1), (&["--stack-trace"], 1)] {
         let output = build(files.path(), arguments);
         let said = refused(&output);

@@ -258,7 +258,13 @@ impl<'a> Loader<'a> {
 
     fn file_objects(&mut self, target: &Target<'a>, path: &str) -> Result<Vec<Object>, Error> {
         let (content, file) = self.load(&target.directory, path)?;
-        let mut objects = self.objects(&content, &file)?;
+        let mut objects = match &self.options.parsed {
+            // What a schema of the tree's own says is remembered in objects.
+            Some(parsed) if !self.schema_is_set => {
+                parsed.objects(&content, &file, || self.objects(&content, &file))?
+            }
+            Some(_) | None => self.objects(&content, &file)?,
+        };
         if let Some(trail) = &target.trail {
             let text = trail.append(path).to_yaml();
             for object in &mut objects {

@@ -19,6 +19,7 @@ mod accumulate;
 mod apply;
 mod built;
 mod builtin;
+mod cache;
 mod config;
 mod error;
 mod files;
@@ -46,6 +47,7 @@ mod transform;
 pub mod yaml;
 
 pub use built::{Built, Origin, Resource, Warning};
+pub use cache::{ParsedCounts, ParsedFiles};
 pub use error::{Error, ErrorKind, Location};
 pub use files::{EntryKind, Files, FilesError, MemoryFiles};
 pub use options::{

@@ -335,7 +335,9 @@ impl<'a> Loader<'a> {
             .ok_or_else(|| failed(format!("open {shown}: it leads out of the repository")))?;
         let root = match fetched.files.resolve(&absolute)? {
             Some((root, EntryKind::Directory)) => root,
-            Some((_, EntryKind::File)) => return Err(failed(format!("open {shown}: it is a file"))),
+            Some((_, EntryKind::File)) => {
+                return Err(failed(format!("open {shown}: it is a file")));
+            }
             None => {
                 return Err(failed(format!(
                     "open {shown}: the repository has no {absolute}"

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::ParsedFiles;
 use crate::error::Error;
 use crate::files::Files;
 
@@ -79,6 +80,8 @@ pub struct Options {
     pub alpha_plugins: bool,
     /// How large inputs may be.
     pub limits: Limits,
+    /// Parsed files that builds share; without it each build parses all that it reads.
+    pub parsed: Option<Arc<ParsedFiles>>,
     /// Fetches remote bases and files; without it they are refused.
     pub remote: Option<Arc<dyn Remote>>,
     /// Renders Helm charts; without it they are refused.
@@ -93,6 +96,7 @@ impl fmt::Debug for Options {
             .field("managed_by_label", &self.managed_by_label)
             .field("alpha_plugins", &self.alpha_plugins)
             .field("limits", &self.limits)
+            .field("parsed", &self.parsed)
             .field("remote", &self.remote.is_some())
             .field("charts", &self.charts.is_some())
             .finish()

@@ -36,7 +36,10 @@ fn a_remote_base_is_fetched_from_a_host_that_is_named() {
     let base = format!("{}//deploy?ref=main", server.url("shop"));
     let files = overlay(&base);
     let output = built(files.path(), &["--allow-remote", "localhost"]);
-    assert_eq!(stdout(&output), "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: base-c\n");
+    assert_eq!(
+        stdout(&output),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: base-c\n"
+    );
     // A branch can move: what it was is said.
     assert!(stderr(&output).contains(&commit), "{}", stderr(&output));
     assert!(stderr(&output).contains("ref=main"), "{}", stderr(&output));
@@ -68,12 +71,22 @@ fn a_base_is_asked_for_once() {
     let base = format!("{}//deploy?ref=main", server.url("shop"));
     let files = tree(&[
         ("kustomization.yaml", "resources: [a, b]\n"),
-        ("a/kustomization.yaml", &format!("namePrefix: a-\nresources: [{base:?}]\n")),
-        ("b/kustomization.yaml", &format!("namePrefix: b-\nresources: [{base:?}]\n")),
+        (
+            "a/kustomization.yaml",
+            &format!("namePrefix: a-\nresources: [{base:?}]\n"),
+        ),
+        (
+            "b/kustomization.yaml",
+            &format!("namePrefix: b-\nresources: [{base:?}]\n"),
+        ),
     ]);
     let output = built(files.path(), &["--allow-remote", "localhost"]);
     assert_eq!(stdout(&output).matches("-base-c\n").count(), 2);
-    let asked = server.requests().iter().filter(|request| request.line.contains("info/refs")).count();
+    let asked = server
+        .requests()
+        .iter()
+        .filter(|request| request.line.contains("info/refs"))
+        .count();
     assert_eq!(asked, 1);
 }
 
@@ -89,7 +102,10 @@ fn a_remote_file_is_read() {
     let missing = overlay(&server.url("crds/none.yaml"));
     let output = build(missing.path(), &["--allow-remote", "localhost"]);
     let said = refused(&output);
-    assert!(said.contains("404") && said.contains("kustomization.yaml:2:3"), "{said}");
+    assert!(
+        said.contains("404") && said.contains("kustomization.yaml:2:3"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -133,7 +149,11 @@ fn a_server_that_hangs_is_left_after_the_timeout_of_the_url() {
     server.behave(Behaviour::Hang);
     let files = overlay(&format!("{}//deploy?timeout=1", server.url("shop")));
     let output = build(files.path(), &["--allow-remote", "localhost"]);
-    assert!(refused(&output).contains("longer than 1 s"), "{}", stderr(&output));
+    assert!(
+        refused(&output).contains("longer than 1 s"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -145,5 +165,9 @@ fn a_reference_that_is_not_there_is_named() {
     assert!(refused(&output).contains("nowhere"), "{}", stderr(&output));
     let files = overlay(&format!("{}//elsewhere", server.url("shop")));
     let output = build(files.path(), &["--allow-remote", "localhost"]);
-    assert!(refused(&output).contains("elsewhere"), "{}", stderr(&output));
+    assert!(
+        refused(&output).contains("elsewhere"),
+        "{}",
+        stderr(&output)
+    );
 }
