@@ -7,7 +7,7 @@ GO ?= go
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate devcluster demo test lint test-oracle test-devcluster test-rust test-hermetic test-cluster clean
+.PHONY: help setup build generate devcluster demo test lint test-oracle test-devcluster test-rust test-hermetic test-cluster bench bench-render soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,17 @@ test-devcluster: devcluster ## vet and test the control plane itself
 test-oracle: ## the expectations of the renderer are those of the real kustomize
 	crates/kustomize/oracle/build.sh
 	cd crates/kustomize/oracle && $(GO) vet ./...
+
+bench: bench-render ## every measurement
+
+bench-render: build ## the renderer beside the real kustomize: time, memory, growth (QUICK=1 for a minute)
+	$(CARGO) build --release --locked --package plimsoll-kustomize --example bench_render
+	target=$${CARGO_TARGET_DIR:-target}; $$target/release/examples/bench_render $(if $(QUICK),--quick) \
+		--kustomize "$$(ORACLE_OUTPUT=$$target/oracle/kustomize crates/kustomize/oracle/build.sh)" \
+		--plimsoll $$target/release/plimsoll --json $$target/bench/render.json
+
+soak: ## fuzz the renderer for an hour (SECONDS=3600)
+	crates/kustomize/fuzz/run.sh $(or $(SECONDS),3600)
 
 clean: ## remove what was built
 	$(CARGO) clean

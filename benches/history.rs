@@ -50,6 +50,7 @@ fn entry(name: &str, number: u64) -> Entry {
                 subject: format!("web {number}: a subject of usual length"),
                 signed: true,
             }),
+            remotes: Vec::new(),
         }),
         digest: Some(Digest::of(&number.to_be_bytes())),
         images: vec![format!("registry.example.org/shop/web:{number}")],

@@ -4,9 +4,9 @@
 //! Leaves: structs; what they mean is worked out in `settings` and in the verbs.
 //! Never: a default that depends on anything but the flag itself.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// GitOps for Kubernetes that returns by itself to the last known good state.
 #[derive(Debug, Parser)]
@@ -107,26 +107,27 @@ pub enum ReorderArg {
 pub enum LoadRestrictorArg {
     /// Those below its own directory
     #[default]
-    #[value(name = "LoadRestrictionsRootOnly")]
+    #[value(name = "LoadRestrictionsRootOnly", alias = "")]
     RootOnly,
     /// Any
     #[value(name = "LoadRestrictionsNone")]
     None,
 }
 
-/// Arguments of `build`: upstream's.
+/// Arguments of `build`: upstream's, which may be repeated, and switches may be given a value.
 #[derive(Args, Debug)]
+#[command(args_override_self = true)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "upstream's flags are switches"
 )]
 pub struct BuildArgs {
-    /// Directory with a kustomization
-    #[arg(default_value = ".")]
-    pub directory: String,
+    /// Directory with a kustomization, or URL of a git repository
+    #[arg(value_name = "DIR", num_args = 0.., default_value = ".")]
+    pub directory: Vec<String>,
     /// File, or existing directory for one file an object
-    #[arg(long, short, value_name = "PATH")]
-    pub output: Option<PathBuf>,
+    #[arg(long, short, value_name = "PATH", allow_hyphen_values = true)]
+    pub output: Option<OsString>,
     /// Order of the objects
     #[arg(long, value_enum, hide = true)]
     pub reorder: Option<ReorderArg>,
@@ -134,26 +135,38 @@ pub struct BuildArgs {
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
     pub load_restrictor: LoadRestrictorArg,
     /// Mark every object as managed by kustomize
-    #[arg(long)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
     pub enable_managedby_label: bool,
     /// Accepted; only an external plugin is refused
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     pub enable_alpha_plugins: bool,
     /// Print the causes of an error one a line
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set, hide_default_value = true, value_name = "BOOL")]
     pub stack_trace: bool,
     /// Refused: charts are not rendered yet
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
     pub enable_helm: bool,
-    /// Refused: nothing is executed
-    #[arg(long, hide = true)]
-    pub enable_exec: bool,
-    /// Refused: nothing is executed
-    #[arg(long, hide = true)]
-    pub network: bool,
     /// Refused: charts are not rendered yet
     #[arg(long, hide = true, value_name = "PATH")]
     pub helm_command: Option<String>,
+    /// Refused: charts are not rendered yet
+    #[arg(long, hide = true, value_name = "VERSION")]
+    pub helm_api_versions: Vec<String>,
+    /// Refused: charts are not rendered yet
+    #[arg(long, hide = true, value_name = "VERSION")]
+    pub helm_kube_version: Option<String>,
+    /// Refused: charts are not rendered yet
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
+    pub helm_debug: bool,
+    /// Refused: nothing is executed
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
+    pub enable_exec: bool,
+    /// Refused: nothing is executed
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
+    pub network: bool,
+    /// Refused: nothing is executed
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub network_name: Option<String>,
     /// Refused: nothing is executed
     #[arg(long, hide = true, value_name = "MOUNT")]
     pub mount: Vec<String>,
@@ -161,7 +174,7 @@ pub struct BuildArgs {
     #[arg(long, short, hide = true, value_name = "VARIABLE")]
     pub env: Vec<String>,
     /// Refused: nothing is executed
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
     pub as_current_user: bool,
     /// Host from which remote resources may come; repeat for more
     #[arg(long, value_name = "HOST")]
@@ -563,6 +576,14 @@ pub struct ControllerArgs {
         value_delimiter = ','
     )]
     pub only_host: Vec<String>,
+    /// Host from which the kustomizations of Applications may take remote bases and files; none by default
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "PLIMSOLL_ALLOW_REMOTE",
+        value_delimiter = ','
+    )]
+    pub allow_remote: Vec<String>,
     /// Take repositories by file:// URLs
     #[arg(long, env = "PLIMSOLL_ALLOW_FILE")]
     pub allow_file: bool,
@@ -633,4 +654,13 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("a duration is not negative".to_owned());
     }
     Ok(parsed.into())
+}
+
+/// A switch may be given a value, as upstream's may: `--stack-trace=false`.
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        other => Err(format!("{other:?} is neither true nor false")),
+    }
 }

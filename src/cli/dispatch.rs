@@ -15,11 +15,15 @@ use super::{
 
 /// Runs the command line and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let is_build = arguments.get(1).is_some_and(|verb| verb == "build");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let exit = match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+                // As upstream, whatever went wrong.
+                _ if is_build => Exit::Negative,
                 _ => Exit::Usage,
             };
             output::usage(&error);
@@ -58,7 +62,8 @@ fn verb(verb: &Verb) -> Result<Exit, Failure> {
     }
 }
 
-fn wait(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+/// Runs what waits to its end.
+pub(super) fn wait<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     // Two provider features in one graph would make the choice ambiguous; the first one installed stays.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -12,7 +12,6 @@ use super::{Exit, Failure, args::ConnectArgs, settings};
 use crate::{
     api::{Application, GROUP, SyncRecord, VERSION},
     cluster::{Cluster, Identity, ListQuery, Reader},
-    history::record_name,
     model::{ApplicationKey, Object, ObjectId},
     source::LocalFiles,
 };

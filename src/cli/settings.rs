@@ -51,6 +51,21 @@ pub(super) fn connect(args: &ConnectArgs) -> ConnectSettings {
     }
 }
 
+/// Says whether upstream's variable asks `build` for the label of `--enable-managedby-label`.
+pub(super) fn managed_by_label() -> bool {
+    environment("KUSTOMIZE_ENABLE_MANAGEDBY_LABEL").is_some_and(|value| value == "on")
+}
+
+/// Returns where a person's commands keep repositories while they run: the user's cache, which nobody else can write.
+pub(super) fn cache() -> Option<PathBuf> {
+    let cache = environment("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache =
+        cache.or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    cache
+        .filter(|cache| cache.is_absolute())
+        .map(|cache| cache.join("plimsoll"))
+}
+
 /// Returns what the controller is told.
 ///
 /// # Errors
@@ -83,6 +98,7 @@ pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, ge
         listen: Some(args.listen),
         default_account: args.default_service_account.clone(),
         workers: args.workers,
+        remote_hosts: args.allow_remote.clone(),
     })
 }
 

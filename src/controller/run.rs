@@ -23,6 +23,8 @@ use crate::{
 
 /// Hints that wait to be read; when more come the watches wait, and nothing is lost.
 const HINTS: usize = 4096;
+/// Bytes of manifests that stay parsed for renders that share them: bases of a monorepo. They take about ten times the memory.
+const PARSED: usize = 1 << 20;
 /// How long a stop waits for reconciles to come to an object boundary.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -45,6 +47,8 @@ pub struct ControllerSettings {
     pub workers: usize,
     /// Where records are kept beside the cluster.
     pub archive: ArchiveSettings,
+    /// Hosts from which remote bases and files may come.
+    pub remote_hosts: Vec<String>,
 }
 
 /// Why the controller ended.
@@ -136,7 +140,11 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             identity: settings.identity.clone(),
             namespace: settings.namespace.clone(),
             default_account: settings.default_account.clone(),
-            render: kustomize::Options::default(),
+            render: kustomize::Options {
+                parsed: Some(Arc::new(kustomize::ParsedFiles::new(PARSED))),
+                ..kustomize::Options::default()
+            },
+            remote_hosts: settings.remote_hosts.clone(),
         });
         let lost = async {
             // A closed channel means that the lease task ended: then the lease is not ours either.

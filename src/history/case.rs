@@ -71,6 +71,7 @@ pub(super) fn entry(number: u64) -> Entry {
                 subject: format!("web {number}"),
                 signed: number.is_multiple_of(2),
             }),
+            remotes: Vec::new(),
         }),
         digest: Some(digest),
         images: vec![format!("registry.example.org/web:{number}")],

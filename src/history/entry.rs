@@ -23,6 +23,17 @@ pub struct SourceEntry {
     pub revision: Revision,
     /// What the commit says of itself, where it was read.
     pub commit: Option<CommitInfo>,
+    /// What was fetched beside the revision, and as what.
+    pub remotes: Vec<RemoteEntry>,
+}
+
+/// A remote base or file of a kustomization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteEntry {
+    /// As the kustomization names it, without credentials.
+    pub reference: String,
+    /// Commit for git, digest for a file.
+    pub pin: String,
 }
 
 /// What was done to one object.

@@ -25,7 +25,8 @@ pub use checkpoint::{BadCheckpoint, Checkpoint, KeyError, PublicKey, Signed, Sig
 pub use compliance::{Compliance, Listed, html, markdown, sections};
 pub use dora::{Dora, Figures, Rated, percentile};
 pub use entry::{
-    Actor, Command, Entry, Gate, GateResult, ObjectChange, SourceEntry, Times, Trigger, What,
+    Actor, Command, Entry, Gate, GateResult, ObjectChange, RemoteEntry, SourceEntry, Times,
+    Trigger, What,
 };
 pub use export::{PREDICATE, cd_event, statement};
 pub use fault::Fault;

@@ -25,6 +25,8 @@ const FIELDS_LIMIT: usize = 20;
 /// Longest text of a message, and of one path, in bytes.
 const TEXT_LIMIT: usize = 4096;
 const PATH_LIMIT: usize = 512;
+/// Remote bases and files listed.
+const REMOTES_LIMIT: usize = 50;
 
 /// A record: the canonical text and what is copied from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,6 +324,13 @@ fn source(source: &SourceEntry) -> Value {
                 "subject": path_cut(&commit.subject), "signed": commit.signed
             }),
         );
+    }
+    if let (Some(map), false) = (value.as_object_mut(), source.remotes.is_empty()) {
+        let remotes = source.remotes.iter().take(REMOTES_LIMIT);
+        let remotes: Vec<Value> = remotes
+            .map(|remote| json!({"reference": path_cut(&remote.reference), "pin": remote.pin}))
+            .collect();
+        map.insert("remotes".to_owned(), remotes.into());
     }
     value
 }

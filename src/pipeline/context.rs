@@ -40,4 +40,6 @@ pub struct Context {
     pub default_account: Option<String>,
     /// How files are rendered.
     pub render: kustomize::Options,
+    /// Hosts from which remote bases and files may come; none by default.
+    pub remote_hosts: Vec<String>,
 }

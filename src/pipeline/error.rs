@@ -61,7 +61,9 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Source(error) => error.reason(),
-            Self::Render(error) => error.reason(),
+            Self::Render(error) => {
+                fetch_error(error).map_or_else(|| error.reason(), source::Error::reason)
+            }
             Self::Cluster(error) => error.reason(),
             Self::Failure(failure) => failure.0.reason,
             Self::Task { .. } => Reason::Internal,
@@ -72,7 +74,9 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Source(error) => matches!(error.retry(), source::Retry::Backoff),
-            Self::Render(_) => false,
+            // A remote base that cannot be reached now may be later.
+            Self::Render(error) => fetch_error(error)
+                .is_some_and(|error| matches!(error.retry(), source::Retry::Backoff)),
             Self::Cluster(error) => matches!(error.retry(), cluster::Retry::Backoff),
             Self::Failure(failure) => failure.0.class == Class::Environment,
             Self::Task { .. } => true,
@@ -94,4 +98,16 @@ impl Error {
             message: model::text::cut(&model::text::chain(self), 1500),
         }
     }
+}
+
+/// Returns why a remote base could not be fetched, where that is why the files do not render.
+fn fetch_error(error: &render::Error) -> Option<&source::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<source::Error>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }

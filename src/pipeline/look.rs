@@ -17,7 +17,7 @@ use crate::{
     render::{self, Rendered},
     report::{FetchState, StageLabel},
     rollout::{Desired, Event, Failure},
-    source::{Retry, Snapshot},
+    source::{RemoteBases, Retry, Snapshot},
 };
 
 /// How old another Application's answer from the same repository may be to count as ours.
@@ -75,6 +75,13 @@ pub(super) async fn look(
         }
         Err(error) if error.is_transient() => {
             memory.fetch_failures = memory.fetch_failures.saturating_add(1);
+            if matches!(error, Error::Render(_)) {
+                // A remote base belongs to what is fetched.
+                memory.fetch = Some(FetchState::Failed {
+                    reason: error.reason(),
+                    message: fetch_message(memory, &error),
+                });
+            }
             tracing::warn!(error = %text::chain(&error), "could not take the revision");
             Vec::new()
         }
@@ -197,7 +204,16 @@ pub(super) async fn render_snapshot(
     snapshot: Snapshot,
     spec: render::RenderSpec,
 ) -> Result<Rendered, Error> {
-    let options = context.render.clone();
+    let mut options = context.render.clone();
+    if !context.remote_hosts.is_empty() {
+        options.remote = Some(Arc::new(RemoteBases::new(
+            context.mirrors.clone(),
+            context.remote_hosts.clone(),
+            SHARED,
+            (context.clock)(),
+            tokio::runtime::Handle::current(),
+        )));
+    }
     let task =
         tokio::task::spawn_blocking(move || render::render(snapshot.files(), &spec, &options));
     match task.await {

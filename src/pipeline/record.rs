@@ -11,9 +11,11 @@ use crate::{
     api::{Class, Reason, RecordHead, SetStatus, SyncRecord},
     cluster::RecordWrite,
     history::{
-        Actor, ChainId, Command, Entry, Gate, GateResult, SourceEntry, Times, Trigger, What, record,
+        Actor, ChainId, Command, Entry, Gate, GateResult, RemoteEntry, SourceEntry, Times, Trigger,
+        What, record,
     },
     model::{Asked, Digest, text},
+    render::Rendered,
     rollout::{Action, Ending},
 };
 
@@ -68,6 +70,9 @@ pub(super) fn entry(
         .newest
         .as_ref()
         .filter(|newest| Some(&newest.revision) == revision.as_ref());
+    let rendered = set
+        .and_then(|set| memory.sets.get(&set.attempt))
+        .or_else(|| wanted.map(|wanted| &wanted.rendered));
     let source = revision.as_ref().map(|revision| SourceEntry {
         repository: subject.spec.source.repo.clone(),
         path: subject.source().path,
@@ -75,10 +80,8 @@ pub(super) fn entry(
         commit: newest
             .map(|newest| newest.commit.clone())
             .or_else(|| wanted.and_then(|wanted| wanted.commit.clone())),
+        remotes: rendered.map(|set| remotes(set)).unwrap_or_default(),
     });
-    let rendered = set
-        .and_then(|set| memory.sets.get(&set.attempt))
-        .or_else(|| wanted.map(|wanted| &wanted.rendered));
     let images = rendered
         .map(|rendered| images(rendered.objects().iter().map(crate::model::Object::value)))
         .unwrap_or_default();
@@ -224,6 +227,14 @@ fn gates(subject: &Subject, notes: &Notes, ended: &Ended) -> Vec<Gate> {
         (Action::Return | Action::DriftRepair, _) => {}
     }
     gates
+}
+
+fn remotes(rendered: &Rendered) -> Vec<RemoteEntry> {
+    let entry = |remote: &kustomize::RemotePin| RemoteEntry {
+        reference: remote.reference.clone(),
+        pin: remote.pin.clone(),
+    };
+    rendered.remotes().iter().map(entry).collect()
 }
 
 /// Returns the images of containers, sorted, each once.

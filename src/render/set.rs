@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kustomize::RemotePin;
+
 use super::{
     Error, Scope,
     digest::render_digest,
@@ -30,6 +32,7 @@ pub struct Rendered {
     digest: Digest,
     warnings: Vec<String>,
     read: BTreeSet<String>,
+    remotes: Vec<RemotePin>,
 }
 
 impl Rendered {
@@ -51,6 +54,11 @@ impl Rendered {
     /// Returns the paths that were read or looked for; empty for a restored set.
     pub fn read(&self) -> &BTreeSet<String> {
         &self.read
+    }
+
+    /// Returns what was fetched beside the revision, and as what; empty for a restored set.
+    pub fn remotes(&self) -> &[RemotePin] {
+        &self.remotes
     }
 
     /// Returns the objects as they are sent: with marks, and with the namespace that their scope asks for.
@@ -163,6 +171,7 @@ pub fn render(
         digest,
         warnings,
         read: built.read,
+        remotes: built.remotes,
     })
 }
 
@@ -183,6 +192,7 @@ pub fn restore(stored: StoredSet) -> Result<Rendered, Error> {
         digest: found,
         warnings: Vec::new(),
         read: BTreeSet::new(),
+        remotes: Vec::new(),
     })
 }
 

@@ -120,7 +120,7 @@ impl Remote for RemoteBases {
         Ok(RemoteTree {
             files: snapshot.shared_files(),
             pin: RemotePin {
-                reference: DisplaySafeUrl::redacted(text).to_string(),
+                reference: named(text, reference.as_deref()),
                 url: address.display().to_string(),
                 pin: snapshot.revision.commit,
                 moves: !pinned,
@@ -145,6 +145,15 @@ impl Remote for RemoteBases {
         };
         Ok((content.into(), pin))
     }
+}
+
+/// What is fetched, as people are told: of the query, which can hold a token, the reference alone.
+fn named(text: &str, reference: Option<&str>) -> String {
+    let shown = DisplaySafeUrl::redacted(text);
+    reference.map_or_else(
+        || shown.to_string(),
+        |reference| format!("{shown}?ref={reference}"),
+    )
 }
 
 fn failed(text: &str, error: Error) -> BuildError {

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails; it spawns what it talks to and reads the clock"
 )]
 
+mod build;
 mod code;
 mod deploy;
 mod examples;

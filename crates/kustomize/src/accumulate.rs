@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::files::{EntryKind, Files};
 use crate::generate::Generated;
 use crate::kustomization::{Field, Kind, Kustomization, Located};
-use crate::load::{Directory, Loader};
+use crate::load::{Directory, INDENTATION, Loader, is_ambiguous};
 use crate::merge::Schema;
 use crate::object::Object;
 use crate::objects::Objects;
@@ -95,7 +95,7 @@ impl<'a> Loader<'a> {
             None => None,
             Some(path) => Some(
                 self.load(directory, path)
-                    .map_err(|error| error.field("openapi.path"))?,
+                    .map_err(|error| error.at(&kustomization.file, 0, 0).field("openapi.path"))?,
             ),
         };
         if self.schema_is_set && !top {
@@ -183,23 +183,45 @@ impl<'a> Loader<'a> {
     ) -> Result<Accumulator, Error> {
         for (index, path) in paths.iter().enumerate() {
             let at = |error| kustomization_error(target, path, &format!("{field}[{index}]"), error);
+            self.check_count(&accumulator.objects).map_err(at)?;
             if self.is_file(target, &path.text).map_err(at)? {
                 let objects = self.file_objects(target, &path.text).map_err(at)?;
                 accumulator.objects.append_all(objects).map_err(at)?;
-            } else {
-                let directory = Rc::new(self.enter(&target.directory, &path.text).map_err(at)?);
-                accumulator = self
-                    .directory(
-                        target,
-                        accumulator,
-                        directory,
-                        &path.text,
-                        Kind::Kustomization,
-                    )
-                    .map_err(at)?;
+                continue;
             }
+            let directory = match self.enter(&target.directory, &path.text) {
+                Ok(directory) => Rc::new(directory),
+                Err(error) => {
+                    // A URL without an ending can be that of a file; that it is no repository is the better complaint.
+                    let objects = self.remote_objects(target, &path.text, &error);
+                    let Some(objects) = objects else {
+                        return Err(at(error));
+                    };
+                    accumulator.objects.append_all(objects).map_err(at)?;
+                    continue;
+                }
+            };
+            accumulator = self
+                .directory(
+                    target,
+                    accumulator,
+                    directory,
+                    &path.text,
+                    Kind::Kustomization,
+                )
+                .map_err(at)?;
         }
+        self.check_count(&accumulator.objects)?;
         Ok(accumulator)
+    }
+
+    fn check_count(&self, objects: &Objects) -> Result<(), Error> {
+        let most = self.options.limits.objects;
+        if objects.len() > most {
+            let message = format!("build: there are more than {most} objects");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        Ok(())
     }
 
     fn is_file(&mut self, target: &Target<'a>, path: &str) -> Result<bool, Error> {
@@ -210,17 +232,40 @@ impl<'a> Loader<'a> {
             Ok(Some(EntryKind::File)) => Ok(true),
             Ok(Some(EntryKind::Directory)) => Ok(false),
             Ok(None) if remote::parse_git(path).is_some() => Ok(false),
-            Ok(None) => Err(Error::new(
-                ErrorKind::Load,
-                format!("find {path}: there is nothing"),
-            )),
+            Ok(None) => {
+                let error = Error::new(ErrorKind::Load, format!("find {path}: there is nothing"));
+                Err(if is_ambiguous(path) {
+                    error.hint(INDENTATION)
+                } else {
+                    error
+                })
+            }
             Err(error) => Err(error),
         }
     }
 
+    /// The objects of what could not be fetched as a repository, where it is a file.
+    fn remote_objects(
+        &mut self,
+        target: &Target<'a>,
+        path: &str,
+        error: &Error,
+    ) -> Option<Vec<Object>> {
+        if error.kind() != ErrorKind::Remote || !remote::may_be_file(path) {
+            return None;
+        }
+        self.file_objects(target, path).ok()
+    }
+
     fn file_objects(&mut self, target: &Target<'a>, path: &str) -> Result<Vec<Object>, Error> {
         let (content, file) = self.load(&target.directory, path)?;
-        let mut objects = self.objects(&content, &file)?;
+        let mut objects = match &self.options.parsed {
+            // What a schema of the tree's own says is remembered in objects.
+            Some(parsed) if !self.schema_is_set => {
+                parsed.objects(&content, &file, || self.objects(&content, &file))?
+            }
+            Some(_) | None => self.objects(&content, &file)?,
+        };
         if let Some(trail) = &target.trail {
             let text = trail.append(path).to_yaml();
             for object in &mut objects {

@@ -19,6 +19,7 @@ mod accumulate;
 mod apply;
 mod built;
 mod builtin;
+mod cache;
 mod config;
 mod error;
 mod files;
@@ -45,6 +46,7 @@ mod transform;
 pub mod yaml;
 
 pub use built::{Built, Origin, Resource, Warning};
+pub use cache::{ParsedCounts, ParsedFiles};
 pub use error::{Error, ErrorKind, Location};
 pub use files::{EntryKind, Files, FilesError, MemoryFiles};
 pub use options::{
@@ -53,11 +55,24 @@ pub use options::{
 };
 pub use plain::{find_kustomization, load_plain};
 
-/// Builds the kustomization in the directory `path` of the tree.
+/// Builds the kustomization in the directory `path` of the tree, or in the git repository whose URL `path` is (see
+/// [`is_repository`]), which [`Options::remote`] then has to fetch.
 ///
 /// # Errors
 /// When the kustomization, or anything that it refers to, cannot be used. Where several things are wrong with one file,
 /// the error holds all of them ([`Error::all`]).
 pub fn build(files: &dyn Files, path: &str, options: &Options) -> Result<Built, Error> {
     accumulate::build(files, path, options)
+}
+
+/// Whether a text is the URL of a git repository, in any of the forms that upstream takes, rather than a path:
+/// `https://`, `http://`, `ssh://` and `file://` URLs, `user@host:path`, `github.com/owner/name`.
+///
+/// ```
+/// assert!(kustomize::is_repository("https://example.org/team/repository//deploy?ref=v1"));
+/// assert!(!kustomize::is_repository("../base"));
+/// ```
+#[must_use]
+pub fn is_repository(text: &str) -> bool {
+    remote::parse_git(text).is_some()
 }

@@ -19,14 +19,23 @@ use crate::yaml;
 #[derive(Clone)]
 pub(crate) enum Tree<'a> {
     Own(&'a dyn Files),
-    Fetched(Arc<dyn Files>),
+    /// Fetched files, and how the repository is called where a place in it is named.
+    Fetched(Arc<dyn Files>, Arc<str>),
 }
 
 impl Tree<'_> {
     pub(crate) fn files(&self) -> &dyn Files {
         match self {
             Self::Own(files) => *files,
-            Self::Fetched(files) => files.as_ref(),
+            Self::Fetched(files, _) => files.as_ref(),
+        }
+    }
+
+    /// A path as messages and origins name it.
+    fn named(&self, path: &str) -> String {
+        match self {
+            Self::Own(_) => path.to_owned(),
+            Self::Fetched(_, repository) => format!("{repository}/{path}"),
         }
     }
 }
@@ -52,7 +61,12 @@ pub(crate) struct Loader<'a> {
     pub(crate) warnings: Vec<Warning>,
     pub(crate) remotes: Vec<RemotePin>,
     pub(crate) bytes: usize,
+    kustomizations: usize,
 }
+
+/// What a part with `..` in it usually comes from.
+pub(crate) const INDENTATION: &str =
+    "check the indentation of the list: two entries may have become one";
 
 fn failed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Load, message)
@@ -68,6 +82,7 @@ impl<'a> Loader<'a> {
             warnings: Vec::new(),
             remotes: Vec::new(),
             bytes: 0,
+            kustomizations: 0,
         }
     }
 
@@ -88,8 +103,15 @@ impl<'a> Loader<'a> {
         });
     }
 
-    /// The directory where a build begins.
+    /// The directory where a build begins: of the tree, or of a repository.
     pub(crate) fn top(&mut self, files: &'a dyn Files, path: &str) -> Result<Directory<'a>, Error> {
+        if let Some(reference) = remote::parse_git(path) {
+            return self.enter_repository(None, path, &reference);
+        }
+        if remote::is_url(path) {
+            return Err(failed(format!("open {path}: it is no repository"))
+                .hint("build a directory, or the URL of a git repository"));
+        }
         let absolute = join("/", path)
             .ok_or_else(|| failed(format!("open {path}: it leads out of the tree")))?;
         self.read.insert(absolute.clone());
@@ -166,7 +188,7 @@ impl<'a> Loader<'a> {
         self.note(directory, &real);
         let content = directory.tree.files().read(&real)?;
         self.count(&real, content.len())?;
-        Ok((content, real))
+        Ok((content, directory.tree.named(&real)))
     }
 
     fn count(&mut self, path: &str, size: usize) -> Result<(), Error> {
@@ -231,11 +253,12 @@ impl<'a> Loader<'a> {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         if let Some(reference) = remote::parse_git(path) {
-            return self.enter_repository(from, path, &reference, depth);
+            return self.enter_repository(Some(from), path, &reference);
         }
         if remote::is_url(path) {
             return Err(failed(format!(
-                "open {path}: it is neither a file nor a repository"
+                "open {}: it is neither a file nor a repository",
+                remote::shown(path)
             )));
         }
         if path.starts_with('/') {
@@ -246,7 +269,7 @@ impl<'a> Loader<'a> {
             return Err(failed(format!(
                 "open {path}: a part of it holds `..` beside other characters"
             ))
-            .hint("check the indentation of the list"));
+            .hint(INDENTATION));
         }
         let Some(absolute) = join(&from.root, path) else {
             return Err(failed(format!("open {path}: it leads out of the tree")));
@@ -284,47 +307,50 @@ impl<'a> Loader<'a> {
 
     fn enter_repository(
         &mut self,
-        from: &Rc<Directory<'a>>,
+        from: Option<&Rc<Directory<'a>>>,
         text: &str,
         reference: &RemoteReference,
-        depth: usize,
     ) -> Result<Directory<'a>, Error> {
-        let mut here = Some(from);
+        let shown = remote::shown(text);
+        let mut here = from;
         while let Some(directory) = here {
             if directory
                 .repository
                 .as_ref()
                 .is_some_and(|repository| repository.starts_with(text))
             {
-                return Err(failed(format!("open {text}: it is being built")));
+                return Err(failed(format!("open {shown}: it is being built")));
             }
             here = directory.parent.as_ref();
         }
         let remote = self.options.remote.as_ref().ok_or_else(|| refused(text))?;
         let fetched = remote.fetch_tree(reference)?;
+        let name = fetched.pin.url.clone();
         self.pin(fetched.pin);
         let inner = match reference {
             RemoteReference::Git { path, .. } => path.as_str(),
             RemoteReference::Https { .. } => "",
         };
         let absolute = join("/", inner)
-            .ok_or_else(|| failed(format!("open {text}: it leads out of the repository")))?;
+            .ok_or_else(|| failed(format!("open {shown}: it leads out of the repository")))?;
         let root = match fetched.files.resolve(&absolute)? {
             Some((root, EntryKind::Directory)) => root,
-            Some((_, EntryKind::File)) => return Err(failed(format!("open {text}: it is a file"))),
+            Some((_, EntryKind::File)) => {
+                return Err(failed(format!("open {shown}: it is a file")));
+            }
             None => {
                 return Err(failed(format!(
-                    "open {text}: the repository has no {absolute}"
+                    "open {shown}: the repository has no {absolute}"
                 )));
             }
         };
         Ok(Directory {
-            tree: Tree::Fetched(fetched.files),
+            tree: Tree::Fetched(fetched.files, name.into()),
             root,
-            parent: Some(Rc::clone(from)),
+            parent: from.cloned(),
             restrictions: LoadRestrictions::RootOnly,
             repository: Some(text.to_owned()),
-            depth,
+            depth: from.map_or(0, |from| from.depth + 1),
         })
     }
 
@@ -381,8 +407,18 @@ impl<'a> Loader<'a> {
             )
             .hint("it must be named kustomization.yaml, kustomization.yml or Kustomization")
         })?;
-        let name = file.rsplit('/').next().unwrap_or(&file);
-        let (content, _) = self.load(directory, name)?;
+        self.kustomizations += 1;
+        if self.kustomizations > self.options.limits.kustomizations {
+            let message = format!(
+                "read {file}: with it the build has read more than {} kustomizations",
+                self.options.limits.kustomizations
+            );
+            return Err(Error::new(ErrorKind::Limit, message)
+                .hint("name each base once, in the kustomization that needs it"));
+        }
+        let name = file.rsplit('/').next().unwrap_or(&file).to_owned();
+        let (content, _) = self.load(directory, &name)?;
+        let file = directory.tree.named(&file);
         let node = crate::read::settings(&content, &file, &self.limits())?;
         let kustomization = Kustomization::read(&node, &file)?;
         for warning in kustomization.warnings.clone() {
@@ -400,23 +436,12 @@ fn refused(text: &str) -> Error {
         ErrorKind::Remote,
         format!(
             "fetch {}: remote resources are not allowed here",
-            shown(text)
+            remote::shown(text)
         ),
     )
     .hint(format!(
         "allow the host with --allow-remote {host}, or copy the files into the repository"
     ))
-}
-
-/// A URL without what may be a password.
-fn shown(text: &str) -> String {
-    match (text.split_once("://"), text.split_once('@')) {
-        (Some((scheme, rest)), Some(_)) => match rest.split_once('@') {
-            Some((_, rest)) => format!("{scheme}://{rest}"),
-            None => text.to_owned(),
-        },
-        _ => text.to_owned(),
-    }
 }
 
 /// Whether a path is a directory or lies below it.
@@ -428,7 +453,7 @@ fn is_below(path: &str, directory: &str) -> bool {
 }
 
 /// Whether a part holds `..` beside other characters, as a slip of indentation makes it.
-fn is_ambiguous(path: &str) -> bool {
+pub(crate) fn is_ambiguous(path: &str) -> bool {
     path.split('/')
         .any(|part| part != ".." && part.contains(".."))
 }
@@ -442,14 +467,5 @@ mod tests {
         assert!(is_below("/a/b", "/a"));
         assert!(is_below("/a", "/a"));
         assert!(!is_below("/ab", "/a"));
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(shown("https://user:secret@host/a/b"), "https://host/a/b");
-        assert_eq!(
-            shown("https://host/a@b"),
-            "https://host/a@b".replace("host/a@", "")
-        );
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::ParsedFiles;
 use crate::error::Error;
 use crate::files::Files;
 
@@ -36,16 +37,19 @@ pub struct Limits {
     pub file_bytes: usize,
     /// Largest sum of all files read in one build in bytes. Default 256 MiB.
     pub total_bytes: usize,
-    /// Deepest nesting of one document. Default 256.
+    /// Deepest nesting of one document. Default 128: the deepest of 8,000 public files has 28, and the stack of a thread must hold it.
     pub depth: usize,
     /// Most documents in one file. Default 50,000.
     pub documents: usize,
-    /// Most nodes in one file, aliases expanded. Default 10 million.
+    /// Most nodes in one file, aliases expanded. Default 2 million: four times the largest tree seen; they take about 120 MB.
     pub nodes: usize,
     /// Most objects in one build. Default 200,000.
     pub objects: usize,
     /// Deepest nesting of kustomizations. Default 64.
     pub directories: usize,
+    /// Most kustomizations read in one build, each as often as it is named. Default 10,000: bases that are named twice
+    /// at each level are otherwise built two to the power of the levels times.
+    pub kustomizations: usize,
 }
 
 impl Default for Limits {
@@ -53,11 +57,12 @@ impl Default for Limits {
         Self {
             file_bytes: 32 << 20,
             total_bytes: 256 << 20,
-            depth: 256,
+            depth: 128,
             documents: 50_000,
-            nodes: 10_000_000,
+            nodes: 2_000_000,
             objects: 200_000,
             directories: 64,
+            kustomizations: 10_000,
         }
     }
 }
@@ -75,6 +80,8 @@ pub struct Options {
     pub alpha_plugins: bool,
     /// How large inputs may be.
     pub limits: Limits,
+    /// Parsed files that builds share; without it each build parses all that it reads.
+    pub parsed: Option<Arc<ParsedFiles>>,
     /// Fetches remote bases and files; without it they are refused.
     pub remote: Option<Arc<dyn Remote>>,
     /// Renders Helm charts; without it they are refused.
@@ -89,6 +96,7 @@ impl fmt::Debug for Options {
             .field("managed_by_label", &self.managed_by_label)
             .field("alpha_plugins", &self.alpha_plugins)
             .field("limits", &self.limits)
+            .field("parsed", &self.parsed)
             .field("remote", &self.remote.is_some())
             .field("charts", &self.charts.is_some())
             .finish()

@@ -64,10 +64,14 @@ impl<'a> Loader<'a> {
             }
             (Err(_), Some(json)) => PatchContent::Json(json),
             (Err(error), None) => {
-                return Err(failed(
-                    "read a patch: it is neither a strategic merge patch nor a JSON patch",
-                )
-                .caused_by(error));
+                let failed =
+                    failed("read a patch: it is neither a strategic merge patch nor a JSON patch")
+                        .caused_by(error);
+                return Err(if text.trim_ascii_start().starts_with(b"[") {
+                    failed.hint("what begins with `[` is read as JSON: quote keys and texts, or begin each operation with `- op:`")
+                } else {
+                    failed.hint("a strategic merge patch has apiVersion, kind and metadata.name; a JSON patch is a list of operations")
+                });
             }
         };
         Ok(LoadedPatch {

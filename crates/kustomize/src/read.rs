@@ -20,7 +20,8 @@ pub(crate) fn syntax(error: &yaml::Error, file: &str) -> Error {
         yaml::ErrorKind::Bytes(_)
         | yaml::ErrorKind::Depth(_)
         | yaml::ErrorKind::Documents(_)
-        | yaml::ErrorKind::Nodes(_) => ErrorKind::Limit,
+        | yaml::ErrorKind::Nodes(_)
+        | yaml::ErrorKind::Aliases => ErrorKind::Limit,
         _ => ErrorKind::Syntax,
     };
     let (line, column) = (error.line, error.column);
@@ -156,12 +157,11 @@ fn forgive_annotations(documents: &mut [Document<Value>], content: &[u8]) {
         document.defects.retain(|defect| {
             let is_at = |key: &Node| defect.line == key.line && defect.column == key.column;
             let is_among = || {
-                (name.line..=last).contains(&defect.line)
-                    && entries.iter().any(|(key, _)| {
-                        key.column == defect.column
-                            && matches!(&defect.kind, yaml::ErrorKind::DuplicateKey { key: text, .. }
+                (name.line..=last).contains(&defect.line) && entries.iter().any(|(key, _)| {
+                    key.column == defect.column
+                        && matches!(&defect.kind, yaml::ErrorKind::DuplicateKey { key: text, .. }
                                 if key.as_str() == Some(text))
-                    })
+                })
             };
             let is_name = is_twice(defect) && is_at(name);
             is_whole = is_whole || is_name;

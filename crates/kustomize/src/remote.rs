@@ -34,6 +34,30 @@ pub(crate) fn is_file_url(text: &str) -> bool {
         && !rest.contains("_git/")
 }
 
+/// Whether a URL that could be a repository's says nothing that only a repository has: a path inside, a reference.
+pub(crate) fn may_be_file(text: &str) -> bool {
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let rest = path.split_once("://").map_or("", |(_, rest)| rest);
+    is_url(text)
+        && !rest.contains("//")
+        && !rest.contains(".git")
+        && !rest.contains("_git/")
+        && !query
+            .split('&')
+            .any(|pair| pair.starts_with("ref=") || pair.starts_with("version="))
+}
+
+/// A URL without what may be a password.
+pub(crate) fn shown(text: &str) -> String {
+    match (text.split_once("://"), text.split_once('@')) {
+        (Some((scheme, rest)), Some(_)) => match rest.split_once('@') {
+            Some((_, rest)) => format!("{scheme}://{rest}"),
+            None => text.to_owned(),
+        },
+        _ => text.to_owned(),
+    }
+}
+
 /// Reads a git URL in any of the forms that upstream knows.
 pub(crate) fn parse_git(text: &str) -> Option<RemoteReference> {
     if text.starts_with('/') {
@@ -275,5 +299,14 @@ mod tests {
         assert!(is_file_url("https://example.org/a/b.yaml"));
         assert!(!is_file_url("https://example.org/a/b"));
         assert!(!is_file_url("b.yaml"));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(shown("https://user:secret@host/a/b"), "https://host/a/b");
+        assert_eq!(
+            shown("https://host/a@b"),
+            "https://host/a@b".replace("host/a@", "")
+        );
     }
 }

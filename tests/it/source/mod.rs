@@ -12,6 +12,7 @@ mod http;
 mod http_server;
 mod references;
 mod remote;
+mod remote_build;
 mod ssh;
 mod sshd;
 mod support;

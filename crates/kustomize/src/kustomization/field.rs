@@ -132,8 +132,24 @@ impl<'a> Field<'a> {
     /// # Errors
     /// When it is no mapping, or has unknown fields where these are errors: all of them at once.
     pub(crate) fn mapping(&self, known: &[&str]) -> Result<BTreeMap<String, Self>, Error> {
+        let (found, errors) = self.fields(known)?;
+        if errors.is_empty() {
+            Ok(found)
+        } else {
+            Err(Error::several(errors))
+        }
+    }
+
+    /// The fields of a mapping by their known names, and what is wrong with the others.
+    ///
+    /// # Errors
+    /// When it is no mapping.
+    pub(crate) fn fields(
+        &self,
+        known: &[&str],
+    ) -> Result<(BTreeMap<String, Self>, Vec<Error>), Error> {
         let fields = match &self.node.kind {
-            NodeKind::Null => return Ok(BTreeMap::new()),
+            NodeKind::Null => return Ok((BTreeMap::new(), Vec::new())),
             NodeKind::Mapping(fields) => fields,
             NodeKind::Bool(_)
             | NodeKind::Number(_)
@@ -168,11 +184,7 @@ impl<'a> Field<'a> {
                 }
             }
         }
-        if errors.is_empty() {
-            Ok(found)
-        } else {
-            Err(Error::several(errors))
-        }
+        Ok((found, errors))
     }
 
     /// The elements of a list; none for null.

@@ -106,20 +106,22 @@ impl Kustomization {
     /// When it has unknown fields, wrong types, a wrong kind, or nothing in it.
     pub(crate) fn read(node: &Node, file: &str) -> Result<Self, Error> {
         let root = Field::strict(node, file);
-        let fields = root.mapping(&FIELDS)?;
+        let (fields, mut errors) = root.fields(&FIELDS)?;
         let warnings = warnings(&fields);
-        if !fields
+        let says_something = fields
             .iter()
-            .any(|(name, field)| says_something(name, field))
-        {
+            .any(|(name, field)| says_something(name, field));
+        if !says_something && errors.is_empty() {
             return Err(Error::new(
                 ErrorKind::Kustomization,
                 "read the kustomization: it is empty",
             )
             .at(file, 0, 0));
         }
-        let kind = kind(&root, &fields)?;
-        let mut errors = Vec::new();
+        let kind = kind(&root, &fields).unwrap_or_else(|error| {
+            errors.push(error);
+            Kind::default()
+        });
         let mut reader = Reader {
             fields: &fields,
             errors: &mut errors,

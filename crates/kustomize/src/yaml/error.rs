@@ -32,6 +32,10 @@ pub enum ErrorKind {
     #[error("there are more than {0} nodes, with aliases expanded")]
     Nodes(usize),
 
+    /// Nearly all of a large text would come from aliases: made to grow, not to be read.
+    #[error("aliases make the text grow beyond measure")]
+    Aliases,
+
     /// A byte that is not UTF-8.
     #[error("the text is not UTF-8")]
     NotUtf8,

@@ -40,7 +40,7 @@ pub use error::{Error, ErrorKind};
 pub use limits::Limits;
 pub use node::{Node, NodeKind};
 pub(crate) use number::general_float;
-pub(crate) use read::{nodes_of_objects, parse_spelled};
 pub use read::{Document, locate, parse_nodes, parse_patches, parse_values};
+pub(crate) use read::{nodes_of_objects, parse_spelled};
 pub(crate) use spelling::{binary_text, plain};
 pub(crate) use value::Spelled;

@@ -82,7 +82,22 @@ pub(super) struct Parser<'a, B: Build> {
     pub(super) key_allowed: bool,
     depth: usize,
     nodes: usize,
+    /// How many of the nodes stand for aliases, and how many aliases there are.
+    aliased: usize,
+    aliases: usize,
     limits: &'a Limits,
+}
+
+/// Which part of so many nodes may come from aliases: nearly all of a small text, a tenth of a very large one, as yaml.v3 has it.
+fn most_aliased(nodes: usize) -> usize {
+    const SMALL: usize = 400_000;
+    const LARGE: usize = 4_000_000;
+    let percent = match nodes {
+        ..=SMALL => 99,
+        LARGE.. => 10,
+        between => 99 - 89 * (between - SMALL) / (LARGE - SMALL),
+    };
+    nodes / 100 * percent
 }
 
 impl<'a, B: Build> Parser<'a, B> {
@@ -105,6 +120,8 @@ impl<'a, B: Build> Parser<'a, B> {
             key_allowed: true,
             depth: 0,
             nodes,
+            aliased: 0,
+            aliases: 0,
             limits,
         }
     }
@@ -235,6 +252,17 @@ impl<'a, B: Build> Parser<'a, B> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > self.limits.nodes {
             return Err(self.fail(ErrorKind::Nodes(self.limits.nodes)));
+        }
+        Ok(())
+    }
+
+    /// Counts the nodes that an alias stands for.
+    pub(super) fn count_aliased(&mut self, nodes: usize) -> Result<(), Error> {
+        self.count(nodes)?;
+        self.aliased = self.aliased.saturating_add(nodes);
+        self.aliases += 1;
+        if self.aliased > 1000 && self.aliased > most_aliased(self.nodes + self.aliases) {
+            return Err(self.fail(ErrorKind::Aliases));
         }
         Ok(())
     }

@@ -90,15 +90,21 @@ impl<'a, B: Build> Parser<'a, B> {
         let at = self.cursor.mark();
         let name = self.anchor_name()?;
         self.key_allowed = false;
-        let (item, nodes) = match self.anchors.get(name) {
-            Some(Anchored::Done(item, nodes)) => (item.clone(), *nodes),
+        let nodes = match self.anchors.get(name) {
+            Some(Anchored::Done(_, nodes)) => *nodes,
             Some(Anchored::Open(_)) => {
                 return Err(fail(at, ErrorKind::RecursiveAnchor(name.to_owned())));
             }
             None => return Err(fail(at, ErrorKind::UnknownAnchor(name.to_owned()))),
         };
-        self.count(nodes)?;
-        Ok(item)
+        // Counted before it is copied.
+        self.count_aliased(nodes)?;
+        match self.anchors.get(name) {
+            Some(Anchored::Done(item, _)) => Ok(item.clone()),
+            Some(Anchored::Open(_)) | None => {
+                Err(fail(at, ErrorKind::UnknownAnchor(name.to_owned())))
+            }
+        }
     }
 
     /// Reads the name behind `&` or `*`.

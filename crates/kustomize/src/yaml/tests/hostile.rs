@@ -44,7 +44,7 @@ fn aliases_that_multiply_are_bounded() {
     };
     assert_eq!(
         parse_values(text.as_bytes(), &limits).unwrap_err().kind,
-        ErrorKind::Nodes(100_000)
+        ErrorKind::Aliases
     );
     let keys = "? &k [a, b, c]\n: x\nl: [".to_owned() + &"*k, ".repeat(50_000) + "]\n";
     assert_eq!(

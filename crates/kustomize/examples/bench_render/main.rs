@@ -1,0 +1,329 @@
+//! The renderer beside the real kustomize, in one run: time, memory, growth.
+//!
+//! Enters: the two programs. Leaves: a table on standard output, the same as JSON in a file.
+//! Never: a claim without its figure; outputs that differ are an error.
+//!
+//! usage: `bench_render --kustomize PATH --plimsoll PATH [--json FILE] [--quick]`
+
+mod measure;
+mod trees;
+
+use std::error::Error;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use kustomize::{MemoryFiles, Options, build};
+use serde_json::{Map, Value, json};
+
+use measure::{exponent, least, process};
+use trees::Tree;
+
+/// Longer than this the real kustomize is not waited for; what is printed then is a lower bound.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+struct Programs {
+    kustomize: PathBuf,
+    plimsoll: PathBuf,
+}
+
+struct Report {
+    rows: Vec<[String; 4]>,
+    json: Map<String, Value>,
+}
+
+impl Report {
+    fn row(&mut self, name: &str, ours: String, theirs: String, result: String) {
+        self.rows.push([name.to_owned(), ours, theirs, result]);
+    }
+}
+
+fn in_memory(tree: &Tree) -> MemoryFiles {
+    tree.iter()
+        .fold(MemoryFiles::new(), |files, (path, content)| {
+            files.with(&format!("/{path}"), content)
+        })
+}
+
+fn on_disk(tree: &Tree, root: &Path) -> std::io::Result<PathBuf> {
+    for (path, content) in tree {
+        let file = root.join(path);
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(file, content)?;
+    }
+    Ok(root.join("overlay"))
+}
+
+/// Builds and prints in this process; the least seconds of several runs, and the text.
+fn in_process(tree: &Tree, runs: usize) -> Result<(f64, String), kustomize::Error> {
+    let files = in_memory(tree);
+    let (seconds, text) = least(runs, || {
+        build(&files, "/overlay", &Options::default()).map(|built| built.to_yaml())
+    });
+    Ok((seconds, text?))
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{:.1} ms", seconds * 1000.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure with one digit")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Both as processes, in turns; the least seconds and the most memory of each.
+fn side_by_side(
+    programs: &Programs,
+    directory: &Path,
+    runs: usize,
+) -> Result<[(f64, u64); 2], Box<dyn Error>> {
+    let mut best = [(f64::INFINITY, 0); 2];
+    let mut outputs: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
+    for _ in 0..runs {
+        for (index, program) in [&programs.plimsoll, &programs.kustomize]
+            .into_iter()
+            .enumerate()
+        {
+            let run = process(program, directory, PATIENCE)?
+                .ok_or_else(|| format!("{} takes too long", program.display()))?;
+            best[index] = (best[index].0.min(run.seconds), best[index].1.max(run.peak));
+            outputs[index] = run.output;
+        }
+    }
+    if outputs[0] != outputs[1] {
+        return Err(format!("{}: the two print different things", directory.display()).into());
+    }
+    Ok(best)
+}
+
+fn small(
+    programs: &Programs,
+    root: &Path,
+    runs: usize,
+    report: &mut Report,
+) -> Result<(), Box<dyn Error>> {
+    let directory = on_disk(&trees::small(), &root.join("small"))?;
+    let [(ours, our_peak), (theirs, their_peak)] = side_by_side(programs, &directory, runs)?;
+    let ratio = theirs / ours;
+    report.row(
+        "small tree, whole process",
+        milliseconds(ours),
+        milliseconds(theirs),
+        format!("{ratio:.1} times"),
+    );
+    report.row(
+        "small tree, memory",
+        megabytes(our_peak),
+        megabytes(their_peak),
+        String::new(),
+    );
+    report.json.insert(
+        "small".to_owned(),
+        json!({"plimsoll_seconds": ours, "kustomize_seconds": theirs, "ratio": ratio, "runs": runs,
+               "plimsoll_bytes": our_peak, "kustomize_bytes": their_peak}),
+    );
+    Ok(())
+}
+
+fn definitions(
+    programs: &Programs,
+    root: &Path,
+    runs: usize,
+    report: &mut Report,
+) -> Result<(), Box<dyn Error>> {
+    let tree = trees::definitions(200_000);
+    let lines: usize = tree
+        .iter()
+        .map(|(_, content)| content.lines().count())
+        .sum();
+    let directory = on_disk(&tree, &root.join("definitions"))?;
+    let [(ours, our_peak), (theirs, their_peak)] = side_by_side(programs, &directory, runs)?;
+    let (inside, _) = in_process(&tree, runs)?;
+    #[expect(clippy::cast_precision_loss, reason = "a ratio with one digit")]
+    let memory = their_peak as f64 / our_peak as f64;
+    report.row(
+        &format!("{lines} lines of definitions, whole process"),
+        milliseconds(ours),
+        milliseconds(theirs),
+        format!("{:.1} times", theirs / ours),
+    );
+    report.row(
+        "  memory",
+        megabytes(our_peak),
+        megabytes(their_peak),
+        format!("1/{memory:.1}"),
+    );
+    report.row(
+        "  in process",
+        milliseconds(inside),
+        milliseconds(theirs),
+        format!("{:.1} times", theirs / inside),
+    );
+    report.json.insert(
+        "definitions".to_owned(),
+        json!({"lines": lines, "plimsoll_seconds": ours, "kustomize_seconds": theirs, "ratio": theirs / ours,
+               "plimsoll_bytes": our_peak, "kustomize_bytes": their_peak, "memory_ratio": memory,
+               "in_process_seconds": inside, "in_process_ratio": theirs / inside}),
+    );
+    Ok(())
+}
+
+fn many(
+    programs: &Programs,
+    root: &Path,
+    quick: bool,
+    report: &mut Report,
+) -> Result<(), Box<dyn Error>> {
+    let mut points = Vec::new();
+    for count in [1_000_u32, 2_000, 4_000, 8_000, 16_000] {
+        let tree = trees::objects(usize::try_from(count)?);
+        let (seconds, text) = in_process(&tree, 5)?;
+        points.push((f64::from(count), seconds));
+        let compared = if quick {
+            count == 1_000
+        } else {
+            count <= 4_000
+        };
+        let mut theirs = None;
+        if compared {
+            let directory = on_disk(&tree, &root.join(format!("objects-{count}")))?;
+            theirs = process(&programs.kustomize, &directory, PATIENCE)?;
+            if theirs
+                .as_ref()
+                .is_some_and(|run| run.output != text.as_bytes())
+            {
+                return Err(format!("{count} objects: the two print different things").into());
+            }
+        }
+        let (shown, ratio) = match (&theirs, compared) {
+            (Some(run), _) => (
+                milliseconds(run.seconds),
+                format!("{:.0} times", run.seconds / seconds),
+            ),
+            (None, true) => (
+                format!("> {} s", PATIENCE.as_secs()),
+                format!("> {:.0} times", PATIENCE.as_secs_f64() / seconds),
+            ),
+            (None, false) => (String::new(), String::new()),
+        };
+        report.row(
+            &format!("{count} objects, in process"),
+            milliseconds(seconds),
+            shown,
+            ratio,
+        );
+        report.json.insert(
+            format!("objects_{count}"),
+            json!({"seconds": seconds, "kustomize_seconds": theirs.map(|run| run.seconds)}),
+        );
+    }
+    let grows = exponent(&points);
+    report.row(
+        "growth from 1,000 to 16,000",
+        format!("n^{grows:.2}"),
+        String::new(),
+        String::new(),
+    );
+    report.json.insert("exponent".to_owned(), grows.into());
+    Ok(())
+}
+
+/// What the figures depend on.
+fn machine(programs: &Programs) -> Value {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |line| line.trim_start_matches(['\t', ' ', ':']));
+    let said = |program: &Path, argument: &str| {
+        let output = Command::new(program).arg(argument).output();
+        output.map_or_else(
+            |error| error.to_string(),
+            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        )
+    };
+    json!({
+        "processor": model,
+        "threads": std::thread::available_parallelism().map_or(0, usize::from),
+        "load": fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next(),
+        "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        "plimsoll": said(&programs.plimsoll, "--version"),
+        "kustomize": said(&programs.kustomize, "version"),
+        "flags": "build DIR",
+    })
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut programs = Programs {
+        kustomize: PathBuf::new(),
+        plimsoll: PathBuf::new(),
+    };
+    let (mut json_file, mut quick) = (None, false);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || {
+            words
+                .next()
+                .map(PathBuf::from)
+                .ok_or(format!("{word} needs a value"))
+        };
+        match word.as_str() {
+            "--kustomize" => programs.kustomize = value()?,
+            "--plimsoll" => programs.plimsoll = value()?,
+            "--json" => json_file = Some(value()?),
+            "--quick" => quick = true,
+            other => return Err(format!("{other}: unknown flag").into()),
+        }
+    }
+    let root = std::env::temp_dir().join(format!("plimsoll-bench-render-{}", std::process::id()));
+    fs::create_dir(&root)?;
+    let mut report = Report {
+        rows: Vec::new(),
+        json: Map::new(),
+    };
+    report.json.insert("machine".to_owned(), machine(&programs));
+    let runs = if quick { 10 } else { 40 };
+    let measured = small(&programs, &root, runs, &mut report)
+        .and_then(|()| many(&programs, &root, quick, &mut report))
+        .and_then(|()| definitions(&programs, &root, if quick { 2 } else { 5 }, &mut report));
+    fs::remove_dir_all(&root)?;
+    measured?;
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{}",
+        serde_json::to_string_pretty(&report.json["machine"])?
+    )?;
+    writeln!(
+        out,
+        "{:<45} {:>12} {:>12} {:>12}",
+        "", "plimsoll", "kustomize", ""
+    )?;
+    for [name, ours, theirs, result] in &report.rows {
+        writeln!(out, "{name:<45} {ours:>12} {theirs:>12} {result:>12}")?;
+    }
+    if let Some(file) = json_file {
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(
+            file,
+            serde_json::to_string_pretty(&Value::Object(report.json))?,
+        )?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match writeln!(std::io::stderr(), "bench_render: {error}") {
+            Ok(()) | Err(_) => ExitCode::FAILURE,
+        },
+    }
+}
