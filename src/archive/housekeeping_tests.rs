@@ -1,3 +1,9 @@
+//! Housekeeping, tried: what leaves the cluster, and when.
+//!
+//! Enters: records of known age, sinks that have them or not.
+//! Leaves: the records that may go.
+//! Never: an API server: what is decided here is pure.
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;

@@ -140,10 +140,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             identity: settings.identity.clone(),
             namespace: settings.namespace.clone(),
             default_account: settings.default_account.clone(),
-            render: kustomize::Options {
-                parsed: Some(Arc::new(kustomize::ParsedFiles::new(PARSED))),
-                ..kustomize::Options::default()
-            },
+            render: rendering(),
             remote_hosts: settings.remote_hosts.clone(),
         });
         let lost = async {
@@ -202,6 +199,14 @@ async fn tell_standing(archive: &Archive, metrics: &Metrics, stop: CancellationT
             () = stop.cancelled() => return,
             changed = news.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+/// Returns how sets are rendered: with one memory of parsed files for all Applications.
+fn rendering() -> kustomize::Options {
+    kustomize::Options {
+        parsed: Some(Arc::new(kustomize::ParsedFiles::new(PARSED))),
+        ..kustomize::Options::default()
     }
 }
 

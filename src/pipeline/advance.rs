@@ -4,13 +4,13 @@
 //! Leaves: `Wake`: when to look again if nothing happens before.
 //! Never: a wait inside; an error that stops another Application.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, barrier, command, drift, events, finalize, health,
-    inventory::{applied, placed, set},
+    Context, Error, Memory, Subject, barrier, command, finalize,
+    inventory::{placed, set},
     look::{self, next_ask},
     memory::Hold,
     perform::{perform, queue, write_status},
@@ -18,15 +18,15 @@ use super::{
     prepare::{self, Prepared},
     prune,
     record::record_command,
-    restore, stuck, take_up, watching,
+    restore, take_up,
+    verdict::look_at_health,
+    watching,
     write::{self, Wrote},
 };
 use crate::{
     api::{Application, ApplicationStatus, Class, DeletionPolicy, FINALIZER, Reason},
-    model::{Now, Object, text},
-    plan::runs_anew,
-    report::StageLabel,
-    rollout::{self, Event, ReturnStage, State, Verdict, Work, step, work},
+    model::{Now, text},
+    rollout::{self, Event, State, Work, step, work},
 };
 
 /// When to look again.
@@ -49,10 +49,6 @@ const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// When an Application that cannot be worked on is looked at again, if it does not change before.
 const REFUSED_AGAIN: Duration = Duration::from_secs(300);
-
-/// What is left of the lease while the API server answers: it lasts 15 s and is renewed every 5 s. With less, a renewal
-/// failed, and the clock of a rollout stands still.
-const ANSWERS: Duration = Duration::from_secs(8);
 
 /// Reconciles one Application as far as it goes without waiting.
 pub async fn reconcile(
@@ -565,121 +561,6 @@ async fn prepare(
             Ok(Some(event))
         }
         Prepared::Later => look_at_health(context, subject, memory, paused, stop).await,
-    }
-}
-
-/// Gives back what drifted, then assesses; an event only where the verdict means something.
-async fn look_at_health(
-    context: &Context,
-    subject: &Subject,
-    memory: &mut Memory,
-    paused: bool,
-    stop: &CancellationToken,
-) -> Result<Option<Event>, Error> {
-    let Some(objects) = applied(context, subject, memory).await? else {
-        return Ok(None);
-    };
-    watching::demand(context, subject, memory, &objects);
-    let at_rest = match memory.rollout.state {
-        State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
-        State::Applying { .. }
-        | State::Watching { .. }
-        | State::Pruning
-        | State::Returning { .. } => false,
-    };
-    if at_rest
-        && !paused
-        && context.archive.forbids_changes().is_none()
-        && let Some(event) = drift::repair(context, subject, memory, stop).await?
-    {
-        return Ok(Some(event));
-    }
-    let now = (context.clock)();
-    // Nothing was seen meanwhile: time that the API server did not answer is not held against a set.
-    if !context.fence.holds_for(ANSWERS) {
-        memory.assessed = Some(now.monotonic);
-        return Ok(None);
-    }
-    let elapsed = memory.assessed.map_or(Duration::ZERO, |at| now.since(at));
-    memory.assessed = Some(now.monotonic);
-    events::look(context, subject, memory).await;
-    let assessed = counted(memory, &objects);
-    let verdict = health::look(context, subject, memory, &assessed)?;
-    if let Some(event) = stuck::free(context, subject, memory, stop).await {
-        return Ok(Some(event));
-    }
-    let means_something = match (&memory.rollout.state, &verdict) {
-        (
-            State::Watching { .. }
-            | State::Soaking { .. }
-            | State::Returning {
-                stage: ReturnStage::Watching,
-                ..
-            },
-            _,
-        )
-        | (
-            State::Failed {
-                returned: false, ..
-            },
-            Verdict::Ready,
-        ) => true,
-        (
-            State::Idle
-            | State::Applying { .. }
-            | State::Pruning
-            | State::Returning { .. }
-            | State::Failed { .. },
-            _,
-        ) => false,
-    };
-    if !means_something {
-        return Ok(None);
-    }
-    let event = Event::Assessed { verdict, elapsed };
-    barrier::look(context, subject, memory).await?;
-    let gates = barrier::gates(subject, memory);
-    let taken = step(memory.rollout.clone(), event.clone(), &gates, now);
-    let same = std::mem::discriminant(&taken.rollout().state)
-        == std::mem::discriminant(&memory.rollout.state)
-        && same_stage(&taken.rollout().state, &memory.rollout.state);
-    if same {
-        // Only time went by: kept, and nothing more to do now.
-        memory.rollout = taken.into_parts().0;
-        return Ok(None);
-    }
-    if matches!(memory.rollout.state, State::Watching { .. }) {
-        let took = memory.notes.began.map_or(0, |began| {
-            now.wall.as_millisecond() - began.as_millisecond()
-        });
-        context.metrics.observe_stage(
-            StageLabel::Health,
-            Duration::from_millis(u64::try_from(took).unwrap_or_default()),
-        );
-    }
-    Ok(Some(event))
-}
-
-/// Returns the objects whose health is that of the set: a hook counts while its own sync is under way, and a Job that
-/// a failed set created again counts no more when that is returned from (it is not taken back, law 7).
-fn counted<'a>(memory: &Memory, objects: &'a [Object]) -> Cow<'a, [Object]> {
-    let own = matches!(memory.rollout.state, State::Watching { .. });
-    let counts = |object: &&Object| {
-        let again = memory.replaced.contains_key(object.id()) && restore::is_exempt(object);
-        own || !(runs_anew(object) || again)
-    };
-    if objects.iter().all(|object| counts(&object)) {
-        return Cow::Borrowed(objects);
-    }
-    Cow::Owned(objects.iter().filter(counts).cloned().collect())
-}
-
-fn same_stage(one: &State, other: &State) -> bool {
-    match (one, other) {
-        (State::Returning { stage: one, .. }, State::Returning { stage: other, .. }) => {
-            one == other
-        }
-        _ => true,
     }
 }
 

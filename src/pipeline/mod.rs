@@ -30,6 +30,7 @@ mod restore;
 mod stuck;
 mod subject;
 mod take_up;
+mod verdict;
 mod watching;
 mod write;
 

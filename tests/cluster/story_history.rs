@@ -301,6 +301,16 @@ async fn every_attempt_is_recorded_kept_elsewhere_and_verifiable_without_a_secre
     controller.until_leading().await;
     play(&scene).await;
 
+    records_tell_all(place).await;
+    let count = created_again(&scene).await;
+    let key = scene.public_key();
+    sinks_have_all(&scene, &controller, count, &key).await;
+    nothing_holds_the_secret(&scene, &controller).await;
+    tampered(&scene, &key);
+    stopped(&scene, &controller).await;
+}
+
+async fn records_tell_all(place: &Place) {
     let records = place.records("shop").await;
     let told: Vec<String> = records
         .iter()
@@ -358,8 +368,11 @@ async fn every_attempt_is_recorded_kept_elsewhere_and_verifiable_without_a_secre
             .iter()
             .all(|record| record["source"]["revision"].is_string())
     );
+}
 
-    // Deleted with its objects, and created again under its name.
+/// Deleted with its objects, and created again under its name: a new chain that names the old one. Returns the records.
+async fn created_again(scene: &Scene) -> usize {
+    let place = &scene.place;
     let old = place.get("shop").await["metadata"]["uid"]
         .as_str()
         .unwrap()
@@ -392,9 +405,11 @@ async fn every_attempt_is_recorded_kept_elsewhere_and_verifiable_without_a_secre
         of(&uid)[0]["succeeds"]["sequence"],
         of(&old).last().unwrap()["sequence"]
     );
+    again.len()
+}
 
-    // Both sinks have every record, and a checkpoint that covers it.
-    let count = again.len();
+/// Both sinks have every record, and a checkpoint that covers it.
+async fn sinks_have_all(scene: &Scene, controller: &Controller, count: usize, key: &str) {
     eventually(SOON, "the sinks have every record", || async {
         let lines = |text: &str| {
             text.lines()
@@ -408,18 +423,20 @@ async fn every_attempt_is_recorded_kept_elsewhere_and_verifiable_without_a_secre
     })
     .await;
     let directory = scene.directory().display().to_string();
-    let key = scene.public_key();
     eventually(SOON, "a checkpoint covers the newest record", || async {
-        let output = plimsoll(&["history", "--verify", "--from", &directory, "--key", &key]);
+        let output = plimsoll(&["history", "--verify", "--from", &directory, "--key", key]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.success() && text.lines().all(|line| line.contains("signed up to")))
             .then_some(())
     })
     .await;
-    let online = scene.run(&["history", "--verify", "--key", &key], 0);
+    let online = scene.run(&["history", "--verify", "--key", key], 0);
     assert!(online.contains("signatures checked"), "{online}");
+}
 
-    // Nothing of it holds a secret's value, and no other output does.
+/// No record, sink or output holds a secret's value.
+async fn nothing_holds_the_secret(scene: &Scene, controller: &Controller) {
+    let place = &scene.place;
     no_canary("the file sink", &scene.sink());
     no_canary(
         "the git sink",
@@ -461,8 +478,6 @@ async fn every_attempt_is_recorded_kept_elsewhere_and_verifiable_without_a_secre
         no_canary(&arguments.join(" "), &text);
         assert!(text.contains("shop"), "{arguments:?}: {text}");
     }
-    tampered(&scene, &key);
-    stopped(&scene, &controller).await;
 }
 
 /// A copy of the sink, changed: each change is found offline.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
     time::{Duration, Instant},
 };
 
@@ -68,9 +69,7 @@ fn fault(random: &mut Random) -> (usize, Fits, Fate) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_commits_faults_hands_and_kills_keep_the_laws() {
-    let drawn = u64::from(std::process::id()) << 20
-        | u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs());
-    let seed = setting("PLIMSOLL_SEED").unwrap_or(drawn | 1);
+    let seed = setting("PLIMSOLL_SEED").unwrap_or_else(|| RandomState::new().hash_one(()) | 1);
     let time = setting("PLIMSOLL_SOAK_SECONDS").map_or(SHORT, Duration::from_secs);
     println!("seed of the model: {seed} (PLIMSOLL_SEED), for {time:?} (PLIMSOLL_SOAK_SECONDS)");
     let mut random = Random(seed);
@@ -145,32 +144,8 @@ async fn random_commits_faults_hands_and_kills_keep_the_laws() {
             kills += usize::from(struck);
             bench.restart().await;
         }
-        eventually(
-            SOON,
-            &format!("round {rounds} of seed {seed} ends as the model says"),
-            || async {
-                let app = place.get("shop").await;
-                let status = &app["status"];
-                let there = status["phase"] == "Idle"
-                    && status["written"]
-                        .as_array()
-                        .is_some_and(|written| written.len() == 1)
-                    && status["applied"]["revision"]
-                        .as_str()
-                        .is_some_and(|at| at.contains(&commit));
-                if !there {
-                    return None;
-                }
-                for (name, value) in &model {
-                    let live = place.admin.get(&place.config_path(name)).await?;
-                    if live["data"]["key"] != value.to_string() {
-                        return None;
-                    }
-                }
-                (marked(&place).await.len() == model.len()).then_some(())
-            },
-        )
-        .await;
+        let what = format!("round {rounds} of seed {seed} ends as the model says");
+        until_as_the_model(&place, &commit, &model, &what).await;
         broken += bench.proxy.heal();
         for entry in place.asked_since(mark) {
             let doomed =
@@ -184,4 +159,34 @@ async fn random_commits_faults_hands_and_kills_keep_the_laws() {
     }
     println!("model: {rounds} rounds, {kills} kills, {broken} requests broken, no violation");
     assert!(rounds > 0);
+}
+
+async fn until_as_the_model(
+    place: &Place,
+    commit: &str,
+    model: &BTreeMap<String, usize>,
+    what: &str,
+) {
+    eventually(SOON, what, || async {
+        let app = place.get("shop").await;
+        let status = &app["status"];
+        let there = status["phase"] == "Idle"
+            && status["written"]
+                .as_array()
+                .is_some_and(|written| written.len() == 1)
+            && status["applied"]["revision"]
+                .as_str()
+                .is_some_and(|at| at.contains(commit));
+        if !there {
+            return None;
+        }
+        for (name, value) in model {
+            let live = place.admin.get(&place.config_path(name)).await?;
+            if live["data"]["key"].as_str() != Some(value.to_string().as_str()) {
+                return None;
+            }
+        }
+        (marked(place).await.len() == model.len()).then_some(())
+    })
+    .await;
 }

@@ -66,7 +66,7 @@ fn deployments() {
         &mut paused.object,
         &json!({"spec": {"paused": true}, "status": {"updatedReplicas": 0}}),
     );
-    assert_eq!(short(&paused.health(0)), "Paused");
+    assert_eq!(short(&paused.health(0)), "Paused Environment?");
 }
 
 pub(super) fn stateful_set() -> Bench {

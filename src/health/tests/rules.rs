@@ -143,6 +143,6 @@ fn what_is_not_read_is_not_ready() {
     };
     let rules = Rules::new(&HealthSpec::default()).unwrap();
     let (assessment, _) = assess(&view, &rules, Sightings::default(), at(0));
-    assert_eq!(short(&assessment.objects[&id]), "Progressing");
+    assert_eq!(short(&assessment.objects[&id]), "Progressing Environment?");
     assert_eq!(assessment.counts().progressing, 1);
 }
