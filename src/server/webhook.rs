@@ -8,17 +8,18 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     routing::post,
 };
 use hmac::{Hmac, Mac as _};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use sha2::Sha256;
 use tokio::{
     io::AsyncReadExt as _,
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, SemaphorePermit, mpsc},
 };
 
 use crate::model::{RepositoryName, Secret};
@@ -28,8 +29,10 @@ use crate::model::{RepositoryName, Secret};
 const BODY: usize = 4 << 20;
 /// Time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// Bodies that are read at once; more are told to come again.
-const AT_ONCE: usize = 32;
+/// Bodies that are read at once; more are told to come again. Who has no signature to try is not read at all.
+const AT_ONCE: usize = 128;
+/// Bytes of bodies that are held at once, for anyone can send what is signed wrongly; more are told to come again.
+const HELD: usize = 16 << 20;
 /// Longest secret.
 const SECRET_BYTES: u64 = 4096;
 /// Most addresses that are taken from one body.
@@ -48,6 +51,7 @@ pub struct Webhooks {
 struct Shared {
     webhooks: Arc<Webhooks>,
     reading: Arc<Semaphore>,
+    held: Arc<Semaphore>,
 }
 
 /// Who sends, by the last part of the path.
@@ -109,10 +113,13 @@ pub(super) fn router(webhooks: Webhooks) -> Router {
         .with_state(Shared {
             webhooks: Arc::new(webhooks),
             reading: Arc::new(Semaphore::new(AT_ONCE)),
+            held: Arc::new(Semaphore::new(HELD)),
         })
 }
 
 type Answer = (StatusCode, &'static str);
+
+const BUSY: Answer = (StatusCode::SERVICE_UNAVAILABLE, "too many at once\n");
 
 async fn receive(
     State(shared): State<Shared>,
@@ -143,16 +150,15 @@ async fn take(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix(prefix))
         .ok_or(unsigned)?;
-    let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many at once\n");
-    let _reading = shared.reading.try_acquire().map_err(|_full| busy)?;
+    let _reading = shared.reading.try_acquire().map_err(|_full| BUSY)?;
     let secret = secret(&shared.webhooks.secret).await?;
     if provider == Provider::GitLab && !is_token(&secret, signature) {
         return Err(unsigned);
     }
-    let body = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY))
+    let late = (StatusCode::REQUEST_TIMEOUT, "the body did not arrive\n");
+    let (body, _held) = tokio::time::timeout(BODY_TIME, read(&shared.held, body))
         .await
-        .map_err(|_elapsed| (StatusCode::REQUEST_TIMEOUT, "the body did not arrive\n"))?
-        .map_err(|_large| (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"))?;
+        .map_err(|_elapsed| late)??;
     if provider != Provider::GitLab && !is_signed(&secret, signature, &body) {
         return Err(unsigned);
     }
@@ -170,9 +176,30 @@ async fn take(
             .webhooks
             .pushes
             .try_send(name)
-            .map_err(|_full| busy)?;
+            .map_err(|_full| BUSY)?;
     }
     Ok((StatusCode::ACCEPTED, "git is asked\n"))
+}
+
+/// Reads a body, as far as there is room for it.
+async fn read(held: &Semaphore, mut body: Body) -> Result<(Vec<u8>, SemaphorePermit<'_>), Answer> {
+    let broken = (StatusCode::BAD_REQUEST, "the body broke off\n");
+    let large = (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n");
+    let mut bytes = Vec::new();
+    let mut room = held.try_acquire_many(0).map_err(|_full| BUSY)?;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| broken)?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if bytes.len() + data.len() > BODY {
+            return Err(large);
+        }
+        let more = u32::try_from(data.len()).map_err(|_size| large)?;
+        room.merge(held.try_acquire_many(more).map_err(|_full| BUSY)?);
+        bytes.extend_from_slice(data);
+    }
+    Ok((bytes, room))
 }
 
 async fn secret(file: &std::path::Path) -> Result<Secret<Vec<u8>>, Answer> {
@@ -257,6 +284,10 @@ fn repositories(provider: Provider, body: &Value) -> Vec<RepositoryName> {
         .filter_map(RepositoryName::parse)
         .collect()
 }
+
+#[cfg(test)]
+#[path = "webhook_tests.rs"]
+mod storm;
 
 #[cfg(test)]
 mod tests {
