@@ -4,6 +4,7 @@
 //! Leaves: `Object`, with its identity parsed once.
 //! Never: typed structs of a kind; unknown fields pass through untouched.
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use super::{GroupKind, Location, ObjectId};
@@ -129,6 +130,41 @@ impl Object {
         self
     }
 
+    /// Returns a Secret with the texts of `stringData` in `data`, where they win, as the API server would put them.
+    ///
+    /// The API server writes `stringData` and never shows it: applied as it is, a text that left git would stay in
+    /// `data` for ever, and one that somebody changed would look as it was written. What is not a map of texts stays,
+    /// for the API server to refuse.
+    #[must_use]
+    pub fn with_plain_data(mut self) -> Self {
+        if !self.id.group.is_empty() || self.id.kind != "Secret" {
+            return self;
+        }
+        let Some(fields) = self.value.as_object_mut() else {
+            return self;
+        };
+        let Some(Value::Object(texts)) = fields.get("stringData") else {
+            return self;
+        };
+        let encoded: Option<serde_json::Map<String, Value>> = texts
+            .iter()
+            .map(|(key, text)| {
+                let text = base64::engine::general_purpose::STANDARD.encode(text.as_str()?);
+                Some((key.clone(), Value::from(text)))
+            })
+            .collect();
+        let data = fields.get("data");
+        if let Some(encoded) = encoded
+            && data.is_none_or(|data| data.is_object() || data.is_null())
+        {
+            let mut whole = data.and_then(Value::as_object).cloned().unwrap_or_default();
+            whole.extend(encoded);
+            fields.remove("stringData");
+            fields.insert("data".to_owned(), Value::Object(whole));
+        }
+        self
+    }
+
     /// Returns the object under another name.
     #[must_use]
     pub fn with_name(mut self, name: &str) -> Self {
@@ -200,6 +236,41 @@ mod tests {
             error.to_string(),
             "read an object without `metadata.name` as text"
         );
+    }
+
+    #[test]
+    fn string_data_of_a_secret_becomes_data() {
+        let plain = |kind: &str, more: Value| {
+            let mut value = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}});
+            value
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            let mut value = Object::new(value, None)
+                .unwrap()
+                .with_plain_data()
+                .value()
+                .clone();
+            let fields = value.as_object_mut().unwrap();
+            fields.retain(|key, _| key.contains("ata") && key != "metadata");
+            value
+        };
+        assert_eq!(
+            plain(
+                "Secret",
+                json!({"data": {"a": "b2xk", "b": "Yg=="}, "stringData": {"a": "new", "c": ""}})
+            ),
+            json!({"data": {"a": "bmV3", "b": "Yg==", "c": ""}})
+        );
+        for left in [
+            json!({"stringData": {"a": 1}}),
+            json!({"stringData": ["a"]}),
+            json!({"data": "a", "stringData": {"a": "b"}}),
+        ] {
+            assert_eq!(plain("Secret", left.clone()), left);
+        }
+        let other = json!({"stringData": {"a": "b"}});
+        assert_eq!(plain("ConfigMap", other.clone()), other);
     }
 
     #[test]

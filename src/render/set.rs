@@ -163,6 +163,7 @@ pub fn render(
                 Some(Scope::Namespaced) | None => object,
             }
         })
+        .map(Object::with_plain_data)
         .collect();
     refuse_duplicates(&objects)?;
     let digest = render_digest(&objects);

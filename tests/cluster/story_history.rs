@@ -275,12 +275,7 @@ async fn play(scene: &Scene) -> String {
         })
         .await;
 
-    // Commands.
-    scene.run(&["pause", "shop", "--reason", "holidays"], 0);
-    place
-        .until("shop", "it is paused", |seen| seen.is("Paused", "True"))
-        .await;
-    scene.run(&["resume", "shop"], 0);
+    // Commands. The sync comes first: a resume looks at git too, and would be the one that finds the commit.
     let three = place.repository.commit(&[
         (
             "deploy/token.yaml",
@@ -290,6 +285,16 @@ async fn play(scene: &Scene) -> String {
     ]);
     scene.run(&["sync", "shop", "--reason", "now"], 0);
     place.until_good("shop", &three).await;
+    scene.run(&["pause", "shop", "--reason", "holidays"], 0);
+    place
+        .until("shop", "it is paused", |seen| seen.is("Paused", "True"))
+        .await;
+    scene.run(&["resume", "shop"], 0);
+    place
+        .until("shop", "it is not paused any more", |seen| {
+            !seen.is("Paused", "True")
+        })
+        .await;
     three
 }
 

@@ -115,7 +115,7 @@ async fn what_left_git_is_deleted_after_the_soak_and_not_before() {
     assert!(seen.is("Ready", "True") && seen.applied().contains(&three));
     let message = seen.message("PruneBlocked").to_owned();
     assert!(
-        message.contains("4 objects") && message.contains("plimsoll approve shop "),
+        message.contains("4 of 6 objects") && message.contains("plimsoll approve shop "),
         "{message}"
     );
     assert!(place.admin.get(&place.config_path("b")).await.is_some());

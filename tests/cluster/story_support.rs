@@ -221,13 +221,17 @@ pub(crate) async fn allowed(
 ) -> bool {
     let mut parts = user.trim_start_matches("system:serviceaccount:").split(':');
     let of = parts.next().unwrap_or_default();
-    let (resource, name) = resource.split_once('/').unwrap_or((resource, ""));
+    let (resource, rest) = resource.split_once('/').unwrap_or((resource, ""));
+    let (part, name) = match rest {
+        "status" => (rest, ""),
+        name => ("", name),
+    };
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
         "spec": {
             "user": user,
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{of}"), "system:authenticated"],
-            "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace},
+            "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "subresource": part, "name": name, "namespace": namespace},
         },
     });
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";

@@ -109,10 +109,10 @@ impl<'a> Loader<'a> {
             }
             let node = read::settings(&content, &file, &self.limits())?;
             let own = Schema::from_open_api(&node.into_value());
-            self.schema = Arc::new(if top {
-                own
-            } else {
+            self.schema = Arc::new(if self.built_in_is_used {
                 own.with(&Schema::built_in())
+            } else {
+                own
             });
             self.schema_is_set = true;
         } else if let Some(version) = version.filter(|version| !version.is_empty()) {
@@ -266,6 +266,10 @@ impl<'a> Loader<'a> {
             }
             Some(_) | None => self.objects(&content, &file)?,
         };
+        self.built_in_is_used |= objects.iter().any(|object| {
+            let gvk = &object.id.gvk;
+            !Schema::is_scope_built_in(&gvk.api_version(), &gvk.kind)
+        });
         if let Some(trail) = &target.trail {
             let text = trail.append(path).to_yaml();
             for object in &mut objects {

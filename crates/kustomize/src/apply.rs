@@ -40,11 +40,13 @@ impl<'a> Loader<'a> {
                 return Err(at(Error::new(ErrorKind::Patch, message)));
             }
             transform::apply_merge_patches(objects, &patches, &schema).map_err(at)?;
+            self.built_in_is_used = true;
             steps.note(objects, "PatchStrategicMergeTransformer");
         }
         for patch in &kustomization.patches {
             let loaded = self.load_patch(&target.directory, file, patch)?;
             transform::apply_patch(objects, &loaded, &schema)?;
+            self.built_in_is_used |= matches!(loaded.content, PatchContent::Merge(_));
             steps.note(objects, "PatchTransformer");
         }
         if !kustomization.namespace.is_empty() {

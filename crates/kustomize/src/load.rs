@@ -57,6 +57,9 @@ pub(crate) struct Loader<'a> {
     pub(crate) options: &'a Options,
     pub(crate) schema: Arc<Schema>,
     pub(crate) schema_is_set: bool,
+    /// Whether upstream has looked into the built-in schema, or seen that it must: a schema that comes later is added to it then, and
+    /// takes its place otherwise.
+    pub(crate) built_in_is_used: bool,
     pub(crate) read: BTreeSet<String>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) remotes: Vec<RemotePin>,
@@ -78,6 +81,7 @@ impl<'a> Loader<'a> {
             options,
             schema: Schema::built_in(),
             schema_is_set: false,
+            built_in_is_used: false,
             read: BTreeSet::new(),
             warnings: Vec::new(),
             remotes: Vec::new(),

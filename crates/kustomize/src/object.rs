@@ -197,6 +197,7 @@ impl Object {
             .map(|fields| {
                 fields
                     .iter()
+                    .filter(|(key, _)| !scalar::is_twice(key))
                     .map(|(key, value)| (key.clone(), scalar::text(value)))
                     .collect()
             })

@@ -76,14 +76,8 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let mut documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
+        let documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
             .map_err(|error| syntax(&error, file))?;
-        for document in &mut documents {
-            // A patch is merged field by field, so what stands twice in it does not matter.
-            document
-                .defects
-                .retain(|defect| !matches!(defect.kind, yaml::ErrorKind::DuplicateKey { .. }));
-        }
         self.checked(documents, file)
     }
 

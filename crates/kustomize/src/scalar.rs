@@ -22,8 +22,12 @@ pub(crate) enum Tag {
     Plain,
     /// None: whatever is written over it, it is what its text says.
     Bare,
+    /// A key that stands twice; it cannot be printed.
+    Twice,
     /// Text, though without quotes it would be something else, and it has none.
     Text,
+    /// Nothing inside of braces or brackets: null, and printed as an empty text.
+    Blank,
     /// Base64, printed decoded.
     Binary,
     /// A type that the text does not fit; it cannot be printed.
@@ -41,10 +45,12 @@ pub(crate) enum Type {
 }
 
 impl Tag {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Plain,
         Self::Bare,
         Self::Text,
+        Self::Blank,
+        Self::Twice,
         Self::Binary,
         Self::Misfit(Type::Null),
         Self::Misfit(Type::Truth),
@@ -58,6 +64,8 @@ impl Tag {
             Self::Plain => 'p',
             Self::Bare => 'u',
             Self::Text => 's',
+            Self::Blank => 'e',
+            Self::Twice => '2',
             Self::Binary => 'b',
             Self::Misfit(Type::Null) => 'n',
             Self::Misfit(Type::Truth) => 't',
@@ -79,6 +87,8 @@ pub(crate) fn hold(spelled: yaml::Spelled, text: &str) -> Value {
         yaml::Spelled::Plain => marked(Tag::Plain, text),
         yaml::Spelled::Binary => marked(Tag::Binary, text),
         yaml::Spelled::Text => marked(Tag::Text, text),
+        yaml::Spelled::Blank => marked(Tag::Blank, text),
+        yaml::Spelled::Twice => marked(Tag::Twice, text),
     }
 }
 
@@ -119,9 +129,9 @@ pub(crate) fn meaning(value: &Value) -> Cow<'_, Value> {
 fn meaning_of(tag: Tag, text: &str) -> Option<Value> {
     match tag {
         Tag::Plain | Tag::Bare => yaml::plain(text),
-        Tag::Text => Some(Value::String(text.to_owned())),
+        Tag::Text | Tag::Blank => Some(Value::String(text.to_owned())),
         Tag::Binary => yaml::binary_text(text).map(Value::String),
-        Tag::Misfit(_) => None,
+        Tag::Twice | Tag::Misfit(_) => None,
     }
 }
 
@@ -171,9 +181,19 @@ pub(crate) fn settle(value: &mut Value) -> Result<(), Misfit> {
         }
         Value::Object(fields) => {
             let mut first = Ok(());
-            for (name, field) in fields {
+            for (name, field) in fields.iter_mut() {
                 first = first.and(settle(field).map_err(|misfit| misfit.below(name)));
             }
+            fields.retain(|name, _| {
+                let twice = mark_in(name).filter(|(tag, _)| *tag == Tag::Twice);
+                if let (Some((_, text)), Ok(())) = (twice, &first) {
+                    first = Err(Misfit {
+                        text: text.to_owned(),
+                        path: vec![text.to_owned()],
+                    });
+                }
+                twice.is_none()
+            });
             first
         }
     }
@@ -186,17 +206,23 @@ impl Misfit {
     }
 }
 
+/// Whether a key says that another one stands twice.
+pub(crate) fn is_twice(key: &str) -> bool {
+    matches!(mark_in(key), Some((Tag::Twice, _)))
+}
+
 /// Whether a value is null, however that is spelled.
 pub(crate) fn is_null(value: &Value) -> bool {
     match mark_of(value) {
         None => value.is_null(),
+        Some((Tag::Blank, _)) => true,
         Some((tag, text)) => matches!(tag, Tag::Plain | Tag::Bare) && is_null_text(text),
     }
 }
 
 /// Whether a value is a null for which the file has nothing.
 pub(crate) fn is_blank(value: &Value) -> bool {
-    mark_of(value) == Some((Tag::Plain, ""))
+    matches!(mark_of(value), Some((Tag::Plain, "") | (Tag::Blank, _)))
 }
 
 fn is_null_text(text: &str) -> bool {
@@ -297,6 +323,9 @@ pub(crate) fn retyped(old: &Value, text: &str) -> Value {
 fn type_of(value: &Value) -> Option<Type> {
     if let Some((Tag::Misfit(kind), _)) = mark_of(value) {
         return Some(kind);
+    }
+    if is_null(value) {
+        return Some(Type::Null);
     }
     match meaning(value).as_ref() {
         Value::Null => Some(Type::Null),

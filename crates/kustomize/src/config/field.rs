@@ -123,7 +123,7 @@ fn walk_field(
     let new = match create {
         Create::Nothing => None,
         Create::Scalar | Create::Mapping if is_list => None,
-        Create::Scalar if rest.is_empty() => Some(Value::String(String::new())),
+        Create::Scalar if rest.is_empty() => Some(scalar::bare("")),
         Create::Scalar | Create::Mapping => Some(Value::Object(Map::new())),
     };
     match fields.get_mut(name) {

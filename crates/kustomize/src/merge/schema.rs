@@ -91,6 +91,14 @@ impl Schema {
         find(&BUILT_IN).or_else(|| find(self)).unwrap_or(false)
     }
 
+    /// Whether the built-in table says of a kind if it has a namespace.
+    pub(crate) fn is_scope_built_in(api_version: &str, kind: &str) -> bool {
+        BUILT_IN
+            .cluster_scoped
+            .get(api_version)
+            .is_some_and(|kinds| kinds.contains_key(kind))
+    }
+
     /// The place at the root of an object of a kind.
     pub(crate) fn root(&self, api_version: &str, kind: &str) -> Option<Place> {
         let shape = self.kinds.get(api_version)?.get(kind)?;

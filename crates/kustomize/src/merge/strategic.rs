@@ -150,6 +150,10 @@ impl Merge<'_> {
             Source::Patch(_) | Source::Absent | Source::Same => None,
         };
         for (key, value) in old {
+            if scalar::is_twice(&key) {
+                result.insert(key, value);
+                continue;
+            }
             let source = if same {
                 Source::Same
             } else {
@@ -160,6 +164,9 @@ impl Merge<'_> {
             self.field(&mut result, key, Some(value), source, place)?;
         }
         for (key, value) in new.into_iter().flatten() {
+            if scalar::is_twice(&key) {
+                continue;
+            }
             self.field(&mut result, key, None, Source::Patch(value), place)?;
         }
         Ok(Some(Value::Object(result)))

@@ -82,9 +82,7 @@ fn rename(
                 } else {
                     format!("{old}{text}")
                 };
-                if !new.is_empty() {
-                    *field = scalar::untyped(field, &new);
-                }
+                *field = scalar::untyped(field, &new);
                 Ok(())
             })?;
         }

@@ -19,6 +19,8 @@ pub(super) enum Tag {
     Timestamp,
     Binary,
     Merge,
+    /// None; that nothing stands inside of braces or brackets of an object.
+    Blank,
     /// A lone `!`.
     Unspecific,
     /// Any other; it says nothing.

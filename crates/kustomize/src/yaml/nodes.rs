@@ -2,7 +2,7 @@
 //!
 //! Enters: tokens and their columns. Leaves: items of the tree. Never: inline collections, the text of scalars.
 
-use super::build::{Build, Scalar, fail};
+use super::build::{Build, Scalar, Tag, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::parser::{Anchored, Dialect, Kind, Look, Parser};
@@ -223,11 +223,12 @@ impl<'a, B: Build> Parser<'a, B> {
         self.build.scalar(at, scalar)
     }
 
-    /// What stands where nothing stands: null. In the inline collections of objects it is empty text, because upstream writes it
-    /// with quotes there before it reads it again.
+    /// What stands where nothing stands: null. In the inline collections of objects it becomes empty text when nothing changes it,
+    /// because upstream writes it with quotes there before it reads it again.
     pub(super) fn nothing(&self) -> Scalar<'a> {
         Scalar {
             plain: self.flow == 0 || self.dialect != Dialect::Objects,
+            tag: (self.flow > 0 && self.dialect != Dialect::Settings).then_some(Tag::Blank),
             ..Scalar::EMPTY
         }
     }
@@ -239,7 +240,7 @@ impl<'a, B: Build> Parser<'a, B> {
         mut scalar: Scalar<'a>,
     ) -> Result<Written<B::Item>, Error> {
         self.count(1)?;
-        scalar.tag = properties.tag;
+        scalar.tag = properties.tag.or(scalar.tag);
         let item = self.build.scalar(properties.at.unwrap_or(at), scalar)?;
         if let Some(name) = properties.anchor {
             self.anchors.insert(name, Anchored::Done(item.clone(), 1));

@@ -99,7 +99,7 @@ fn parse_documents(
     let mut documents = Vec::new();
     let mut nodes = 0;
     for chunk in split(&text, limits)? {
-        let (document, used) = parse(chunk, Values::new(hold), dialect, limits, nodes)?;
+        let (document, used) = parse(chunk, Values::new(hold, dialect), dialect, limits, nodes)?;
         nodes = used;
         let Some((line, value, build)) = document else {
             continue;

@@ -38,11 +38,12 @@ pub(super) enum Meaning {
 /// When the tag does not fit the text.
 pub(super) fn resolve(scalar: &Scalar<'_>, dialect: Dialect) -> Result<Meaning, ErrorKind> {
     match scalar.tag {
+        Some(Tag::Blank) if scalar.plain => Ok(Meaning::Null),
         None if scalar.plain => Ok(resolve_plain(&scalar.text, dialect)),
         Some(Tag::Unspecific) if dialect != Dialect::Settings && scalar.plain => {
             Ok(resolve_plain(&scalar.text, dialect))
         }
-        None | Some(Tag::Text | Tag::Unspecific | Tag::Other) => Ok(Meaning::Text),
+        None | Some(Tag::Text | Tag::Blank | Tag::Unspecific | Tag::Other) => Ok(Meaning::Text),
         Some(Tag::Merge) => Ok(Meaning::Merge),
         Some(Tag::Binary) => binary(&scalar.text),
         Some(tag @ (Tag::Null | Tag::Bool | Tag::Integer | Tag::Float | Tag::Timestamp)) => {
@@ -147,9 +148,10 @@ fn tagged(tag: Tag, text: &str, dialect: Dialect) -> Result<Meaning, ErrorKind> 
         (Tag::Integer, _) => mismatch("!!int"),
         (Tag::Float, _) => mismatch("!!float"),
         (Tag::Timestamp, _) => mismatch("!!timestamp"),
-        (Tag::Text | Tag::Binary | Tag::Merge | Tag::Unspecific | Tag::Other, meaning) => {
-            Ok(meaning)
-        }
+        (
+            Tag::Text | Tag::Blank | Tag::Binary | Tag::Merge | Tag::Unspecific | Tag::Other,
+            meaning,
+        ) => Ok(meaning),
     }
 }
 

@@ -19,8 +19,12 @@ use super::spelling::is_unusual;
 pub(crate) enum Spelled {
     /// Without quotes or tag.
     Plain,
+    /// Not at all, inside of braces or brackets.
+    Blank,
     /// As `!!binary`.
     Binary,
+    /// As a key of a patch that stood in the mapping before.
+    Twice,
     /// As text that begins with a null character, which other values of the caller may begin with too.
     Text,
 }
@@ -29,11 +33,12 @@ pub(crate) enum Spelled {
 pub(super) type Hold = fn(Spelled, &str) -> Value;
 
 /// Builds values.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Values {
     /// What was found that makes upstream fail, though not before it prints the object.
     pub(super) defects: Vec<Error>,
     hold: Option<Hold>,
+    dialect: Dialect,
 }
 
 /// A mapping that is not finished.
@@ -118,7 +123,7 @@ pub(super) fn name_of(scalar: Scalar<'_>, dialect: Dialect) -> Name {
     }
     let is_text_tag = matches!(
         scalar.tag,
-        None | Some(Tag::Text | Tag::Unspecific | Tag::Merge)
+        None | Some(Tag::Text | Tag::Unspecific | Tag::Merge | Tag::Blank)
     );
     match resolve(&scalar, dialect) {
         Ok(Meaning::Text) if is_text_tag => Name::Text(scalar.text.into_owned()),
@@ -129,10 +134,11 @@ pub(super) fn name_of(scalar: Scalar<'_>, dialect: Dialect) -> Name {
 }
 
 impl Values {
-    pub(super) fn new(hold: Option<Hold>) -> Self {
+    pub(super) fn new(hold: Option<Hold>, dialect: Dialect) -> Self {
         Self {
             defects: Vec::new(),
             hold,
+            dialect,
         }
     }
 
@@ -146,6 +152,9 @@ impl Build for Values {
     type Mapping = Entries;
 
     fn scalar(&mut self, at: Mark, scalar: Scalar<'_>) -> Result<Value, Error> {
+        if let (Some(Tag::Blank), Some(hold)) = (scalar.tag, self.hold) {
+            return Ok(hold(Spelled::Blank, &scalar.text));
+        }
         if scalar.tag.is_none() && (!scalar.plain || is_surely_text(&scalar.text)) {
             return Ok(match self.hold {
                 Some(hold) if scalar.text.starts_with('\0') => hold(Spelled::Text, &scalar.text),
@@ -236,7 +245,15 @@ impl Build for Values {
             }
             serde_json::map::Entry::Occupied(occupied) => {
                 let key = occupied.key().clone();
-                self.defect(at, ErrorKind::DuplicateKey { key, line: 0 });
+                match self.hold {
+                    // A patch is merged key by key; what stands twice matters only where a whole mapping is taken over.
+                    Some(hold) if self.dialect == Dialect::Patches => {
+                        if let Value::String(twice) = hold(Spelled::Twice, &key) {
+                            mapping.map.insert(twice, Value::Null);
+                        }
+                    }
+                    Some(_) | None => self.defect(at, ErrorKind::DuplicateKey { key, line: 0 }),
+                }
             }
         }
         Ok(())
