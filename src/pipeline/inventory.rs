@@ -31,7 +31,7 @@ pub(super) async fn set(
         .get(attempt)
         .filter(|known| known.digest() == digest)
     {
-        memory.sets.insert(attempt, known.clone());
+        // It is needed now: it stays open until the reconcile ends.
         memory.sets.insert(attempt, known.clone());
         return Ok(known);
     }
