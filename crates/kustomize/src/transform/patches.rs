@@ -65,7 +65,7 @@ pub(crate) fn apply_patch(
                 let mut prepared = prepared.clone();
                 let api_version = objects.get(index).id.gvk.api_version();
                 if let Value::Object(fields) = &mut prepared {
-                    fields.insert("apiVersion".to_owned(), Value::String(api_version));
+                    fields.insert("apiVersion".to_owned(), Value::String(api_version.clone()));
                 }
                 merge_into(
                     objects,
@@ -76,6 +76,11 @@ pub(crate) fn apply_patch(
                     schema,
                 )
                 .map_err(|error| patch.error(error))?;
+                if let Value::Object(fields) = &mut objects.all_mut()[index].value
+                    && api_version.is_empty()
+                {
+                    fields.insert("apiVersion".to_owned(), scalar::bare(""));
+                }
             }
             finish(objects).map_err(|error| patch.error(error))
         }
@@ -129,7 +134,7 @@ pub(crate) fn apply_json(
         }
         let memory = object.memory.clone();
         object.materialise();
-        let misfit = scalar::settle(&mut object.value);
+        let misfit = object.settle();
         if let Err(misfit) = misfit {
             let message = format!("\"{}\" cannot be written as JSON", misfit.text);
             return Err(object.unprintable(message).field(misfit.field_path()));
@@ -141,6 +146,7 @@ pub(crate) fn apply_json(
         object.absorb();
         object.tidy_annotations();
         object.shared.clear();
+        object.braces = false;
         object.memory = memory;
         object.refresh(schema);
         let changed = remember || object.id.gvk != before.gvk || object.id != before;
@@ -178,7 +184,7 @@ fn prepare(patch: &Object) -> Value {
     }
     let name = copy.id.name.clone();
     let namespace = copy.id.namespace.clone();
-    copy.set_name(&name);
+    copy.write_name(&name);
     copy.set_namespace(&namespace);
     copy.value
 }

@@ -64,6 +64,11 @@ pub(super) fn is_surely_text(text: &str) -> bool {
     }
 }
 
+/// Whether a scalar without quotes is text in an object.
+pub(super) fn is_text(text: &str) -> bool {
+    resolve_plain(text, Dialect::Objects) == Meaning::Text
+}
+
 fn resolve_plain(text: &str, dialect: Dialect) -> Meaning {
     if is_surely_text(text) {
         return Meaning::Text;
