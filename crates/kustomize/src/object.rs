@@ -201,7 +201,10 @@ impl Object {
                 fields
                     .iter()
                     .filter(|(key, _)| !scalar::is_twice(key))
-                    .map(|(key, value)| (key.clone(), scalar::text(value)))
+                    .map(|(key, value)| {
+                        let last = fields.get(&scalar::twice(key)).unwrap_or(value);
+                        (key.clone(), scalar::text(last))
+                    })
                     .collect()
             })
             .unwrap_or_default()
@@ -314,6 +317,12 @@ impl Object {
 
     /// Remembers who the object is before it is renamed.
     pub(crate) fn remember(&mut self) {
+        // Upstream notes it in the annotations, and takes no notice of what is no mapping there.
+        if let Some(Value::Object(metadata)) = self.value.get_mut("metadata")
+            && metadata.get("annotations").is_some_and(scalar::is_scalar)
+        {
+            metadata.remove("annotations");
+        }
         self.memory.previous.push(Previous {
             name: self.id.name.clone(),
             namespace: self.id.effective_namespace().to_owned(),

@@ -235,6 +235,11 @@ impl Misfit {
     }
 }
 
+/// The key under which the last value of a key that stands twice is kept.
+pub(crate) fn twice(key: &str) -> String {
+    format!("{MARK}{}{key}", Tag::Twice.letter())
+}
+
 /// Whether a key says that another one stands twice.
 pub(crate) fn is_twice(key: &str) -> bool {
     matches!(mark_in(key), Some((Tag::Twice, _)))

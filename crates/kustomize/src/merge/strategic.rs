@@ -325,6 +325,14 @@ impl Elements {
         let (keys, mut wanted) = if keys.is_empty() {
             (&scalar_key[..], self.scalars())
         } else {
+            let items = self.patch.iter().flatten().chain(&self.list);
+            if let Some(item) = items
+                .into_iter()
+                .find(|item| !item.is_object() && !scalar::is_null(item))
+            {
+                let text = scalar::text(item);
+                return Err(walker.error(format!("merge a list by keys: \"{text}\" is no mapping")));
+            }
             (keys, self.identities(keys))
         };
         if keys.len() > 1 {

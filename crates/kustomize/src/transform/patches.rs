@@ -9,6 +9,7 @@ use crate::object::Object;
 use crate::objects::Objects;
 use crate::scalar;
 use crate::select;
+use crate::yaml;
 
 /// What a patch says.
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ pub(crate) fn apply_patch(
                 objects.all_mut()[index].inherit_defect(one);
                 let mut prepared = prepared.clone();
                 let api_version = objects.get(index).id.gvk.api_version();
+                let braces = one.braces || objects.get(index).braces;
                 if let Value::Object(fields) = &mut prepared {
                     fields.insert("apiVersion".to_owned(), Value::String(api_version.clone()));
                 }
@@ -79,7 +81,12 @@ pub(crate) fn apply_patch(
                 if let Value::Object(fields) = &mut objects.all_mut()[index].value
                     && api_version.is_empty()
                 {
-                    fields.insert("apiVersion".to_owned(), scalar::bare(""));
+                    let nothing = if braces {
+                        Value::String(String::new())
+                    } else {
+                        Value::Null
+                    };
+                    fields.insert("apiVersion".to_owned(), nothing);
                 }
             }
             finish(objects).map_err(|error| patch.error(error))
@@ -115,6 +122,16 @@ pub(crate) fn apply_patch(
     }
 }
 
+/// A text of a value that upstream cannot read again after it has written it.
+fn text_lost_in_block(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text.as_str()).filter(|text| yaml::is_lost_in_block(text)),
+        Value::Array(items) => items.iter().find_map(text_lost_in_block),
+        Value::Object(fields) => fields.values().find_map(text_lost_in_block),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
 /// Applies a JSON patch to every object that a selector means.
 ///
 /// # Errors
@@ -143,6 +160,11 @@ pub(crate) fn apply_json(
             let id = object.id.to_string();
             Error::new(ErrorKind::Patch, format!("apply a JSON patch to {id}")).caused_by(error)
         })?;
+        if let Some(text) = text_lost_in_block(&object.value) {
+            let first = text.lines().next().unwrap_or_default().trim();
+            let message = format!("\"{first}\" follows a tab at the beginning of a block text");
+            return Err(object.unprintable(message));
+        }
         object.absorb();
         object.tidy_annotations();
         object.shared.clear();

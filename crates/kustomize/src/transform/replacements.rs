@@ -275,14 +275,21 @@ fn write(
         }
         for (path, parts) in &paths {
             copied.refresh(objects);
+            let live = copied.live.as_ref().filter(|(source, _)| *source == index);
+            let live = live.map(|(_, path)| path.as_slice());
             let object = &mut objects.all_mut()[index];
-            set_field(&mut object.value, parts, &copied.value, &target.options).map_err(
-                |error| {
-                    error
-                        .field((*path).clone())
-                        .hint(format!("the target is {}", object.id))
-                },
-            )?;
+            set_field(
+                &mut object.value,
+                parts,
+                &copied.value,
+                live,
+                &target.options,
+            )
+            .map_err(|error| {
+                error
+                    .field((*path).clone())
+                    .hint(format!("the target is {}", object.id))
+            })?;
         }
         let object = &mut objects.all_mut()[index];
         object.spread_shared();
@@ -295,6 +302,7 @@ fn set_field(
     root: &mut Value,
     path: &[String],
     value: &Value,
+    live: Option<&[String]>,
     options: &FieldOptions,
 ) -> Result<(), Error> {
     if structured::set(root, path, value, options).is_some() {
@@ -314,8 +322,12 @@ fn set_field(
         )));
     }
     for (steps, created) in &found.places {
+        // Where the source is one of the fields, those behind it get what it holds then.
+        let now = live
+            .and_then(|path| lookup(root, path).ok().flatten())
+            .cloned();
         if let Some(field) = follow(root, steps) {
-            assign(field, value, options, *created)?;
+            assign(field, now.as_ref().unwrap_or(value), options, *created)?;
         }
     }
     Ok(())
@@ -407,6 +419,17 @@ pub(super) fn collect(
         found.places.push((steps.clone(), false));
         return Ok(());
     };
+    if create.is_some() && scalar::is_null(value) {
+        // Upstream creates what it needs beside the null instead of in its place.
+        if scalar::is_blank(value) {
+            return Err(
+                failed(format!("follow {first}: there is nothing before it"))
+                    .hint("write {} there, or remove the field"),
+            );
+        }
+        found.inside_text += 1;
+        return Ok(());
+    }
     if let Ok(index) = first.parse::<usize>() {
         return collect_index(value, index, rest, create, steps, found);
     }
@@ -603,7 +626,13 @@ mod tests {
         options: &FieldOptions,
         expected: Option<Value>,
     ) {
-        let result = set_field(&mut root, &split_path_clever(path, '.'), &value, options);
+        let result = set_field(
+            &mut root,
+            &split_path_clever(path, '.'),
+            &value,
+            None,
+            options,
+        );
         let fits = scalar::settle(&mut root).is_ok() && result.is_ok();
         assert_eq!(fits.then_some(root), expected, "{path}");
     }

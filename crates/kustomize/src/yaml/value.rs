@@ -130,7 +130,7 @@ pub(super) fn name_of(scalar: Scalar<'_>, dialect: Dialect) -> Name {
     }
     let is_text_tag = matches!(
         scalar.tag,
-        None | Some(Tag::Text | Tag::Unspecific | Tag::Merge | Tag::Blank)
+        None | Some(Tag::Text | Tag::Unspecific | Tag::Merge | Tag::Blank | Tag::TabInBlock)
     );
     match resolve(&scalar, dialect) {
         Ok(Meaning::Text) if is_text_tag => Name::Text(scalar.text.into_owned()),
@@ -159,6 +159,10 @@ impl Build for Values {
     type Mapping = Entries;
 
     fn scalar(&mut self, at: Mark, scalar: Scalar<'_>) -> Result<Value, Error> {
+        if scalar.tag == Some(Tag::TabInBlock) {
+            self.defect(at, ErrorKind::TabInBlock);
+            return Ok(Value::String(scalar.text.into_owned()));
+        }
         if let (Some(Tag::Blank), Some(hold)) = (scalar.tag, self.hold) {
             return Ok(hold(Spelled::Blank, &scalar.text));
         }
@@ -263,7 +267,7 @@ impl Build for Values {
                     // A patch is merged key by key; what stands twice matters only where a whole mapping is taken over.
                     Some(hold) if self.dialect == Dialect::Patches => {
                         if let Value::String(twice) = hold(Spelled::Twice, &key) {
-                            mapping.map.insert(twice, Value::Null);
+                            mapping.map.insert(twice, value);
                         }
                     }
                     Some(_) | None => self.defect(at, ErrorKind::DuplicateKey { key, line: 0 }),
