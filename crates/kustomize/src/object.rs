@@ -318,10 +318,11 @@ impl Object {
     /// Remembers who the object is before it is renamed.
     pub(crate) fn remember(&mut self) {
         // Upstream notes it in the annotations, and takes no notice of what is no mapping there.
-        if let Some(Value::Object(metadata)) = self.value.get_mut("metadata")
-            && metadata.get("annotations").is_some_and(scalar::is_scalar)
-        {
-            metadata.remove("annotations");
+        let annotations = self
+            .metadata()
+            .and_then(|metadata| metadata.get("annotations"));
+        if annotations.is_some_and(|annotations| !annotations.is_object()) {
+            self.tidy_annotations();
         }
         self.memory.previous.push(Previous {
             name: self.id.name.clone(),

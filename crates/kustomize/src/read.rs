@@ -237,6 +237,11 @@ fn unwrap_list(mut documents: VecDeque<Written>) -> VecDeque<Written> {
     match document.value {
         Value::Object(mut fields) => match fields.remove("items") {
             Some(Value::Array(items)) => spread(items, document.line, document.defects, braces),
+            // Upstream takes the keys and values of a mapping for items.
+            Some(Value::Object(items)) => {
+                let keys = items.into_iter().map(|(key, _)| Value::String(key));
+                spread(keys.collect(), document.line, document.defects, braces)
+            }
             _ => VecDeque::new(),
         },
         _ => VecDeque::new(),
