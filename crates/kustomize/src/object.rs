@@ -514,7 +514,7 @@ fn may_be_unprintable(value: &Value) -> bool {
 }
 
 /// The text of a scalar; empty for null and for what is no scalar.
-fn plain_text(value: &Value) -> String {
+pub(crate) fn plain_text(value: &Value) -> String {
     match scalar::mark_of(value) {
         // What has no tag is not known to be null.
         Some((scalar::Tag::Bare, text)) => text.to_owned(),
@@ -525,8 +525,7 @@ fn plain_text(value: &Value) -> String {
 
 fn set_text(fields: &mut Map<String, Value>, field: &str, text: &str) {
     match fields.get_mut(field) {
-        // A marked one is written even where it says the same, and loses its type.
-        Some(old) if scalar::mark_of(old).is_none() && scalar::text(old) == text => {}
+        // It is written even where it says the same, and loses its type.
         Some(old) => *old = scalar::untyped(old, text),
         None => {
             fields.insert(field.to_owned(), scalar::untyped(&Value::Null, text));

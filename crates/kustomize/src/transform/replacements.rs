@@ -117,7 +117,7 @@ fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
     if delimiter.is_empty() {
         return Ok(Copied {
             value: value.clone(),
-            live: Some((index, parts)),
+            live: Some((index, concrete(&object.value, &parts))),
         });
     }
     if !scalar::is_scalar(value) {
@@ -204,6 +204,30 @@ fn lookup<'a>(value: &'a Value, path: &[String]) -> Result<Option<&'a Value>, Er
         }
     }
     Ok(Some(here))
+}
+
+/// A path that leads to the same field with the positions of elements in place of what they are found by.
+fn concrete(value: &Value, path: &[String]) -> Vec<String> {
+    let mut here = Some(value);
+    let mut result = Vec::with_capacity(path.len());
+    for part in path {
+        let index = match here {
+            Some(Value::Array(items)) => match element(part) {
+                Ok(Some((key, wanted))) => items
+                    .iter()
+                    .position(|item| matches_element(item, key, wanted)),
+                Ok(None) | Err(_) if part == "-" => items.len().checked_sub(1),
+                Ok(None) | Err(_) => None,
+            },
+            _ => None,
+        };
+        let part = index.map_or_else(|| part.clone(), |index| index.to_string());
+        here = here
+            .and_then(|here| lookup(here, std::slice::from_ref(&part)).ok())
+            .flatten();
+        result.push(part);
+    }
+    result
 }
 
 fn matches_element(item: &Value, key: &str, wanted: &str) -> bool {
@@ -545,7 +569,7 @@ fn collect_matching(
         if round > 0 || create.is_none() || found.places.len() + found.inside_text > before {
             break;
         }
-        let new = scalar::plain(pattern);
+        let new = scalar::bare(pattern);
         let new = if key.is_empty() {
             new
         } else {
