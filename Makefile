@@ -7,7 +7,7 @@ GO ?= go
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate devcluster demo test lint test-oracle test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-fleet soak clean
+.PHONY: help setup build generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-fleet soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,14 @@ test-devcluster: devcluster ## vet and test the control plane itself
 test-oracle: ## the expectations of the renderer are those of the real kustomize
 	crates/kustomize/oracle/build.sh
 	cd crates/kustomize/oracle && $(GO) vet ./...
+	crates/kustomize/oracle/regenerate.sh --check
+	crates/kustomize/tests/regenerate.sh --check
+
+generate-cases: ## write the expectations of the renderer anew from the real kustomize
+	crates/kustomize/oracle/regenerate.sh
+	crates/kustomize/tests/regenerate.sh
+
+check-cases: test-oracle ## the committed expectations are those of the real kustomize
 
 bench: bench-render bench-fleet ## every measurement
 
