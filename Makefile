@@ -7,7 +7,7 @@ GO ?= go
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate devcluster demo test lint test-oracle test-devcluster test-rust test-hermetic test-cluster bench bench-render soak clean
+.PHONY: help setup build generate devcluster demo test lint test-oracle test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-fleet soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ devcluster: ## build the control plane of the demo and the tests (minutes when c
 
 demo: build devcluster ## play the story on a real control plane; KEEP=1 leaves it running
 	$(CARGO) run --release --example demo -- $(if $(KEEP),--keep)
+
+bench-fleet: build devcluster ## fleets of Applications beside a plain loop; ARGUMENTS="--applications 500 --json file"
+	$(CARGO) run --release --example bench -- $(ARGUMENTS)
 
 test: lint test-oracle test-devcluster test-rust ## everything
 
@@ -51,7 +54,7 @@ test-oracle: ## the expectations of the renderer are those of the real kustomize
 	crates/kustomize/oracle/build.sh
 	cd crates/kustomize/oracle && $(GO) vet ./...
 
-bench: bench-render ## every measurement
+bench: bench-render bench-fleet ## every measurement
 
 bench-render: build ## the renderer beside the real kustomize: time, memory, growth (QUICK=1 for a minute)
 	$(CARGO) build --release --locked --package plimsoll-kustomize --example bench_render

@@ -560,6 +560,9 @@ pub struct ControllerArgs {
     /// Reconciles at once
     #[arg(long, value_name = "N", env = "PLIMSOLL_WORKERS", default_value_t = 16)]
     pub workers: usize,
+    /// File with the secret that signs webhooks; without it none are taken
+    #[arg(long, value_name = "FILE", env = "PLIMSOLL_WEBHOOK_SECRET_FILE")]
+    pub webhook_secret_file: Option<PathBuf>,
     /// Host that may be connected to although its address is loopback, link-local or the API server's
     #[arg(
         long,

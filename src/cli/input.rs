@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Exit, Failure, args::ConnectArgs, settings};
+use super::{Exit, Failure, args::ConnectArgs, output, settings};
 use crate::{
     api::{Application, GROUP, SyncRecord, VERSION},
     cluster::{Cluster, Identity, ListQuery, Reader},
@@ -103,7 +103,26 @@ impl Connected {
         &self,
         all_namespaces: bool,
     ) -> Result<Vec<Application>, Failure> {
-        self.list("Application", all_namespaces).await
+        let query = ListQuery {
+            namespace: (!all_namespaces).then(|| self.namespace.clone()),
+            ..ListQuery::default()
+        };
+        let values = self
+            .reader
+            .list(&api_version(), "Application", &query)
+            .await?;
+        let mut applications = Vec::with_capacity(values.len());
+        for value in values {
+            let name = key_of(&value);
+            match serde_json::from_value(value) {
+                Ok(application) => applications.push(application),
+                // One that cannot be read hides no other.
+                Err(error) => output::message(&format!(
+                    "warning: Application {name} is left out, for it cannot be read: {error}"
+                )),
+            }
+        }
+        Ok(applications)
     }
 
     /// Reads one page of the records, in order of their names: those of one chain by their numbers.
@@ -145,19 +164,16 @@ impl Connected {
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    async fn list<T: serde::de::DeserializeOwned>(
-        &self,
-        kind: &str,
-        all_namespaces: bool,
-    ) -> Result<Vec<T>, Failure> {
-        let query = ListQuery {
-            namespace: (!all_namespaces).then(|| self.namespace.clone()),
-            ..ListQuery::default()
-        };
-        let values = self.reader.list(&api_version(), kind, &query).await?;
-        values.into_iter().map(decode).collect()
-    }
+fn key_of(value: &Value) -> String {
+    let text = |pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    format!("{}/{}", text("/metadata/namespace"), text("/metadata/name"))
 }
 
 fn api_version() -> String {

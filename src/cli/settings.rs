@@ -98,6 +98,7 @@ pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, ge
         listen: Some(args.listen),
         default_account: args.default_service_account.clone(),
         workers: args.workers,
+        webhook_secret: args.webhook_secret_file.clone(),
         remote_hosts: args.allow_remote.clone(),
     })
 }

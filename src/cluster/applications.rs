@@ -183,6 +183,8 @@ impl ApplicationSink {
 }
 
 impl Sink for ApplicationSink {
+    type Kept = Value;
+
     fn keep(&self, object: Value) -> Value {
         prune::of_marked(object)
     }

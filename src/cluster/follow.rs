@@ -43,14 +43,16 @@ pub(super) struct Target {
 
 /// Who wants to know. `keep` cuts an object before anything is stored.
 pub(super) trait Sink: Send {
+    /// What is kept of an object.
+    type Kept: Send;
     /// Returns what is kept of an object.
-    fn keep(&self, object: Value) -> Value;
+    fn keep(&self, object: Value) -> Self::Kept;
     /// Takes all objects at once, in place of those known before.
-    fn listed(&mut self, objects: Vec<Value>) -> impl Future<Output = ()> + Send;
+    fn listed(&mut self, objects: Vec<Self::Kept>) -> impl Future<Output = ()> + Send;
     /// Takes one object that is new or changed.
-    fn applied(&mut self, object: Value) -> impl Future<Output = ()> + Send;
+    fn applied(&mut self, object: Self::Kept) -> impl Future<Output = ()> + Send;
     /// Takes one object that is gone, as it was last.
-    fn deleted(&mut self, object: Value) -> impl Future<Output = ()> + Send;
+    fn deleted(&mut self, object: Self::Kept) -> impl Future<Output = ()> + Send;
     /// Hears that what is known may be outdated from now on.
     fn lost(&mut self, error: &Error) -> impl Future<Output = ()> + Send;
     /// Hears that changes are told again.

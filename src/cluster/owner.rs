@@ -29,16 +29,12 @@ pub(super) fn marks_of(object: &Value) -> Option<ApplicationKey> {
 
 /// Returns the object that controls this one, for example the ReplicaSet of a Pod.
 pub(super) fn controller_of(object: &Value) -> Option<ObjectId> {
-    let metadata = object.get("metadata")?;
-    let namespace = metadata
+    let namespace = object
+        .get("metadata")?
         .get("namespace")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let owner = metadata
-        .get("ownerReferences")?
-        .as_array()?
-        .iter()
-        .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?;
+    let owner = controller(object)?;
     let text = |field: &str| owner.get(field).and_then(Value::as_str);
     let group = text("apiVersion")?
         .split_once('/')
@@ -49,6 +45,21 @@ pub(super) fn controller_of(object: &Value) -> Option<ObjectId> {
         namespace,
         text("name")?,
     ))
+}
+
+/// Returns the UID of what controls this object.
+pub(super) fn controller_uid(object: &Value) -> Option<String> {
+    let uid = controller(object)?.get("uid")?.as_str()?;
+    Some(uid.to_owned())
+}
+
+fn controller(object: &Value) -> Option<&Value> {
+    object
+        .get("metadata")?
+        .get("ownerReferences")?
+        .as_array()?
+        .iter()
+        .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))
 }
 
 #[cfg(test)]

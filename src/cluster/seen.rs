@@ -5,7 +5,7 @@
 //! Never: an object that is not synced shown as known.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, Weak},
 };
 
@@ -15,16 +15,94 @@ use tokio::sync::mpsc;
 use super::{
     Error, Hint, WatchKey, WatchState,
     follow::Sink,
-    prune,
+    owner, prune,
     watch::{Inner, lock},
 };
-use crate::model::ObjectId;
+use crate::model::{ApplicationKey, ObjectId, Packed};
+
+/// Namespace and name.
+type Place = (String, String);
 
 /// What one watch knows.
 pub(super) struct Store {
     pub(super) state: WatchState,
-    /// By namespace and name.
-    pub(super) objects: BTreeMap<(String, String), Arc<Value>>,
+    pub(super) objects: BTreeMap<Place, Kept>,
+    /// Places by the UID of what controls the object there.
+    controlled: BTreeMap<String, BTreeSet<Place>>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            state: WatchState::Starting,
+            objects: BTreeMap::new(),
+            controlled: BTreeMap::new(),
+        }
+    }
+}
+
+impl Store {
+    fn insert(&mut self, place: Place, object: Kept) -> Option<Kept> {
+        let before = self.remove(&place);
+        if let Some(owner) = &object.owner {
+            let places = self.controlled.entry(owner.clone()).or_default();
+            places.insert(place.clone());
+        }
+        self.objects.insert(place, object);
+        before
+    }
+
+    fn remove(&mut self, place: &Place) -> Option<Kept> {
+        let gone = self.objects.remove(place)?;
+        if let Some(owner) = &gone.owner
+            && let Some(places) = self.controlled.get_mut(owner)
+        {
+            places.remove(place);
+            if places.is_empty() {
+                self.controlled.remove(owner);
+            }
+        }
+        Some(gone)
+    }
+
+    /// Returns the objects that one of these UIDs controls.
+    pub(super) fn controlled(&self, owners: &BTreeSet<String>) -> Vec<Arc<Value>> {
+        owners
+            .iter()
+            .filter_map(|owner| self.controlled.get(owner))
+            .flatten()
+            .filter_map(|place| self.objects.get(place)?.open())
+            .collect()
+    }
+}
+
+/// One object as it is kept: what is asked about often beside the packed whole.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    place: Place,
+    version: String,
+    pub(super) marks: Option<ApplicationKey>,
+    pub(super) controller: Option<ObjectId>,
+    /// UID of what controls it.
+    owner: Option<String>,
+    whole: Packed,
+}
+
+impl Kept {
+    fn of(object: &Value) -> Option<Self> {
+        Some(Self {
+            place: place_of(object)?,
+            version: version_of(object).unwrap_or_default().to_owned(),
+            marks: owner::marks_of(object),
+            controller: owner::controller_of(object),
+            owner: owner::controller_uid(object),
+            whole: Packed::of(object),
+        })
+    }
+
+    pub(super) fn open(&self) -> Option<Arc<Value>> {
+        self.whole.value().map(Arc::new)
+    }
 }
 
 /// Takes what one watch tells.
@@ -41,43 +119,44 @@ impl KindSink {
         let _closed = self.hints.send(hint).await;
     }
 
-    async fn changed(&self, before: Option<&Value>, after: &Value) {
-        let Some(place) = place_of(after) else {
-            return;
-        };
+    async fn changed(&self, before: Option<&Kept>, after: &Kept) {
         let application = self.watches.upgrade().and_then(|watches| {
             watches
                 .application_of(after)
                 .or_else(|| watches.application_of(before?))
         });
-        let (namespace, name) = place;
-        let id = ObjectId::new(self.key.group(), &self.key.kind, &namespace, &name);
+        let (namespace, name) = &after.place;
+        let id = ObjectId::new(self.key.group(), &self.key.kind, namespace, name);
         self.hint(Hint::Object { id, application }).await;
     }
 }
 
 impl Sink for KindSink {
-    fn keep(&self, object: Value) -> Value {
-        if self.key.marks_only {
+    /// None for what has no name: the API server has no such object.
+    type Kept = Option<Kept>;
+
+    fn keep(&self, object: Value) -> Option<Kept> {
+        let cut = if self.key.marks_only {
             prune::of_marked(object)
         } else {
             prune::of_unmarked(self.key.group(), &self.key.kind, object)
-        }
+        };
+        Kept::of(&cut)
     }
 
-    async fn listed(&mut self, objects: Vec<Value>) {
-        let objects: BTreeMap<(String, String), Arc<Value>> = objects
-            .into_iter()
-            .filter_map(|object| Some((place_of(&object)?, Arc::new(object))))
-            .collect();
+    async fn listed(&mut self, objects: Vec<Option<Kept>>) {
+        let mut listed = Store {
+            state: WatchState::Synced,
+            ..Store::default()
+        };
+        for object in objects.into_iter().flatten() {
+            listed.insert(object.place.clone(), object);
+        }
+        let objects = listed.objects.clone();
         let (before, first) = {
             let mut store = lock(&self.store);
             let first = store.state == WatchState::Starting;
-            store.state = WatchState::Synced;
-            (
-                std::mem::replace(&mut store.objects, objects.clone()),
-                first,
-            )
+            (std::mem::replace(&mut *store, listed).objects, first)
         };
         self.hint(Hint::Synced(self.key.clone())).await;
         if first {
@@ -86,8 +165,8 @@ impl Sink for KindSink {
         }
         for (place, after) in &objects {
             let before = before.get(place);
-            if before.map(|before| version_of(before)) != Some(version_of(after)) {
-                self.changed(before.map(AsRef::as_ref), after).await;
+            if before.map(|before| &before.version) != Some(&after.version) {
+                self.changed(before, after).await;
             }
         }
         for (place, gone) in &before {
@@ -97,21 +176,16 @@ impl Sink for KindSink {
         }
     }
 
-    async fn applied(&mut self, object: Value) {
-        let Some(place) = place_of(&object) else {
-            return;
-        };
-        let object = Arc::new(object);
-        let before = lock(&self.store).objects.insert(place, Arc::clone(&object));
-        self.changed(before.as_deref(), &object).await;
+    async fn applied(&mut self, object: Option<Kept>) {
+        let Some(object) = object else { return };
+        let before = lock(&self.store).insert(object.place.clone(), object.clone());
+        self.changed(before.as_ref(), &object).await;
     }
 
-    async fn deleted(&mut self, object: Value) {
-        let Some(place) = place_of(&object) else {
-            return;
-        };
-        let before = lock(&self.store).objects.remove(&place);
-        self.changed(before.as_deref(), &object).await;
+    async fn deleted(&mut self, object: Option<Kept>) {
+        let Some(object) = object else { return };
+        let before = lock(&self.store).remove(&object.place);
+        self.changed(before.as_ref(), &object).await;
     }
 
     async fn lost(&mut self, error: &Error) {

@@ -4,7 +4,7 @@
 //! Leaves: claims; heads and sets as they were stored.
 //! Never: a change of a stored part (they are immutable).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::Method;
@@ -213,6 +213,32 @@ impl Keeper {
             });
         }
         Ok(Some(secret))
+    }
+
+    /// Deletes these attempts of an Application, whose heads hold all of them: two requests each, where a list looks
+    /// through the parts of every Application. Returns those that it left: they have chunks, or no head.
+    ///
+    /// # Errors
+    /// The lease is not ours, or the API server cannot be asked or refuses.
+    pub async fn sweep_heads(
+        &self,
+        uid: &str,
+        attempts: BTreeSet<u64>,
+    ) -> Result<BTreeSet<u64>, Error> {
+        let mut left = BTreeSet::new();
+        for attempt in attempts {
+            let name = head_name(uid, attempt);
+            let act = format!("read attempt {attempt} of Application {uid}");
+            match self.read_part(&act, &name).await? {
+                Some(head) if stored::is_whole(&act, &head.data) => {
+                    self.delete_part(&name, &head.metadata.uid).await?;
+                }
+                Some(_) | None => {
+                    left.insert(attempt);
+                }
+            }
+        }
+        Ok(left)
     }
 
     /// Reads the head of an attempt.

@@ -141,6 +141,12 @@ pub(super) fn unpack_layout(
     Ok((layout, bytes))
 }
 
+/// Says whether a head is all that is stored of its attempt: it has no set, or the set travels in it.
+pub(super) fn is_whole(act: &str, data: &BTreeMap<String, String>) -> bool {
+    !data.contains_key("layout")
+        || unpack_layout(act, data).is_ok_and(|(layout, _)| layout.chunks == 0)
+}
+
 /// Reads one chunk out of the data of its Secret.
 pub(super) fn unpack_chunk(act: &str, data: &BTreeMap<String, String>) -> Result<Vec<u8>, Error> {
     field(act, data, "chunk")

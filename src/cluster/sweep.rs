@@ -26,6 +26,19 @@ pub struct Kept {
     pub chunks: BTreeSet<u64>,
 }
 
+impl Kept {
+    /// Returns the attempts above `above`: at take-up, those that were interrupted.
+    pub fn above(&self, above: u64) -> Newer {
+        let newer = |attempts: &BTreeSet<u64>| -> BTreeSet<u64> {
+            attempts.iter().copied().filter(|at| *at > above).collect()
+        };
+        Newer {
+            unbegun: newer(&(&self.chunks - &self.heads)),
+            heads: newer(&self.heads),
+        }
+    }
+}
+
 /// Attempts above those that a status knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Newer {
@@ -62,18 +75,21 @@ impl Keeper {
         Ok(kept)
     }
 
+    /// Returns what is stored of one Application.
+    ///
+    /// # Errors
+    /// As for `kept`.
+    pub async fn kept_of(&self, uid: &str) -> Result<Kept, Error> {
+        let mut kept = self.kept(Some(uid)).await?;
+        Ok(kept.remove(uid).unwrap_or_default())
+    }
+
     /// Returns the attempts above `above` that have parts stored: at take-up, those that were interrupted.
     ///
     /// # Errors
     /// As for `kept`.
     pub async fn newer_heads(&self, uid: &str, above: u64) -> Result<Newer, Error> {
-        let mut kept = self.kept(Some(uid)).await?;
-        let Kept { heads, chunks } = kept.remove(uid).unwrap_or_default();
-        let newer = |attempts: BTreeSet<u64>| attempts.into_iter().filter(move |at| *at > above);
-        Ok(Newer {
-            unbegun: newer(&chunks - &heads).collect(),
-            heads: newer(heads).collect(),
-        })
+        Ok(self.kept_of(uid).await?.above(above))
     }
 
     /// Deletes chunks of attempts that were never begun; those that have a head by now stay.

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    Cluster, WatchKey, follow, owner,
-    seen::{KindSink, Store},
+    Cluster, WatchKey, follow,
+    seen::{Kept, KindSink, Store},
 };
 use crate::{
     api::Reason,
@@ -150,10 +150,7 @@ impl Watches {
             running.users += 1;
             return;
         }
-        let store = Arc::new(Mutex::new(Store {
-            state: WatchState::Starting,
-            objects: BTreeMap::new(),
-        }));
+        let store = Arc::<Mutex<Store>>::default();
         let mut sink = KindSink {
             key: key.clone(),
             store: Arc::clone(&store),
@@ -208,7 +205,7 @@ impl Watches {
             return Seen::Unknown;
         }
         match store.objects.get(&(id.namespace.clone(), id.name.clone())) {
-            Some(object) => Seen::Present(Arc::clone(object)),
+            Some(object) => object.open().map_or(Seen::Unknown, Seen::Present),
             None => Seen::Absent,
         }
     }
@@ -217,15 +214,30 @@ impl Watches {
     pub fn list(&self, key: &WatchKey) -> Option<Listed> {
         let store = self.inner.store(key)?;
         let store = lock(&store);
-        (store.state == WatchState::Synced).then(|| store.objects.values().cloned().collect())
+        (store.state == WatchState::Synced)
+            .then(|| store.objects.values().filter_map(Kept::open).collect())
     }
 
-    /// Returns the Pods and the ReplicaSets of a namespace; None where either watch is not synced.
-    pub fn pods_and_replica_sets(&self, namespace: &str) -> Option<(Listed, Listed)> {
-        Some((
-            self.list(&WatchKey::pods(namespace))?,
-            self.list(&WatchKey::replica_sets(namespace))?,
-        ))
+    /// Returns the objects that one of these UIDs controls, by namespace and name; None where the watch is not synced.
+    pub fn controlled(&self, key: &WatchKey, owners: &BTreeSet<String>) -> Option<Listed> {
+        let store = self.inner.store(key)?;
+        let store = lock(&store);
+        (store.state == WatchState::Synced).then(|| store.controlled(owners))
+    }
+
+    /// Returns the Pods and the ReplicaSets of a namespace that these UIDs control, or that a ReplicaSet of theirs
+    /// controls; None where either watch is not synced.
+    pub fn pods_and_replica_sets(
+        &self,
+        namespace: &str,
+        owners: &BTreeSet<String>,
+    ) -> Option<(Listed, Listed)> {
+        let replica_sets = self.controlled(&WatchKey::replica_sets(namespace), owners)?;
+        let uid = |set: &Arc<Value>| Some(set.pointer("/metadata/uid")?.as_str()?.to_owned());
+        let mut owners = owners.clone();
+        owners.extend(replica_sets.iter().filter_map(uid));
+        let pods = self.controlled(&WatchKey::pods(namespace), &owners)?;
+        Some((pods, replica_sets))
     }
 
     /// Says whether the watch has listed and follows.
@@ -277,22 +289,23 @@ impl Inner {
     }
 
     /// Returns the Application of an object: by its marks, or by those of who controls it, as far as watches know.
-    pub(super) fn application_of(&self, object: &Value) -> Option<ApplicationKey> {
-        if let Some(application) = owner::marks_of(object) {
-            return Some(application);
+    pub(super) fn application_of(&self, object: &Kept) -> Option<ApplicationKey> {
+        if let Some(application) = &object.marks {
+            return Some(application.clone());
         }
-        let mut id = owner::controller_of(object)?;
+        let mut id = object.controller.clone()?;
         for _ in 0..OWNERS {
-            let above = self.find(&id)?;
-            if let Some(application) = owner::marks_of(&above) {
-                return Some(application);
+            let (marks, above) = self.owner(&id)?;
+            if marks.is_some() {
+                return marks;
             }
-            id = owner::controller_of(&above)?;
+            id = above?;
         }
         None
     }
 
-    fn find(&self, id: &ObjectId) -> Option<Arc<Value>> {
+    /// Returns whose an object is, and what controls it.
+    fn owner(&self, id: &ObjectId) -> Option<(Option<ApplicationKey>, Option<ObjectId>)> {
         let stores: Vec<Arc<Mutex<Store>>> = lock(&self.state)
             .running
             .iter()
@@ -300,8 +313,10 @@ impl Inner {
             .map(|(_, running)| Arc::clone(&running.store))
             .collect();
         let place = (id.namespace.clone(), id.name.clone());
-        stores
-            .iter()
-            .find_map(|store| lock(store).objects.get(&place).cloned())
+        stores.iter().find_map(|store| {
+            let store = lock(store);
+            let found = store.objects.get(&place)?;
+            Some((found.marks.clone(), found.controller.clone()))
+        })
     }
 }

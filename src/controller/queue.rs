@@ -63,6 +63,13 @@ impl Queue {
             .map(|(at, _)| *at)
     }
 
+    /// Returns how long the one has waited that waits longest; nothing where none is due.
+    pub(super) fn oldest(&self, now: Duration) -> Duration {
+        self.due
+            .first()
+            .map_or(Duration::ZERO, |(at, _)| now.saturating_sub(*at))
+    }
+
     /// Returns how many are due.
     pub(super) fn depth(&self, now: Duration) -> usize {
         self.due.iter().take_while(|(at, _)| *at <= now).count()
@@ -90,6 +97,8 @@ mod tests {
         let now = Duration::from_secs(5);
         let busy = BTreeSet::from([key("a")]);
         assert_eq!(queue.depth(now), 2);
+        assert_eq!(queue.oldest(now), Duration::from_secs(4));
+        assert_eq!(queue.oldest(Duration::ZERO), Duration::ZERO);
         assert_eq!(queue.take(now, &busy), Some(key("b")));
         assert_eq!(queue.take(now, &busy), None);
         assert_eq!(queue.next(&busy), None);

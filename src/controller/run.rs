@@ -4,25 +4,27 @@
 //! Leaves: on a stop, after what was under way came to an object boundary.
 //! Never: a write without the lease.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::work;
 use crate::{
     clock,
     cluster::{self, Cluster, ConnectSettings, Keeper, Lease, LeaseSettings, Watches},
-    model::text,
-    pipeline::{Archive, ArchiveSettings, Context},
+    model::{RepositoryName, text},
+    pipeline::{Archive, ArchiveSettings, Context, Voice},
     report::Metrics,
-    server::{self, Ready},
+    server::{self, Ready, Webhooks},
     source::{self, Mirrors},
 };
 
 /// Hints that wait to be read; when more come the watches wait, and nothing is lost.
 const HINTS: usize = 4096;
+/// Repositories that were pushed to and wait to be asked; when more come, webhooks are told to come again.
+const PUSHES: usize = 1024;
 /// Bytes of manifests that stay parsed for renders that share them: bases of a monorepo. They take about ten times the memory.
 const PARSED: usize = 1 << 20;
 /// How long a stop waits for reconciles to come to an object boundary.
@@ -45,6 +47,8 @@ pub struct ControllerSettings {
     pub default_account: Option<String>,
     /// Reconciles at once.
     pub workers: usize,
+    /// File with the secret of webhooks; None for no webhooks.
+    pub webhook_secret: Option<PathBuf>,
     /// Where records are kept beside the cluster.
     pub archive: ArchiveSettings,
     /// Hosts from which remote bases and files may come.
@@ -86,11 +90,14 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let ready = Ready::default();
+    let (told, mut pushes) = mpsc::channel(PUSHES);
+    let webhooks = webhooks(&settings, told);
     let listener = settings.listen.map(|address| {
         tokio::spawn(server::serve(
             address,
             Arc::new(registry),
             ready.clone(),
+            webhooks,
             stop.clone(),
         ))
     });
@@ -104,10 +111,8 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
     let mut source = settings.source.clone();
     source.egress.api_server_addresses = cluster.api_server_addresses().await?;
     let mirrors = Mirrors::open(source)?;
-    let lease = Lease::new(
-        &cluster,
-        LeaseSettings::new(&settings.namespace, "plimsoll", &settings.identity),
-    );
+    let lease = LeaseSettings::new(&settings.namespace, "plimsoll", &settings.identity);
+    let lease = Lease::new(&cluster, lease);
     let fence = lease.fence();
     let mut held = lease.held();
     // The lease outlives the work: what is under way at a stop still comes to an object boundary under it.
@@ -140,6 +145,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             identity: settings.identity.clone(),
             namespace: settings.namespace.clone(),
             default_account: settings.default_account.clone(),
+            voice: Voice::default(),
             render: rendering(),
             remote_hosts: settings.remote_hosts.clone(),
         });
@@ -149,8 +155,12 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         };
         // The archive goes on until the last record of this round is offered.
         let archiving = CancellationToken::new();
+        let news = work::News {
+            hints: incoming,
+            pushes: &mut pushes,
+        };
         let working = async {
-            work::work(context, incoming, settings.workers, round.clone()).await;
+            work::work(context, news, settings.workers, round.clone()).await;
             archiving.cancel();
         };
         let keeping = archive.run(keeper, &cluster_uid, archiving.clone());
@@ -172,18 +182,29 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         tracing::warn!("the lease was not released in time; it runs out by itself");
     }
     mirrors.close().await;
-    if let Some(listener) = listener {
-        match listener.await {
-            Ok(served) => served.map_err(|error| Error::Serve(Box::new(error)))?,
-            Err(source) => {
-                return Err(Error::Task {
-                    what: "the listener",
-                    source,
-                });
-            }
-        }
+    match listener {
+        Some(listener) => end_of(listener).await,
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Waits for the end of the listener.
+async fn end_of(listener: JoinHandle<Result<(), server::Error>>) -> Result<(), Error> {
+    match listener.await {
+        Ok(served) => served.map_err(|error| Error::Serve(Box::new(error))),
+        Err(source) => Err(Error::Task {
+            what: "the listener",
+            source,
+        }),
+    }
+}
+
+fn webhooks(
+    settings: &ControllerSettings,
+    pushes: mpsc::Sender<RepositoryName>,
+) -> Option<Webhooks> {
+    let secret = settings.webhook_secret.clone()?;
+    Some(Webhooks { secret, pushes })
 }
 
 /// Shows how the archive stands, until it is told to stop.

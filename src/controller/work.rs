@@ -17,9 +17,9 @@ use tracing::Instrument as _;
 use super::queue::Queue;
 use crate::{
     api::{Application, Reason},
-    cluster::{ApplicationEvent, Applications, Event, EventType, Hint, WatchKey},
-    model::{ApplicationKey, GroupKind, ObjectId, text},
-    pipeline::{Context, Memory, Wake, reconcile},
+    cluster::{ApplicationEvent, Applications, Event, EventType, Hint, Kept, WatchKey},
+    model::{ApplicationKey, GroupKind, ObjectId, RepositoryName, text},
+    pipeline::{Context, Memory, Rest, Wake, reconcile},
 };
 
 /// Hints of one object that come together are looked at together.
@@ -27,6 +27,8 @@ const GATHER: Duration = Duration::from_millis(10);
 /// How often stored sets of Applications that are gone are looked for, and how long those stay (DESIGN.md, State).
 const TIDY: Duration = Duration::from_secs(600);
 const MOURNED: Duration = Duration::from_secs(3600);
+/// After how long without a reconcile an Application's memory is packed whole.
+const REST: Duration = Duration::from_secs(30);
 /// Applications that are told before the watch waits for us.
 const NEWS: usize = 256;
 /// Pause after a reconcile that did not end as it must: a bug that comes again must not become a loop.
@@ -34,15 +36,40 @@ const AFTER_A_BUG: Duration = Duration::from_secs(30);
 /// How long a stop waits for reconciles to come to an object boundary.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// Pushes to one repository that come within this time are one.
+const STORM: Duration = Duration::from_secs(1);
+
+/// What comes from outside.
+pub(super) struct News<'a> {
+    /// What the watches saw.
+    pub(super) hints: mpsc::Receiver<Hint>,
+    /// Repositories that were pushed to.
+    pub(super) pushes: &'a mut mpsc::Receiver<RepositoryName>,
+}
+
 /// What is known of one Application outside of its reconciles.
 struct Entry {
     application: Arc<Application>,
+    repository: Option<RepositoryName>,
     memory: Option<Memory>,
+    /// When it was worked on last.
+    worked: Duration,
     touched: BTreeSet<ObjectId>,
     /// Since when git is to be asked; taken by the next reconcile, for one may be under way.
     ask: Option<Duration>,
     unwatchable: BTreeSet<GroupKind>,
+    /// How it was found; taken when it is worked on first.
+    found: Option<Found>,
     stop: CancellationToken,
+}
+
+/// How an Application was found.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// It was there when the lease became ours.
+    There,
+    /// It came into being since: nobody has worked on it.
+    New,
 }
 
 /// The end of one reconcile.
@@ -64,15 +91,23 @@ struct Work {
     stop: CancellationToken,
     /// Applications that are gone, by UID, and since when: their stored sets go an hour later.
     gone: BTreeMap<String, (Option<ApplicationKey>, Duration)>,
+    /// When a repository is asked because of a push, the last time or the next.
+    pushed: BTreeMap<RepositoryName, Duration>,
+    /// Whether those that existed when the lease became ours have all been told: one that comes later is new.
+    all_known: bool,
+    /// What was stored when the lease became ours, by UID; each is taken at the take-up of its Application.
+    /// None where it could not be read: then each asks for itself.
+    kept: Option<BTreeMap<String, Kept>>,
 }
 
 /// Works until told to stop, then waits for what is under way.
 pub(super) async fn work(
     context: Arc<Context>,
-    mut hints: mpsc::Receiver<Hint>,
+    news_from: News<'_>,
     workers: usize,
     stop: CancellationToken,
 ) {
+    let News { mut hints, pushes } = news_from;
     let applications = Applications::new(&context.cluster, None);
     let (told, mut news) = mpsc::channel(NEWS);
     let follow = applications.run(told);
@@ -86,9 +121,13 @@ pub(super) async fn work(
         workers: workers.max(1),
         stop: stop.clone(),
         gone: BTreeMap::new(),
+        pushed: BTreeMap::new(),
+        all_known: false,
+        kept: kept_at_first(&context).await,
         context,
     };
     let mut tidy = tokio::time::interval(TIDY);
+    let mut rest = tokio::time::interval(REST);
     loop {
         work.start_due();
         let sleep = work.sleep();
@@ -97,8 +136,10 @@ pub(super) async fn work(
             () = &mut follow => break,
             Some(event) = news.recv() => work.application(event).await,
             Some(hint) = hints.recv() => work.hint(hint),
+            Some(pushed) = pushes.recv() => work.pushed(pushed),
             Some(done) = work.tasks.join_next_with_id(), if !work.tasks.is_empty() => work.done(done),
             _ = tidy.tick() => work.tidy(&applications).await,
+            _ = rest.tick() => work.rest(),
             () = sleep => {}
         }
     }
@@ -107,6 +148,31 @@ pub(super) async fn work(
     if tokio::time::timeout(PATIENCE, rest).await.is_err() {
         tracing::warn!("reconciles did not come to an object boundary in time; they are cut");
     }
+}
+
+/// Reads once what is stored of all Applications: at take-up each would have to ask for its own.
+async fn kept_at_first(context: &Context) -> Option<BTreeMap<String, Kept>> {
+    match context.keeper.kept(None).await {
+        Ok(kept) => Some(kept),
+        Err(error) => {
+            tracing::warn!(error = %text::chain(&error), "could not list the stored sets; each Application asks for its own");
+            None
+        }
+    }
+}
+
+/// Returns an empty memory, with what is known of an Application that is worked on for the first time.
+fn first_memory(entry: &mut Entry, kept: &mut Option<BTreeMap<String, Kept>>) -> Memory {
+    let mut memory = Memory::new();
+    match (entry.found.take(), kept, &entry.application.metadata.uid) {
+        (Some(Found::New), _, _) => memory.is_new(),
+        (Some(Found::There), Some(kept), Some(uid)) => {
+            memory.was_kept(kept.remove(uid).unwrap_or_default());
+        }
+        // Worked on before, and what was remembered is lost: it looks for itself.
+        (Some(Found::There) | None, _, _) => {}
+    }
+    memory
 }
 
 impl Work {
@@ -132,14 +198,19 @@ impl Work {
             };
             self.start(key);
         }
-        self.context.metrics.set_queue_depth(self.queue.depth(now));
+        self.context
+            .metrics
+            .set_queue(self.queue.depth(now), self.queue.oldest(now));
     }
 
     fn start(&mut self, key: ApplicationKey) {
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
-        let mut memory = entry.memory.take().unwrap_or_default();
+        let mut memory = match entry.memory.take() {
+            Some(memory) => memory,
+            None => first_memory(entry, &mut self.kept),
+        };
         if let Some(at) = entry.ask.take() {
             memory.ask_git(at);
         }
@@ -191,6 +262,7 @@ impl Work {
                     // An Application that was created again under the name is another one.
                     if entry.application.metadata.uid == uid {
                         entry.memory = Some(memory);
+                        entry.worked = now;
                         self.queue.at(&key, now + wake.after);
                     } else {
                         self.queue.at(&key, now);
@@ -226,10 +298,13 @@ impl Work {
                 let now = self.now();
                 self.gone.insert(uid, (Some(key), now));
             }
-            ApplicationEvent::Synced => tracing::info!(
-                applications = self.entries.len(),
-                "all Applications are known"
-            ),
+            ApplicationEvent::Synced => {
+                self.all_known = true;
+                tracing::info!(
+                    applications = self.entries.len(),
+                    "all Applications are known"
+                );
+            }
             ApplicationEvent::Lost { reason, message } => {
                 tracing::warn!(
                     reason = reason.as_str(),
@@ -250,6 +325,7 @@ impl Work {
                     || entry.application.metadata.deletion_timestamp
                         != application.metadata.deletion_timestamp
                     || entry.application.metadata.annotations != application.metadata.annotations;
+                entry.repository = RepositoryName::parse(&application.spec.source.repo);
                 entry.application = application;
                 if news {
                     entry.ask = Some(now);
@@ -261,11 +337,18 @@ impl Work {
                 self.entries.insert(
                     key.clone(),
                     Entry {
+                        repository: RepositoryName::parse(&application.spec.source.repo),
                         application,
                         memory: None,
+                        worked: now,
                         touched: BTreeSet::new(),
                         ask: None,
                         unwatchable: BTreeSet::new(),
+                        found: Some(if self.all_known {
+                            Found::New
+                        } else {
+                            Found::There
+                        }),
                         stop: self.stop.child_token(),
                     },
                 );
@@ -300,6 +383,17 @@ impl Work {
     }
 
     /// Deletes the stored sets of Applications that are gone since an hour. A set can hold the data of Secrets.
+    fn rest(&mut self) {
+        let now = self.now();
+        for entry in self.entries.values_mut() {
+            if now.saturating_sub(entry.worked) >= REST
+                && let Some(memory) = &mut entry.memory
+            {
+                memory.rest(Rest::Long);
+            }
+        }
+    }
+
     async fn tidy(&mut self, applications: &Applications) {
         let now = self.now();
         match self.context.keeper.kept(None).await {
@@ -347,6 +441,30 @@ impl Work {
             Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
             Err(_) => true,
         }
+    }
+
+    /// A push wakes the Applications of that repository and no others. What comes again within a second waits for its
+    /// end, so that a storm becomes one question a second.
+    fn pushed(&mut self, repository: RepositoryName) {
+        let now = self.now();
+        self.pushed.retain(|_, at| now.saturating_sub(*at) < STORM);
+        let at = match self.pushed.get(&repository) {
+            Some(at) if *at > now => return,
+            Some(at) => *at + STORM,
+            None => now,
+        };
+        let mut woken = 0;
+        for (key, entry) in &mut self.entries {
+            if entry.repository.as_ref() == Some(&repository) {
+                entry.ask = Some(at);
+                self.queue.at(key, at);
+                woken += 1;
+            }
+        }
+        if woken > 0 {
+            self.pushed.insert(repository, at);
+        }
+        tracing::debug!(applications = woken, "a repository was pushed to");
     }
 
     fn hint(&mut self, hint: Hint) {

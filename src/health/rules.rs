@@ -39,7 +39,7 @@ pub struct Windows {
     pub some_ready: Duration,
     /// An object that says itself that it failed must say so this long. Default 10s, our own: conditions flap early.
     pub object: Duration,
-    /// A custom resource or an Ingress that is silent is waited for this long, then not assessed. Default 10s, our own.
+    /// A custom resource that is silent is waited for this long, then not assessed. Default 10s, our own.
     pub silent: Duration,
     /// A row that was not met for this long is forgotten. Default 3m, our own: longer than any pod needs to come back
     /// within a window, so that flapping cannot start a window anew.

@@ -12,7 +12,7 @@ use super::{
     Context, Error, Memory, Subject, barrier, command, finalize,
     inventory::{placed, set},
     look::{self, next_ask},
-    memory::Hold,
+    memory::{Hold, Rest},
     perform::{perform, queue, write_status},
     pin,
     prepare::{self, Prepared},
@@ -83,6 +83,7 @@ pub async fn reconcile(
     match run(context, application, &subject, memory, stop).await {
         Ok(()) => {
             memory.forgive();
+            memory.rest(Rest::Short);
             context
                 .metrics
                 .count_reconcile(Some((context.clock)().wall.as_second()));
@@ -155,11 +156,16 @@ async fn run(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     if !memory.loaded {
+        let is_first = !memory.taken_up;
         let fresh = fresh(context, application, memory).await?;
         memory.status = fresh.status.unwrap_or_default();
         memory.resource_version = fresh.metadata.resource_version.unwrap_or_default();
         let status: ApplicationStatus = memory.status.clone();
-        take_up::take_up(context, subject, memory, &status).await?;
+        if memory.is_new && is_first && application.status.is_none() {
+            memory.nobody_before();
+        } else {
+            take_up::take_up(context, subject, memory, &status).await?;
+        }
     }
     if application.metadata.deletion_timestamp.is_some() {
         return finalize::finalize(context, application, subject, memory, stop).await;
@@ -422,6 +428,7 @@ fn entered(memory: &mut Memory, now: Now) {
     memory.next_look = None;
     match memory.rollout.state {
         State::Watching { .. } => {
+            memory.watching_since = Some(now.monotonic);
             memory.sightings = crate::health::Sightings::default();
             memory.freed.clear();
             memory.settle();
@@ -611,6 +618,9 @@ fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
         earlier(now.monotonic + Duration::from_millis(u64::try_from(left).unwrap_or_default()));
     }
     if let Some(at) = memory.drift_hold {
+        earlier(at);
+    }
+    if let Some(at) = memory.status_due {
         earlier(at);
     }
     if let Some((at, _)) = &memory.hold {

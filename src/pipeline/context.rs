@@ -4,6 +4,7 @@
 //! Leaves: `Context`.
 //! Never: anything of one Application.
 
+use super::Voice;
 use crate::{
     archive::Archive,
     cluster::{Cluster, Fence, Keeper, Watches},
@@ -38,6 +39,8 @@ pub struct Context {
     pub namespace: String,
     /// Service account of Applications that name none; looked up in their own namespace.
     pub default_account: Option<String>,
+    /// How much good news is told.
+    pub voice: Voice,
     /// How files are rendered.
     pub render: kustomize::Options,
     /// Hosts from which remote bases and files may come; none by default.

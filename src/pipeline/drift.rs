@@ -4,7 +4,7 @@
 //! Leaves: an event, after what was changed is given back; or a note where policy leaves it.
 //! Never: a request for a hint that shows no difference; a write where a dry-run shows none.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use crate::{
     api::{DriftPolicy, SetStatus},
     apply,
     cluster::Identity,
-    model::{AttemptKind, Head, Live, Object, ObjectId, Observed, Seen, text},
+    model::{AttemptKind, Head, Live, Object, ObjectId, Observed, Packed, Seen, text},
     plan::{Plan, Policy, live_differs, plan, questions, without_paths},
     rollout::{Event, State},
 };
@@ -100,9 +100,10 @@ pub(super) async fn repair(
     for object in unchanged {
         // The server's own form of a value is no drift: from now on it is what we expect.
         if let Seen::Present(live) = watching::seen(context, subject, memory, object) {
-            memory
-                .expected
-                .insert(object.id().clone(), Arc::new(ours(object.value(), &live)));
+            memory.expected.insert(
+                object.id().clone(),
+                Packed::of(&ours(object.value(), &live)),
+            );
         }
         memory.drifted.remove(object.id());
     }
@@ -173,7 +174,7 @@ fn differing(
         .filter(|object| !(returned && is_exempt(object)))
     {
         let id = object.id();
-        let expected = memory.expected.get(id).cloned();
+        let expected = memory.expected.get(id).and_then(Packed::value);
         let difference = match watching::seen(context, subject, memory, object) {
             Seen::Unknown => {
                 unknown.insert(id.clone());
@@ -183,7 +184,7 @@ fn differing(
             Seen::Absent if object.id().is("batch", "Job") => None,
             Seen::Absent => Some("is gone".to_owned()),
             Seen::Present(live) => {
-                let expected = expected.as_deref().unwrap_or(object.value());
+                let expected = expected.as_ref().unwrap_or(object.value());
                 match head.and_then(|head| yields_of(head, id)) {
                     // What is left to its owner is not looked at.
                     Some(paths) => live_differs(&without_paths(expected, paths), &live),

@@ -49,10 +49,19 @@ pub(super) fn look(
         .iter()
         .map(|object| object.id().namespace.as_str())
         .collect();
+    let owners: BTreeSet<String> = seen
+        .iter()
+        .filter_map(|live| match live {
+            Seen::Present(live) => Some(live.pointer("/metadata/uid")?.as_str()?.to_owned()),
+            Seen::Unknown | Seen::Absent => None,
+        })
+        .collect();
     let (mut pods, mut replica_sets) = (Vec::new(), Vec::new());
     for namespace in namespaces {
         // A watch that has not listed yet shows no pods: nothing fails for that, and its listing wakes us.
-        if let Some((more_pods, more_sets)) = context.watches.pods_and_replica_sets(namespace) {
+        if let Some((more_pods, more_sets)) =
+            context.watches.pods_and_replica_sets(namespace, &owners)
+        {
             pods.extend(more_pods);
             replica_sets.extend(more_sets);
         }
@@ -140,11 +149,10 @@ fn failing(assessment: &Assessment) -> BTreeMap<ObjectId, Reason> {
 /// Returns where git says what an object is: known of sets that were rendered by this process.
 fn places(memory: &Memory, objects: &[Object]) -> BTreeMap<ObjectId, String> {
     let digest = memory.rollout.applied.as_ref().map(|set| &set.digest);
-    let rendered = memory
-        .sets
-        .values()
-        .filter(|set| Some(set.digest()) == digest)
-        .flat_map(|set| set.objects());
+    let rendered = digest
+        .and_then(|digest| memory.sets.held(digest))
+        .and_then(|held| held.rendered().ok());
+    let rendered = rendered.iter().flat_map(|set| set.objects());
     objects
         .iter()
         .chain(rendered)

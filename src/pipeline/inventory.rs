@@ -28,10 +28,12 @@ pub(super) async fn set(
 ) -> Result<Arc<Rendered>, Error> {
     if let Some(known) = memory
         .sets
-        .get(&attempt)
+        .get(attempt)
         .filter(|known| known.digest() == digest)
     {
-        return Ok(known.clone());
+        // It is needed now: it stays open until the reconcile ends.
+        memory.sets.insert(attempt, known.clone());
+        return Ok(known);
     }
     let loaded = context
         .keeper
@@ -45,7 +47,7 @@ pub(super) async fn set(
         Err(error) => match &memory.wanted {
             Some(wanted) if is_lost(&error) && wanted.desired.digest == *digest => {
                 memory.lost.insert(attempt);
-                return Ok(wanted.rendered.clone());
+                return Ok(wanted.rendered.rendered()?);
             }
             Some(_) | None => return Err(error),
         },

@@ -10,18 +10,19 @@ use super::{
     Context, Error, Memory, Subject,
     credentials::credentials,
     memory::{Newest, Wanted},
+    sets::Held,
 };
 use crate::{
     api::{Class, Reason, RewindPolicy},
     model::{CommitInfo, Now, Revision, text},
     render::{self, Rendered},
     report::{FetchState, StageLabel},
-    rollout::{Desired, Event, Failure},
+    rollout::{Desired, Event, Failure, Rollout},
     source::{RemoteBases, Retry, Snapshot},
 };
 
-/// How old another Application's answer from the same repository may be to count as ours.
-/// One second: a webhook's storm becomes one question, and nobody notices the age.
+/// How old another Application's answer from the same repository may be to count as ours, the first time and after a
+/// failure. One second: Applications that are created together ask once, and nobody notices the age.
 const SHARED: Duration = Duration::from_secs(1);
 
 /// Asks git if it is due, and renders what is new. Returns events for the rollout.
@@ -34,11 +35,8 @@ pub(super) async fn look(
     if !is_due(subject, memory, now) {
         return Vec::new();
     }
+    let fresh = freshness(subject, memory, now);
     memory.asked = Some(now.monotonic);
-    let fresh = memory
-        .ask_since
-        .take()
-        .map_or(SHARED, |since| now.since(since).min(SHARED));
     let fetched = fetch(context, subject, memory, fresh, now).await;
     let took = (context.clock)().since(now.monotonic);
     context.metrics.observe_stage(StageLabel::Fetch, took);
@@ -46,6 +44,11 @@ pub(super) async fn look(
         Ok(snapshot) => {
             memory.fetch = Some(FetchState::Fetched);
             memory.fetch_failures = 0;
+            // Where another Application asked for us, ours is due when its answer is too old.
+            memory.asked = snapshot
+                .answered
+                .map(|at| at.min(now.monotonic))
+                .or(memory.asked);
             snapshot
         }
         Err(error) => {
@@ -127,13 +130,35 @@ fn is_due(subject: &Subject, memory: &Memory, now: Now) -> bool {
     now.since(asked) >= next_ask(subject, memory)
 }
 
-/// Time between two questions to git: the interval, or a back-off after failures.
+/// How old an answer may be that another Application got from the same repository.
+fn freshness(subject: &Subject, memory: &mut Memory, now: Now) -> Duration {
+    let interval: Duration = subject.spec.interval.into();
+    match (memory.ask_since.take(), memory.asked) {
+        // Whatever git said since then.
+        (Some(since), _) => now.since(since),
+        // One asks for all of one repository: what it learned is new enough for whoever polls as often.
+        (None, Some(_)) if memory.fetch_failures == 0 => interval,
+        (None, Some(_) | None) => SHARED,
+    }
+}
+
+/// Time between two questions to git: the interval, or a back-off after failures. Up to a tenth longer, by the
+/// Application, so that one of many is the first to ask, and not all repositories are asked at one time.
 pub(super) fn next_ask(subject: &Subject, memory: &Memory) -> Duration {
     let interval: Duration = subject.spec.interval.into();
     match memory.fetch_failures {
-        0 => interval,
+        0 => interval.mul_f64(1.0 + spread(&subject.uid)),
         failures => Duration::from_secs(5_u64 << failures.min(7).saturating_sub(1)).min(interval),
     }
+}
+
+/// Returns a number from 0 to 0.1, always the same for one Application.
+fn spread(uid: &str) -> f64 {
+    // FNV-1a: any hash that spreads does.
+    let hash = uid.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    f64::from(hash % 1000) / 10_000.0
 }
 
 async fn fetch(
@@ -166,6 +191,17 @@ async fn adopt(
         wanted.commit = Some(snapshot.commit.clone());
         return Ok(None);
     }
+    if let Some(wanted) = &mut memory.wanted
+        && wanted.spec == spec
+        && wanted.mark.is_some()
+        && wanted.mark == snapshot.mark_of(wanted.read.iter().map(String::as_str))
+        && runs(&memory.rollout, &wanted.desired)
+    {
+        // The commit is about other files: what runs is what it says, and nobody needs to be told.
+        wanted.tree.clone_from(&snapshot.tree);
+        tracing::debug!(revision = %snapshot.revision, "the commit is about other files");
+        return Ok(None);
+    }
     if let Some(event) = went_back(context, subject, memory, snapshot).await? {
         memory.wanted = None;
         return Ok(Some(event));
@@ -175,6 +211,11 @@ async fn adopt(
     context
         .metrics
         .observe_stage(StageLabel::Render, (context.clock)().since(started));
+    tracing::debug!(
+        revision = %snapshot.revision,
+        objects = rendered.objects().len(),
+        "rendered"
+    );
     if rendered.objects().is_empty() {
         return Err(Error::failure(
             Reason::RenderEmpty,
@@ -186,17 +227,34 @@ async fn adopt(
         ));
     }
     let commit: CommitInfo = snapshot.commit.clone();
+    let mut read = rendered.read().clone();
+    read.insert(format!("/{}", spec.path.trim_matches('/')));
     memory.wanted = Some(Wanted {
+        // What stands at a remote base is not known by the files of the commit.
+        mark: rendered
+            .remotes()
+            .is_empty()
+            .then(|| snapshot.mark_of(read.iter().map(String::as_str)))
+            .flatten(),
+        read,
         desired: Desired {
             digest: rendered.digest().clone(),
             revision: snapshot.revision.clone(),
         },
-        rendered: Arc::new(rendered),
+        rendered: Held::open(Arc::new(rendered)),
         commit: Some(commit),
         tree: snapshot.tree.clone(),
         spec,
     });
     Ok(None)
+}
+
+/// Says whether this set runs, and its revision is known to.
+fn runs(rollout: &Rollout, desired: &Desired) -> bool {
+    rollout
+        .applied
+        .as_ref()
+        .is_some_and(|set| set.digest == desired.digest && set.revision == desired.revision)
 }
 
 pub(super) async fn render_snapshot(

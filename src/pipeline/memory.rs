@@ -13,30 +13,35 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::sets::{Held, Sets};
 use crate::{
     api::{ApplicationStatus, Class, HealthCounts, Predecessor, Reason, RecordHead},
+    cluster::Kept,
     health::{Rules, Sightings, StuckPod},
     history::{Entry, ObjectChange},
     model::{
-        Asked, CommitInfo, Credentials, Digest, GroupKind, Head, Object, ObjectId, Revision,
-        SourceSpec,
+        Asked, CommitInfo, Credentials, Digest, GroupKind, Head, Object, ObjectId, Packed,
+        Revision, SourceSpec,
     },
     plan::Plan,
-    render::{RenderSpec, Rendered},
+    render::RenderSpec,
     report::{FetchState, Health, Notice},
-    rollout::{Desired, Failure, Pin, Rollout},
+    rollout::{Desired, Failure, Pin, Rollout, State},
 };
 
 /// What git wants, rendered.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) desired: Desired,
-    pub(super) rendered: Arc<Rendered>,
+    pub(super) rendered: Held,
     /// None where a pinned set is kept whose record does not tell.
     pub(super) commit: Option<CommitInfo>,
     /// What it was rendered from: the tree of the commit, and the spec.
     pub(super) tree: String,
     pub(super) spec: RenderSpec,
+    /// The paths that were read or looked for, and a mark of what stood there.
+    pub(super) read: BTreeSet<String>,
+    pub(super) mark: Option<String>,
 }
 
 /// A revision as git gave it.
@@ -93,6 +98,18 @@ pub(super) enum Pending {
     Status,
 }
 
+/// Objects of a set that is packed whenever a reconcile ends: it is opened in less than a millisecond.
+const SMALL: usize = 64;
+
+/// How long nothing is expected to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// A reconcile ended.
+    Short,
+    /// Nothing happened for a while.
+    Long,
+}
+
 /// What is tried again later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
@@ -147,11 +164,19 @@ pub struct Memory {
     pub(super) ask_since: Option<Duration>,
 
     /// Sets by the attempt that stored them.
-    pub(super) sets: BTreeMap<u64, Arc<Rendered>>,
+    pub(super) sets: Sets,
     /// Attempts whose stored sets cannot be read any more.
     pub(super) lost: BTreeSet<u64>,
     /// Heads of the attempts that stored those sets.
     pub(super) heads: BTreeMap<u64, Arc<Head>>,
+    /// Attempts that have parts stored, where that is known.
+    pub(super) stored: Option<BTreeSet<u64>>,
+    /// Whether the Application came into being while the lease was ours: nobody has worked on it.
+    pub(super) is_new: bool,
+    /// What was stored of it when the lease became ours; taken at take-up.
+    pub(super) kept: Option<Kept>,
+    /// Until when a status that only says what is under way is not written yet.
+    pub(super) status_due: Option<Duration>,
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
@@ -179,7 +204,7 @@ pub struct Memory {
     pub(super) drift_attempt: Option<u64>,
 
     /// What the server answered to our last write of an object: what it must look like since.
-    pub(super) expected: BTreeMap<ObjectId, Arc<Value>>,
+    pub(super) expected: BTreeMap<ObjectId, Packed>,
     /// UID of the object that went, of each that was created again.
     pub(super) replaced: BTreeMap<ObjectId, String>,
     /// Generation that the server answered to our last write of an object.
@@ -200,6 +225,8 @@ pub struct Memory {
     pub(super) finalizing: Option<Failure>,
     /// Since when a set is being written.
     pub(super) applying_since: Option<Duration>,
+    /// Since when its health is watched.
+    pub(super) watching_since: Option<Duration>,
     pub(super) sightings: Sightings,
     /// Pods that block their StatefulSets, as of the last look, and UIDs of those that were deleted for it.
     pub(super) stuck: Vec<StuckPod>,
@@ -234,6 +261,59 @@ impl Memory {
     /// Returns an empty memory.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Notes that the Application came into being while the lease was ours: nobody has worked on it before.
+    pub fn is_new(&mut self) {
+        self.is_new = true;
+    }
+
+    /// Notes what was stored of the Application when the lease became ours.
+    pub fn was_kept(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+    }
+
+    /// Begins with nothing: there is no status, no set and no record.
+    pub(super) fn nobody_before(&mut self) {
+        self.stored = Some(BTreeSet::new());
+        self.loaded = true;
+    }
+
+    /// Packs what is needed only when something happens again: small sets at once, large ones where nothing happened
+    /// for a while, for they take long to open.
+    pub fn rest(&mut self, rest: Rest) {
+        let objects = match rest {
+            Rest::Short => SMALL,
+            Rest::Long => usize::MAX,
+        };
+        let at_rest = match self.rollout.state {
+            State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
+            State::Applying { .. }
+            | State::Watching { .. }
+            | State::Pruning
+            | State::Returning { .. } => false,
+        };
+        if !at_rest || !self.pending.is_empty() {
+            return;
+        }
+        if self
+            .placed
+            .as_ref()
+            .is_some_and(|(_, _, placed)| placed.len() <= objects)
+        {
+            self.placed = None;
+        }
+        self.plan = None;
+        self.sets.pack(objects);
+        let pinned = self.pinned.as_mut();
+        let pinned = pinned.and_then(|pinned| pinned.wanted.as_mut());
+        for wanted in self.wanted.iter_mut().chain(pinned) {
+            match self.sets.held(&wanted.desired.digest) {
+                // The bytes are shared.
+                Some(held) => wanted.rendered = held.clone(),
+                None => wanted.rendered.pack(objects),
+            }
+        }
     }
 
     /// Returns the set that is to run: the pinned one, else git's.
@@ -281,9 +361,7 @@ impl Memory {
             && matches!(self.health, Some(Health::Ready))
             && matches!(
                 self.rollout.state,
-                crate::rollout::State::Idle
-                    | crate::rollout::State::Soaking { .. }
-                    | crate::rollout::State::Pruning
+                State::Idle | State::Soaking { .. } | State::Pruning
             )
     }
 

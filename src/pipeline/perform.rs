@@ -17,11 +17,13 @@ use crate::{
     cluster::{Event as ClusterEvent, EventType, StatusWrite},
     model::{Now, text},
     report::{Facts, FetchState, Health, Notice, notices, status},
-    rollout::{Action, Effect, Ending},
+    rollout::{Action, Effect, Ending, State},
 };
 
 /// Shortest time between two status writes that say nothing new but time spent or a message (DESIGN.md, State).
 const QUIET: Duration = Duration::from_secs(15);
+/// An attempt that ends this soon after it began, or after its last write, is told once (DESIGN.md, State).
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Takes the effects of a step into memory; records are made now, from what is known now.
 pub(super) fn queue(
@@ -120,6 +122,9 @@ async fn tell(context: &Context, subject: &Subject, notice: &Notice) {
     } else {
         tracing::info!(reason = notice.reason.as_str(), "{}", notice.message);
     }
+    if !notice.warning && !context.voice.may_say((context.clock)().monotonic) {
+        return;
+    }
     let event = ClusterEvent {
         application: subject.key.clone(),
         application_uid: subject.uid.clone(),
@@ -151,8 +156,16 @@ pub(super) async fn write_status(
     let now = (context.clock)();
     let next = new_status(subject, memory, now);
     set_ready_metric(context, subject, &next);
+    memory.status_due = None;
     if next == memory.status {
         return Ok(());
+    }
+    if !must {
+        // What ends within a moment is told once, when it has ended; its head is stored, so nothing is lost.
+        if let Some(due) = young(memory, now) {
+            memory.status_due = Some(due);
+            return Ok(());
+        }
     }
     let quiet = memory
         .status_written
@@ -231,6 +244,20 @@ fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus
         handled: memory.handled.clone(),
     };
     status(&facts, &memory.status, now)
+}
+
+/// Returns until when an attempt is too young for a status write of its own.
+fn young(memory: &Memory, now: Now) -> Option<Duration> {
+    let due = match memory.rollout.state {
+        State::Applying { .. } => memory.applying_since? + MOMENT,
+        State::Watching { .. } => memory.applying_since?.max(memory.watching_since?) + MOMENT,
+        State::Idle
+        | State::Soaking { .. }
+        | State::Pruning
+        | State::Returning { .. }
+        | State::Failed { .. } => return None,
+    };
+    (now.monotonic < due).then_some(due)
 }
 
 /// Says whether what the spec points at is known. After a restart it is where the spec is the one that status speaks of.

@@ -4,7 +4,7 @@
 //! Leaves: the pinned set in memory, or a hold that says why it cannot be had.
 //! Never: another set than the one that was recorded: its digest must be the same.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use super::{
     credentials::credentials,
     look::render_snapshot,
     memory::{Hold, Pinned, Wanted},
+    sets::Held,
 };
 use crate::{
     api::{Class, Pin, Reason, SyncRecord},
@@ -170,7 +171,9 @@ async fn find(
                     .as_ref()
                     .map_or(revision, |source| source.revision.clone()),
             },
-            rendered,
+            rendered: Held::open(rendered),
+            read: BTreeSet::new(),
+            mark: None,
             commit: source.and_then(|source| source.commit),
             tree: String::new(),
             spec: subject.render(),
@@ -256,10 +259,10 @@ async fn kept(
         let Some(head) = head.filter(|head| head.digest == *digest) else {
             continue;
         };
-        if let Some(known) = memory.sets.get(&head.set_attempt)
+        if let Some(known) = memory.sets.get(head.set_attempt)
             && known.digest() == digest
         {
-            return Ok(Some((known.clone(), head.revision)));
+            return Ok(Some((known, head.revision)));
         }
         match context
             .keeper
@@ -342,7 +345,10 @@ async fn again(
             digest,
             revision: source.revision,
         },
-        rendered: Arc::new(rendered),
+        rendered: Held::open(Arc::new(rendered)),
+        // A pinned set stays whatever is committed.
+        read: BTreeSet::new(),
+        mark: None,
         commit: Some(commit),
         tree,
         spec,

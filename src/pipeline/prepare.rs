@@ -144,7 +144,8 @@ async fn plan_wanted(
     wanted: &Wanted,
 ) -> Result<Plan, Error> {
     let started = (context.clock)().monotonic;
-    let desired = placed(context, subject, &wanted.rendered).await?;
+    let rendered = wanted.rendered.rendered()?;
+    let desired = placed(context, subject, &rendered).await?;
     let before = applied(context, subject, memory).await?;
     let sets = written(context, subject, memory).await?;
     // A set was written in part: whatever the written sets hold is asked about anew.
@@ -284,10 +285,7 @@ async fn begin(
         .chain(memory.rollout.good.iter().map(|set| &set.attempt))
         .copied()
         .find(|known| {
-            let same = memory
-                .sets
-                .get(known)
-                .is_some_and(|set| set.digest() == &wanted.desired.digest);
+            let same = memory.sets.digest(*known) == Some(&wanted.desired.digest);
             // What is left to others, and what is carried, is known by the head that stored the set.
             let as_sent = memory
                 .heads
@@ -318,7 +316,8 @@ async fn begin(
             now.wall,
         )
     };
-    let stored = wanted.rendered.to_stored();
+    let rendered = wanted.rendered.rendered()?;
+    let stored = rendered.to_stored();
     let claim = context
         .keeper
         .store_head(&head, kept.is_none().then_some(&stored))
@@ -326,7 +325,7 @@ async fn begin(
     if let Some(error) = claimed_by_other(memory, attempt, claim) {
         return Err(error);
     }
-    memory.sets.insert(set_attempt, wanted.rendered.clone());
+    memory.sets.insert(set_attempt, rendered);
     let asked = memory.asker.take();
     memory.begin_notes(Notes {
         attempt,
@@ -370,7 +369,8 @@ async fn yields(
         Some(applied) => head_of(context, subject, memory, applied.attempt).await?,
         None => None,
     };
-    let desired = placed(context, subject, &wanted.rendered).await?;
+    let rendered = wanted.rendered.rendered()?;
+    let desired = placed(context, subject, &rendered).await?;
     for known in before.iter().flat_map(|head| &head.yields) {
         if !plan.was_asked(&known.id) && desired.iter().any(|object| *object.id() == known.id) {
             yields.push(known.clone());
@@ -417,7 +417,8 @@ async fn carry(
         });
     }
     let mut carried = Inventory::default();
-    let mut elsewhere: BTreeSet<ObjectId> = placed(context, subject, &wanted.rendered)
+    let rendered = wanted.rendered.rendered()?;
+    let mut elsewhere: BTreeSet<ObjectId> = placed(context, subject, &rendered)
         .await?
         .iter()
         .map(|object| object.id().clone())
@@ -444,6 +445,9 @@ async fn carry(
 
 /// Another controller began this number: what we know is old, and everything is read anew.
 pub(super) fn claimed_by_other(memory: &mut Memory, attempt: u64, claim: Claim) -> Option<Error> {
+    if let Some(stored) = &mut memory.stored {
+        stored.insert(attempt);
+    }
     match claim {
         Claim::Ours => None,
         // The head of an earlier life with the same number: it is taken up, not overwritten.

@@ -71,8 +71,8 @@ pub(super) fn entry(
         .as_ref()
         .filter(|newest| Some(&newest.revision) == revision.as_ref());
     let rendered = set
-        .and_then(|set| memory.sets.get(&set.attempt))
-        .or_else(|| wanted.map(|wanted| &wanted.rendered));
+        .and_then(|set| memory.sets.get(set.attempt))
+        .or_else(|| wanted.and_then(|wanted| wanted.rendered.rendered().ok()));
     let source = revision.as_ref().map(|revision| SourceEntry {
         repository: subject.spec.source.repo.clone(),
         path: subject.source().path,
@@ -80,9 +80,10 @@ pub(super) fn entry(
         commit: newest
             .map(|newest| newest.commit.clone())
             .or_else(|| wanted.and_then(|wanted| wanted.commit.clone())),
-        remotes: rendered.map(|set| remotes(set)).unwrap_or_default(),
+        remotes: rendered.as_deref().map(remotes).unwrap_or_default(),
     });
     let images = rendered
+        .as_ref()
         .map(|rendered| images(rendered.objects().iter().map(crate::model::Object::value)))
         .unwrap_or_default();
     let times = Times {

@@ -46,10 +46,12 @@ pub(super) async fn take_up(
     if memory.rollout.is_in_flight() {
         restore_notes(context, subject, memory).await?;
     }
-    let newer = context
-        .keeper
-        .newer_heads(&subject.uid, status.attempt)
-        .await?;
+    let kept = match memory.kept.take() {
+        Some(kept) => kept,
+        None => context.keeper.kept_of(&subject.uid).await?,
+    };
+    memory.stored = Some(&kept.heads | &kept.chunks);
+    let newer = kept.above(status.attempt);
     if !newer.unbegun.is_empty() {
         context
             .keeper
@@ -264,11 +266,24 @@ pub(super) async fn sweep(
         }
         State::Idle | State::Pruning | State::Failed { .. } => {}
     }
-    context
-        .keeper
-        .sweep(&subject.uid, &keep, rollout.attempt)
-        .await?;
-    memory.sets.retain(|attempt, _| keep.contains(attempt));
+    let attempt = rollout.attempt;
+    memory.sets.retain(|attempt| keep.contains(&attempt));
     memory.heads.retain(|attempt, _| keep.contains(attempt));
+    let (uid, keeper) = (&subject.uid, &context.keeper);
+    // Where it is known what is stored, what goes is deleted by name; a list reads the parts of every Application.
+    let is_left = match &memory.stored {
+        Some(stored) => {
+            let unwanted = stored.difference(&keep).copied();
+            let unwanted = unwanted.filter(|known| *known < attempt).collect();
+            !keeper.sweep_heads(uid, unwanted).await?.is_empty()
+        }
+        None => true,
+    };
+    if is_left {
+        keeper.sweep(uid, &keep, attempt).await?;
+    }
+    if let Some(stored) = &mut memory.stored {
+        stored.retain(|known| keep.contains(known) || *known > attempt);
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! Leaves: an event: a wave done, all applied, or why not.
 //! Never: a wave before the definitions that it needs are served.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use crate::{
     apply,
     cluster::{Catalogue, Identity, Lookup, Reader},
     history::ObjectChange,
-    model::{Applied, GroupKind, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
+    model::{Applied, GroupKind, Object, ObjectId, Outcome, Packed, Refusal, RefusalReason, text},
     plan::{Change, Plan, Policy, is_before, plan, questions},
     report::StageLabel,
     rollout::{Event, State, Verdict},
@@ -339,7 +339,7 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
         }
         memory
             .expected
-            .insert(id.clone(), Arc::new(ours(change.object.value(), live)));
+            .insert(id.clone(), Packed::of(&ours(change.object.value(), live)));
         if let Some(generation) = live.pointer("/metadata/generation").and_then(Value::as_i64) {
             memory.generations.insert(id.clone(), generation);
         }

@@ -7,11 +7,13 @@
 mod digest;
 mod error;
 mod marks;
+mod packed;
 mod scope;
 mod set;
 
 pub use error::Error;
 pub use kustomize::Files;
 pub use marks::marked;
+pub use packed::PackedSet;
 pub use scope::{Scope, builtin_scope, defined_scopes};
 pub use set::{RenderSpec, Rendered, render, restore};

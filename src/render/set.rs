@@ -30,9 +30,9 @@ pub struct RenderSpec {
 pub struct Rendered {
     objects: Vec<Object>,
     digest: Digest,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     read: BTreeSet<String>,
-    remotes: Vec<RemotePin>,
+    pub(super) remotes: Vec<RemotePin>,
 }
 
 impl Rendered {

@@ -4,6 +4,8 @@
 //! Leaves: series of prometheus-client, registered once.
 //! Never: a revision, message, address or object as a label; series of an Application go with it.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{
@@ -103,6 +105,7 @@ pub struct Metrics {
     reconciles: Counter,
     reconcile_errors: Counter,
     queue_depth: Gauge,
+    queue_age: Gauge<f64, AtomicU64>,
     leader: Gauge,
     last_reconcile: Gauge,
 }
@@ -128,6 +131,7 @@ impl Metrics {
             reconciles: Counter::default(),
             reconcile_errors: Counter::default(),
             queue_depth: Gauge::default(),
+            queue_age: Gauge::default(),
             leader: Gauge::default(),
             last_reconcile: Gauge::default(),
         };
@@ -179,27 +183,38 @@ impl Metrics {
             Unit::Seconds,
             metrics.commit_to_ready.clone(),
         );
-        registry.register("reconcile", "Reconciles", metrics.reconciles.clone());
+        metrics.register_work(registry);
+        metrics
+    }
+
+    fn register_work(&self, registry: &mut Registry) {
+        registry.register("reconcile", "Reconciles", self.reconciles.clone());
         registry.register(
             "reconcile_errors",
             "Reconciles that ended in an error",
-            metrics.reconcile_errors.clone(),
+            self.reconcile_errors.clone(),
         );
         registry.register(
             "queue_depth",
             "Applications that wait for a reconcile",
-            metrics.queue_depth.clone(),
+            self.queue_depth.clone(),
+        );
+        registry.register_with_unit(
+            "queue_age",
+            "Time that the Application waits for a reconcile which waits longest",
+            Unit::Seconds,
+            self.queue_age.clone(),
         );
         registry.register(
             "leader",
             "1 where this process holds the lease",
-            metrics.leader.clone(),
+            self.leader.clone(),
         );
         registry.register_with_unit(
             "reconcile_last_success_timestamp",
             "When a reconcile last succeeded",
             Unit::Seconds,
-            metrics.last_reconcile.clone(),
+            self.last_reconcile.clone(),
         );
         let build = Family::<VersionLabels, Gauge>::default();
         build
@@ -208,7 +223,6 @@ impl Metrics {
             })
             .set(1);
         registry.register("build_info", "Version of this process", build);
-        metrics
     }
 
     /// Sets whether an Application is Ready; None for unknown.
@@ -302,10 +316,11 @@ impl Metrics {
         }
     }
 
-    /// Sets how many Applications wait.
-    pub fn set_queue_depth(&self, depth: usize) {
+    /// Sets how many Applications wait, and how long the one has that waits longest.
+    pub fn set_queue(&self, depth: usize, oldest: std::time::Duration) {
         self.queue_depth
             .set(i64::try_from(depth).unwrap_or(i64::MAX));
+        self.queue_age.set(oldest.as_secs_f64());
     }
 
     /// Sets whether this process holds the lease.

@@ -5,5 +5,7 @@
 //! Never: anything of one Application beyond its metrics; no log, no setting, no debug port.
 
 mod routes;
+mod webhook;
 
-pub use routes::{Ready, serve};
+pub use routes::{Error, Ready, serve};
+pub use webhook::Webhooks;

@@ -1,8 +1,8 @@
 //! The routes.
 //!
 //! Enters: requests.
-//! Leaves: `/healthz`, `/readyz`, `/metrics`.
-//! Never: a body larger than the registry; bodies of requests are not read.
+//! Leaves: `/healthz`, `/readyz`, `/metrics`, and `/webhook/…` where there is a secret for it.
+//! Never: a body larger than the registry; bodies of other requests than webhooks are not read.
 
 use std::{
     net::SocketAddr,
@@ -22,6 +22,8 @@ use axum::{
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use super::webhook::{self, Webhooks};
 
 /// Whether the process can do its work: set when the API server answers. A replica without the lease is ready too:
 /// else a rolling update would wait for the old one, which waits for the new one.
@@ -76,6 +78,7 @@ pub async fn serve(
     address: SocketAddr,
     registry: Arc<Registry>,
     ready: Ready,
+    webhooks: Option<Webhooks>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let listener = TcpListener::bind(address)
@@ -84,11 +87,14 @@ pub async fn serve(
     if let Ok(bound) = listener.local_addr() {
         tracing::info!(address = %bound, "listening for health and metrics");
     }
-    let router = Router::new()
+    let mut router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(Shared { registry, ready });
+    if let Some(webhooks) = webhooks {
+        router = router.merge(webhook::router(webhooks));
+    }
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await

@@ -109,8 +109,10 @@ impl Mirrors {
         mirror.ask(&want, now.monotonic);
         let last = Arc::clone(&mirror.last).lock_owned().await;
         if let Some(outcome) = mirror.answered(last.as_ref(), &want, now, freshness) {
+            let answered = last.as_ref().map(|last| last.at);
             drop(last);
-            return self.snapshot(&mirror, outcome?).await;
+            let snapshot = self.snapshot(&mirror, outcome?).await?;
+            return Ok(snapshot.answered_at(answered));
         }
         // The round before may have taken the want along, and its answer be no good any more.
         mirror.ask(&want, now.monotonic);

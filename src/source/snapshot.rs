@@ -7,6 +7,7 @@
 use std::{
     fmt,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use git2::{Commit, Signature};
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub commit: CommitInfo,
     /// Hash of the tree, 40 hex digits: the same for two commits with the same files.
     pub tree: String,
+    /// When the server was asked, on the monotonic clock of `now`, where an answer that was known already was taken.
+    pub answered: Option<Duration>,
     files: Arc<TreeFiles>,
     store: Arc<Store>,
 }
@@ -68,6 +71,18 @@ impl Snapshot {
         }
     }
 
+    /// Returns a mark of what stands at these paths: the same for two commits where every one of them is the same, links
+    /// followed. None where one of them cannot be followed: then nothing is said.
+    pub fn mark_of<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        self.files.mark_of(paths)
+    }
+
+    /// Returns the same snapshot, of an answer that was given before.
+    pub(super) fn answered_at(mut self, at: Option<Duration>) -> Self {
+        self.answered = at;
+        self
+    }
+
     pub(super) fn read(
         store: &Arc<Store>,
         resolved: &Resolved,
@@ -99,6 +114,7 @@ impl Snapshot {
             },
             commit,
             tree: files.root().to_string(),
+            answered: None,
             files,
             store: Arc::clone(store),
         })

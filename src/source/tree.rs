@@ -13,6 +13,7 @@ use git2::{ObjectType, Oid};
 use kustomize::{EntryKind, Files, FilesError};
 
 use super::store::Store;
+use crate::model::sha256_hex;
 
 /// Links followed before a path counts as a circle; the figure that Linux uses.
 const MAX_LINKS: usize = 40;
@@ -150,6 +151,21 @@ impl TreeFiles {
             oid,
             kind: Kind::Directory,
         }))
+    }
+
+    /// As `Snapshot::mark_of`.
+    pub(super) fn mark_of<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let mut text = String::new();
+        for path in paths {
+            let found = self.find(path).ok()?;
+            let (real, oid) = found.map_or_else(
+                || (String::new(), String::new()),
+                |found| (found.real, found.oid.to_string()),
+            );
+            // No path holds a zero.
+            text.push_str(&format!("{path}\0{real}\0{oid}\0"));
+        }
+        Some(sha256_hex(text.as_bytes()))
     }
 
     fn directory(&self, path: &str, oid: Oid) -> Result<Arc<Directory>, FilesError> {

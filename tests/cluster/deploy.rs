@@ -554,9 +554,16 @@ async fn the_controller_runs_in_a_restricted_namespace_with_few_rights() {
             false,
         ),
         (
-            "delete",
+            "update",
             "plimsoll.dev",
             "syncrecords",
+            other.clone(),
+            false,
+        ),
+        (
+            "delete",
+            "plimsoll.dev",
+            "applications",
             other.clone(),
             false,
         ),

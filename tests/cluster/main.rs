@@ -18,6 +18,7 @@ mod room_write;
 mod scenario_rows;
 mod story_apply;
 mod story_cli;
+mod story_counts;
 mod story_drift;
 mod story_faults;
 mod story_guarded;

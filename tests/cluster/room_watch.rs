@@ -329,8 +329,14 @@ async fn pods_lead_to_their_application() {
     )
     .await;
     assert!(matches!(hint, Hint::Object { application: Some(found), .. } if found == ours));
+    let uid =
+        |object: &Value| BTreeSet::from([object["metadata"]["uid"].as_str().unwrap().to_owned()]);
+    let web = ObjectId::new("apps", "Deployment", &namespace, "web");
+    let Seen::Present(web) = watches.seen(keys.first().unwrap(), &web) else {
+        panic!("the Deployment is known before its pods are")
+    };
     let pods = eventually(SOON, "the pod is ready", || async {
-        let (pods, replica_sets) = watches.pods_and_replica_sets(&namespace)?;
+        let (pods, replica_sets) = watches.pods_and_replica_sets(&namespace, &uid(&web))?;
         assert!(replica_sets.len() <= 1);
         let ready = pods.first()?["status"]["conditions"]
             .as_array()?
@@ -343,6 +349,9 @@ async fn pods_lead_to_their_application() {
         pods[0]["spec"]["containers"],
         json!([{"name": "web", "image": "web:1"}])
     );
+    let foreign = BTreeSet::from(["another".to_owned()]);
+    let (none, no_sets) = watches.pods_and_replica_sets(&namespace, &foreign).unwrap();
+    assert!(none.is_empty() && no_sets.is_empty());
 }
 
 #[tokio::test]

@@ -143,6 +143,19 @@ async fn an_undecodable_one_is_said_and_the_others_go_on(place: &Place) {
     let commit = push(place, &files("web:fixed", "while another is broken", "bad")).await;
     place.until_good("shop", &commit).await;
     assert!(place.get("broken").await["status"].is_null());
+    let output = place.cli(&["get"]);
+    let (shown, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && shown.contains("shop") && !shown.contains("broken"),
+        "{output:?}"
+    );
+    assert!(
+        said.contains(&format!("{}/broken is left out", place.namespace)),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

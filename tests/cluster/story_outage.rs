@@ -33,6 +33,12 @@ async fn push(place: &Place, image: &str, replicas: u32) -> String {
         .await
 }
 
+async fn soak(place: &Place, time: &str) {
+    let path = place.application_path("shop");
+    let spec = json!({"spec": {"health": {"soak": time}}});
+    place.patch(&path, &spec).await;
+}
+
 /// Every record so far is of an attempt that became Ready.
 async fn all_became_ready(place: &Place) {
     for record in place.records("shop").await {
@@ -62,6 +68,8 @@ async fn the_api_server_is_stopped(stage: &Stage, place: &Place) {
 
 /// A node of the new revision is lost for longer than the deadline of the set.
 async fn a_node_is_lost(place: &Place) {
+    // It takes the cluster its time to find out; the set must not have proved itself before.
+    soak(place, "90s").await;
     let three = push(place, "web:3", 3).await;
     place
         .until("shop", "it soaks", |seen| seen.phase() == "Soaking")
@@ -89,6 +97,7 @@ async fn a_node_is_lost(place: &Place) {
     assert!(seen.applied().contains(&three));
     assert_eq!(seen.0["status"]["failure"]["class"], "Environment");
     assert!(seen.0["status"]["quarantine"].is_null());
+    soak(place, "1s").await;
     place.patch(&path, &lost(Value::Null, false)).await;
     place.until_good("shop", &three).await;
     let story = place.story("shop").await;
@@ -107,7 +116,7 @@ async fn an_outage_and_a_lost_node_are_not_the_changes_fault() {
     let one = place
         .repository
         .commit(&[("deploy/web.yaml", Some(&deployment("web", "web:1", 2)))]);
-    let health = json!({"health": {"timeout": "20s", "soak": "10s"}});
+    let health = json!({"health": {"timeout": "20s", "soak": "1s"}});
     place.application("shop", health).await;
     place.until_good("shop", &one).await;
     the_api_server_is_stopped(&stage, &place).await;

@@ -125,7 +125,10 @@ async fn a_commit_that_changes_nothing_costs_no_attempt() {
     let place = Place::new("nothing").await;
     first(&place, "shop", "web:1").await;
     let mark = place.mark();
-    let two = place.push("shop", &[("README.md", Some("words\n"))]).await;
+    let same = format!("# The same, with words.\n{}", deployment("web", "web:1", 3));
+    let two = place
+        .push("shop", &[("deploy/web.yaml", Some(&same))])
+        .await;
     let seen = place
         .until("shop", "the new revision is named", |seen| {
             seen.applied().contains(&two) && seen.phase() == "Idle"

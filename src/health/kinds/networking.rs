@@ -21,11 +21,10 @@ pub(super) fn service(case: &mut Case<'_>) -> Health {
 pub(super) fn ingress(case: &mut Case<'_>) -> Health {
     if has_address(case.live) {
         Health::Ready
-    } else if case.is_settled() {
-        // Many controllers serve an Ingress without ever writing its address.
-        Health::unjudged(case.say("no controller has written an address"))
     } else {
-        case.waits("no controller has written an address yet")
+        // Many controllers serve an Ingress without ever writing its address: a wait for one says nothing, and holds
+        // up every Application that has one.
+        Health::unjudged(case.say("no controller has written an address"))
     }
 }
 

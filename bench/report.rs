@@ -1,0 +1,148 @@
+//! The results, for people and as JSON.
+//!
+//! Enters: parts.
+//! Leaves: lines as they are measured, a file at the end.
+//! Never: a ratio without both of its figures.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::{
+    arguments::Arguments,
+    audit::{Counts, total, writes},
+    process,
+};
+
+/// One part.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) seconds: f64,
+    /// From the first question to the last write of an object; the rest is waiting for Kubernetes' controllers.
+    pub(crate) written_seconds: Option<f64>,
+    /// The plain loop over the same objects, in the same run.
+    pub(crate) bare_seconds: Option<f64>,
+    pub(crate) requests: Counts,
+    pub(crate) controller_cpu: f64,
+    pub(crate) server_cpu: f64,
+    pub(crate) controller_memory: f64,
+    pub(crate) controller_peak: f64,
+    pub(crate) server_memory: f64,
+    pub(crate) notes: Vec<String>,
+}
+
+/// All parts.
+pub(crate) struct Report {
+    applications: usize,
+    version: String,
+    parts: Vec<Part>,
+}
+
+fn say(text: &str) {
+    // A closed terminal is no reason to lose the file.
+    let _closed = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Says why it ended early.
+pub(crate) fn fail(text: &str) {
+    let _closed = writeln!(std::io::stderr(), "failed: {text}");
+}
+
+impl Report {
+    pub(crate) fn new(arguments: &Arguments, version: &str) -> Self {
+        say(&format!(
+            "{} Applications of {} objects, plain loop with {} connections",
+            arguments.applications, arguments.objects, arguments.connections
+        ));
+        say(&format!(
+            "{:<42} {:>8} {:>8} {:>8} {:>6} {:>9} {:>8} {:>8} {:>9} {:>9}",
+            "part",
+            "Ready s",
+            "written",
+            "bare s",
+            "ratio",
+            "requests",
+            "CPU",
+            "API CPU",
+            "MiB",
+            "peak MiB"
+        ));
+        Self {
+            applications: arguments.applications,
+            version: version.to_owned(),
+            parts: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, part: Part) {
+        let ratio = part.bare_seconds.map(|bare| bare / part.seconds);
+        say(&format!(
+            "{:<42} {:>8.2} {:>8} {:>8} {:>6} {:>9} {:>8.2} {:>8.2} {:>9.1} {:>9.1}  {}",
+            part.name,
+            part.seconds,
+            part.written_seconds
+                .map_or("-".to_owned(), |written| format!("{written:.2}")),
+            part.bare_seconds
+                .map_or("-".to_owned(), |bare| format!("{bare:.2}")),
+            ratio.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0)),
+            total(&part.requests),
+            part.controller_cpu,
+            part.server_cpu,
+            part.controller_memory,
+            part.controller_peak,
+            part.notes.join(", ")
+        ));
+        for (kind, count) in &part.requests {
+            #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+            let each = *count as f64 / self.applications as f64;
+            say(&format!(
+                "    {kind:<38} {count:>8} {each:>10.2} an Application"
+            ));
+        }
+        self.parts.push(part);
+    }
+
+    pub(crate) fn finish(self, arguments: &Arguments) -> Result<()> {
+        let Some(file) = &arguments.json else {
+            return Ok(());
+        };
+        let parts: Vec<_> = self
+            .parts
+            .iter()
+            .map(|part| {
+                json!({
+                    "part": part.name,
+                    "seconds": part.seconds,
+                    "writtenSeconds": part.written_seconds,
+                    "bareSeconds": part.bare_seconds,
+                    "ratio": part.bare_seconds.map(|bare| bare / part.seconds),
+                    "requests": total(&part.requests),
+                    "writes": writes(&part.requests),
+                    "requestsByKind": part.requests,
+                    "controllerCpuSeconds": part.controller_cpu,
+                    "apiServerCpuSeconds": part.server_cpu,
+                    "controllerMiB": part.controller_memory,
+                    "controllerPeakMiB": part.controller_peak,
+                    "apiServerMiB": part.server_memory,
+                    "notes": part.notes,
+                })
+            })
+            .collect();
+        let results = json!({
+            "version": self.version,
+            "arguments": {
+                "applications": arguments.applications,
+                "objects": arguments.objects,
+                "connections": arguments.connections,
+                "workers": arguments.workers,
+                "idleSeconds": arguments.idle_seconds,
+            },
+            "machine": process::machine(),
+            "parts": parts,
+        });
+        std::fs::write(file, format!("{results:#}\n"))
+            .with_context(|| format!("write {}", file.display()))
+    }
+}

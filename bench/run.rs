@@ -1,0 +1,315 @@
+//! The parts, one after the other.
+//!
+//! Enters: sizes.
+//! Leaves: figures to `report`.
+//! Never: a part whose objects were not seen Ready.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use kube::api::{Api, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments::Arguments,
+    audit::Counts,
+    bare,
+    fleet::{Fleet, NAMESPACE},
+    process::{Used, used},
+    report::{Part, Report},
+    workload::{self, Version},
+};
+
+/// Measures everything.
+pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
+    let plimsoll = match &arguments.plimsoll {
+        Some(path) => path.clone(),
+        None => beside()?,
+    };
+    let temporary = tempfile::Builder::new()
+        .prefix("plimsoll-bench-")
+        .tempdir()?;
+    let directory = match &arguments.keep {
+        Some(directory) => {
+            std::fs::create_dir_all(directory)?;
+            std::fs::canonicalize(directory)?
+        }
+        None => temporary.path().to_owned(),
+    };
+    let fleet = Fleet::start(&plimsoll, &directory, arguments.workers).await?;
+    let mut bench = Bench {
+        report: Report::new(arguments, &fleet.version),
+        fleet,
+        arguments,
+    };
+    bench.fleet.initialise()?;
+    bench.cold().await?;
+    bench.idle().await?;
+    bench.update("update, one object of each", 2, 1).await?;
+    bench.update("update, all objects", 3, 2).await?;
+    bench.one_of_all().await?;
+    if !arguments.only_fleet {
+        bench.drift().await?;
+        bench.bad_image().await?;
+    }
+    bench.report.finish(arguments)
+}
+
+/// The binary stands beside the directory of this example.
+fn beside() -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let binary = here
+        .parent()
+        .and_then(std::path::Path::parent)
+        .context("find the build directory")?
+        .join("plimsoll");
+    ensure!(
+        binary.exists(),
+        "build {} first: make build",
+        binary.display()
+    );
+    Ok(binary)
+}
+
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    fleet: Fleet,
+    report: Report,
+}
+
+/// What stood before a part.
+struct Before {
+    start: Instant,
+    mark: u64,
+    controller: Used,
+    server: Used,
+}
+
+impl Bench<'_> {
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.arguments.patience_seconds)
+    }
+
+    fn used(&self, name: &str) -> Used {
+        self.fleet
+            .processes
+            .get(name)
+            .map_or_else(Used::default, |pid| used(*pid))
+    }
+
+    fn begin(&self) -> Result<Before> {
+        Ok(Before {
+            mark: self.fleet.audit.mark()?,
+            controller: self.used("controller"),
+            server: self.used("kube-apiserver"),
+            start: Instant::now(),
+        })
+    }
+
+    async fn end(&self, name: &str, before: Before) -> Result<Part> {
+        let took = before.start.elapsed();
+        let (controller, server) = (self.used("controller"), self.used("kube-apiserver"));
+        let requests: Counts = self.fleet.audit.since(before.mark).await?;
+        let written = self.fleet.audit.last_write(before.mark)?;
+        Ok(Part {
+            name: name.to_owned(),
+            seconds: took.as_secs_f64(),
+            written_seconds: written,
+            bare_seconds: None,
+            requests,
+            controller_cpu: controller.cpu - before.controller.cpu,
+            server_cpu: server.cpu - before.server.cpu,
+            controller_memory: controller.resident,
+            controller_peak: controller.peak,
+            server_memory: server.resident,
+            notes: Vec::new(),
+        })
+    }
+
+    /// Half of the plain loop: it runs before and after, so that a machine that grows slower slows both.
+    async fn bare(&self, half: usize, version: Version) -> Result<Duration> {
+        let count = self.arguments.applications;
+        let objects: Vec<Value> = (0..count)
+            .filter(|number| number % 2 == half)
+            .flat_map(|number| workload::objects(number, self.arguments.objects, version))
+            .collect();
+        // It applies all objects, changed or not: it knows nothing of what was before.
+        bare::apply_all(
+            &self.fleet.client,
+            "bare",
+            objects,
+            self.arguments.connections,
+        )
+        .await
+    }
+
+    async fn commit_to_ready(&mut self, name: &str, version: Version) -> Result<()> {
+        let count = self.arguments.applications;
+        let first = self.bare(0, version).await?;
+        let commit = self.fleet.commit()?;
+        let before = self.begin()?;
+        self.fleet.push().await?;
+        self.fleet
+            .until_ready(&commit, count, self.patience())
+            .await?;
+        let mut part = self.end(name, before).await?;
+        let second = self.bare(1, version).await?;
+        part.bare_seconds = Some((first + second).as_secs_f64());
+        self.report.add(part);
+        Ok(())
+    }
+
+    async fn cold(&mut self) -> Result<()> {
+        let count = self.arguments.applications;
+        let version = Version {
+            deployment: 1,
+            all: 1,
+        };
+        // They exist and wait for a branch: what is measured begins with the commit.
+        self.fleet.create(0..count).await?;
+        self.fleet.until_quiet(self.patience()).await?;
+        self.fleet.go_live()?;
+        self.fleet
+            .write(0..count, self.arguments.objects, version)?;
+        self.commit_to_ready("cold sync, all objects new", version)
+            .await
+    }
+
+    async fn update(&mut self, name: &str, deployment: u32, all: u32) -> Result<()> {
+        let version = Version { deployment, all };
+        self.fleet.write(
+            0..self.arguments.applications,
+            self.arguments.objects,
+            version,
+        )?;
+        self.fleet.until_quiet(self.patience()).await?;
+        self.commit_to_ready(name, version).await
+    }
+
+    async fn idle(&mut self) -> Result<()> {
+        self.fleet.until_quiet(self.patience()).await?;
+        let before = self.begin()?;
+        tokio::time::sleep(Duration::from_secs(self.arguments.idle_seconds)).await;
+        let part = self.end("idle", before).await?;
+        self.report.add(part);
+        Ok(())
+    }
+
+    async fn one_of_all(&mut self) -> Result<()> {
+        self.fleet.until_quiet(self.patience()).await?;
+        let version = Version {
+            deployment: 9,
+            all: 2,
+        };
+        self.fleet.write(1..2, self.arguments.objects, version)?;
+        let renders = self
+            .fleet
+            .metric("plimsoll_stage_duration_seconds_count{stage=\"render\"")
+            .await?;
+        let commit = self.fleet.commit()?;
+        let before = self.begin()?;
+        self.fleet.push().await?;
+        self.fleet.until_ready(&commit, 1, self.patience()).await?;
+        let took = before.start.elapsed();
+        // What it costs the others shows a little later.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut part = self
+            .end("one commit that touches one Application", before)
+            .await?;
+        part.seconds = took.as_secs_f64();
+        let rendered = self
+            .fleet
+            .metric("plimsoll_stage_duration_seconds_count{stage=\"render\"")
+            .await?
+            - renders;
+        part.notes.push(format!("{rendered} rendered"));
+        self.report.add(part);
+        Ok(())
+    }
+
+    async fn drift(&mut self) -> Result<()> {
+        self.fleet.until_quiet(self.patience()).await?;
+        let gvk = GroupVersionKind::gvk("", "v1", "Service");
+        let api: Api<DynamicObject> = Api::namespaced_with(
+            self.fleet.client.clone(),
+            NAMESPACE,
+            &kube::api::ApiResource::from_gvk(&gvk),
+        );
+        let name = workload::name(0);
+        let before = self.begin()?;
+        let patch = json!({"spec": {"selector": {"app": "somebody-else"}}});
+        api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
+        let deadline = Instant::now() + self.patience();
+        while api.get(&name).await?.data["spec"]["selector"]["app"] != name.as_str() {
+            ensure!(Instant::now() < deadline, "the drift was not repaired");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let took = before.start.elapsed();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut part = self.end("drift repaired", before).await?;
+        part.seconds = took.as_secs_f64();
+        self.report.add(part);
+        Ok(())
+    }
+
+    async fn bad_image(&mut self) -> Result<()> {
+        let number = self.arguments.applications;
+        let with = |image: &str| {
+            let mut objects = workload::objects(
+                number,
+                4,
+                Version {
+                    deployment: 1,
+                    all: 1,
+                },
+            );
+            objects[2]["spec"]["replicas"] = json!(2);
+            objects[2]["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+            workload::text(&objects)
+        };
+        self.fleet.write_file(number, &with("web:1"))?;
+        let commit = self.fleet.commit()?;
+        self.fleet.create(std::iter::once(number)).await?;
+        self.fleet.until_ready(&commit, 1, self.patience()).await?;
+        self.until(number, |status| {
+            status["lastKnownGood"]["revision"]
+                .as_str()
+                .is_some_and(|at| at.contains(&commit))
+        })
+        .await?;
+        self.fleet.write_file(number, &with("web:bad-image"))?;
+        self.fleet.commit()?;
+        let before = self.begin()?;
+        self.fleet.push().await?;
+        self.until(number, |status| {
+            status["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|condition| condition["type"] == "Ready" && condition["reason"] == "Returned")
+        })
+        .await?;
+        let part = self.end("bad image to last known good", before).await?;
+        self.report.add(part);
+        Ok(())
+    }
+
+    async fn until(&self, number: usize, is: impl Fn(&Value) -> bool) -> Result<()> {
+        let deadline = Instant::now() + self.patience();
+        loop {
+            let status = serde_json::to_value(self.fleet.application(number).await?.status)?;
+            if is(&status) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "waited in vain; the status is {status}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
