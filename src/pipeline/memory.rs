@@ -73,6 +73,8 @@ pub(super) struct Notes {
     pub(super) asked: Option<Asked>,
     /// Commit that ran before.
     pub(super) before: Option<String>,
+    /// Rules of the preflight that found something and let the set pass.
+    pub(super) preflight: String,
     /// Who approved the plan of a prune.
     pub(super) approved: Option<String>,
     pub(super) changes: Vec<ObjectChange>,
@@ -178,6 +180,8 @@ pub struct Memory {
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// The set of whose findings people were told.
+    pub(super) preflight_told: Option<Digest>,
     /// Whether the plan was made by another life than the one that began the attempt.
     pub(super) plan_is_anew: bool,
     /// Since when a kind is awaited that was just defined.
