@@ -18,7 +18,7 @@ use super::{
     output::{self, Branch},
 };
 use crate::{
-    api::Application,
+    api::{Application, HealthSpec},
     clock,
     cluster::{self, ListQuery},
     health::{Health, Member, Rules, Sightings, View, assess},
@@ -104,8 +104,21 @@ pub(super) async fn owned(
             Ok::<Vec<Arc<Value>>, cluster::Error>(all.into_iter().map(Arc::new).collect())
         }
     };
-    let pods = children("v1", "Pod").await.unwrap_or_default();
-    let replica_sets = children("apps/v1", "ReplicaSet").await.unwrap_or_default();
+    let mut pods = children("v1", "Pod").await.unwrap_or_default();
+    let mut replica_sets = children("apps/v1", "ReplicaSet").await.unwrap_or_default();
+    let mut owners: BTreeSet<String> = objects
+        .iter()
+        .filter_map(|object| uid(object.value()))
+        .map(str::to_owned)
+        .collect();
+    replica_sets.retain(|set| hangs_below(&owners, set));
+    owners.extend(
+        replica_sets
+            .iter()
+            .filter_map(|set| uid(set))
+            .map(str::to_owned),
+    );
+    pods.retain(|pod| hangs_below(&owners, pod));
     let health = judge(application, &objects, &pods, &replica_sets)?;
     Ok(Owned {
         objects,
@@ -122,8 +135,14 @@ fn judge(
     pods: &[Arc<Value>],
     replica_sets: &[Arc<Value>],
 ) -> Result<BTreeMap<ObjectId, Health>, Failure> {
-    let rules = Rules::new(&application.spec.health)
-        .map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
+    // What the controller refuses the spec for is in the status; the rest is judged without the expressions.
+    let rules = Rules::new(&application.spec.health).or_else(|_| {
+        Rules::new(&HealthSpec {
+            exprs: Vec::new(),
+            ..application.spec.health.clone()
+        })
+    });
+    let rules = rules.map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
     let seen: Vec<Seen> = objects
         .iter()
         .map(|object| Seen::Present(Arc::new(object.value().clone())))
@@ -186,6 +205,19 @@ fn branches(owned: &Owned) -> Vec<Branch> {
         .collect();
     branches.sort_by_key(|(rank, _)| *rank);
     branches.into_iter().map(|(_, branch)| branch).collect()
+}
+
+/// Says whether one of these owns it, or it is one of them: a namespace has pods of others as well.
+fn hangs_below(owners: &BTreeSet<String>, child: &Value) -> bool {
+    let references = child
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array);
+    references
+        .into_iter()
+        .flatten()
+        .filter_map(|reference| reference.get("uid").and_then(Value::as_str))
+        .chain(uid(child))
+        .any(|uid| owners.contains(uid))
 }
 
 /// ReplicaSets and pods that an object owns.

@@ -24,11 +24,19 @@ use crate::{
 /// Lines of each log, and logs, that are shown: the cause is in the last lines, and one screen is enough.
 const LOG_LINES: u32 = 5;
 const LOGS: usize = 3;
+/// Different things that are said of objects, of pods, and of sets that are held: more do not fit on a screen.
+const MOST: usize = 5;
 
 pub(super) async fn run(args: &ApplicationArgs) -> Result<Exit, Failure> {
     let connected = input::connect(&args.connect).await?;
     let application = connected.application(&args.application).await?;
-    let owned = tree::owned(&connected, &application, &args.application).await?;
+    let mut owned = tree::owned(&connected, &application, &args.application).await?;
+    let is_well = owned
+        .health
+        .values()
+        .all(|health| matches!(health, Health::Ready | Health::NotAssessed { .. }));
+    // Where all is well, how a container ended once is no cause of anything.
+    owned.pods.retain(|pod| !is_well || is_unready(pod));
     let record = about(&connected, &application, &args.application).await?;
     let logs = logs(&connected, &owned.pods).await;
     let lines = lines(&application, &owned, record.as_ref(), &logs);
@@ -214,15 +222,26 @@ fn lines(
             }
         }
     }
-    // Each message names its object.
-    for health in owned.health.values() {
-        if let Health::Failed { message, .. } | Health::Progressing { message, .. } = health {
-            lines.push(format!("  object   {message}"));
-        }
-    }
-    for pod in &owned.pods {
-        lines.extend(pod_lines(pod));
-    }
+    // Each message names its object; what failed comes before what waits.
+    let said = |failed: bool| {
+        owned
+            .health
+            .values()
+            .filter_map(move |health| match health {
+                Health::Failed { message, .. } if failed => Some(message.clone()),
+                Health::Progressing { message, .. } if !failed => Some(message.clone()),
+                Health::Failed { .. }
+                | Health::Progressing { .. }
+                | Health::Ready
+                | Health::NotAssessed { .. } => None,
+            })
+    };
+    let objects: Vec<String> = said(true)
+        .chain(said(false))
+        .map(|message| format!("  object   {message}"))
+        .collect();
+    lines.extend(few(objects, "objects"));
+    lines.extend(few(pods_lines(&owned.pods), "pods"));
     lines.extend(logs.iter().cloned());
     if let Some(record) = record {
         lines.extend(record_lines(record));
@@ -235,14 +254,15 @@ fn lines(
                 applied.digest.short()
             ));
         }
-        for entry in &status.quarantine {
-            lines.push(format!(
+        let held = status.quarantine.iter().rev().map(|entry| {
+            format!(
                 "  held     {} of {}: {}",
                 entry.digest.short(),
                 entry.revision,
                 entry.reason,
-            ));
-        }
+            )
+        });
+        lines.extend(few(held.collect(), "sets"));
     }
     if let Some(next) = next(application) {
         lines.push(format!("  next     {next}"));
@@ -250,28 +270,62 @@ fn lines(
     lines
 }
 
-/// What the containers of a pod that is not well say themselves.
-fn pod_lines(pod: &Value) -> Vec<String> {
-    let name = pod
-        .pointer("/metadata/name")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let mut lines = Vec::new();
+/// Keeps what fits, and says how much does not.
+fn few(mut lines: Vec<String>, what: &str) -> Vec<String> {
+    let more = lines.len().saturating_sub(MOST);
+    if more > 0 {
+        lines.truncate(MOST);
+        lines.push(format!("           and {more} more {what}"));
+    }
+    lines
+}
+
+fn is_unready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let ready = conditions.into_iter().flatten().any(|condition| {
+        condition.get("type").and_then(Value::as_str) == Some("Ready")
+            && condition.get("status").and_then(Value::as_str) == Some("True")
+    });
+    !ready && pod.pointer("/status/phase").and_then(Value::as_str) != Some("Succeeded")
+}
+
+/// What the containers of pods that are not well say themselves; pods that say the same are one line.
+fn pods_lines(pods: &[Arc<Value>]) -> Vec<String> {
+    let mut said: Vec<(String, String, usize)> = Vec::new();
+    for pod in pods {
+        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
+        let name = text("/metadata/name").unwrap_or_default();
+        for words in container_words(pod) {
+            // A message of the kubelet names the pod and its UID.
+            let same = words
+                .replace(text("/metadata/uid").unwrap_or("\0"), "")
+                .replace(name, "");
+            match said.iter_mut().find(|(known, ..)| *known == same) {
+                Some((.., count)) => *count += 1,
+                None => said.push((same, format!("{name}, {words}"), 1)),
+            }
+        }
+    }
+    said.into_iter()
+        .map(|(_, words, count)| match count {
+            1 => format!("  pod      {words}"),
+            more => format!("  pod      {words} (and {} more pods)", more - 1),
+        })
+        .collect()
+}
+
+fn container_words(pod: &Value) -> Vec<String> {
+    let mut all = Vec::new();
     for list in ["initContainerStatuses", "containerStatuses"] {
         let statuses = pod
             .pointer(&format!("/status/{list}"))
             .and_then(Value::as_array);
         for status in statuses.into_iter().flatten() {
-            let container = status
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
             let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str);
+            let container = text("/name").unwrap_or_default();
             if let Some(reason) = text("/state/waiting/reason") {
                 let message = text("/state/waiting/message").unwrap_or_default();
-                lines.push(format!(
-                    "  pod      {name}, container {container}: {reason} {message}"
-                ));
+                all.push(format!("container {container}: {reason} {message}"));
             }
             if let Some(reason) = text("/lastState/terminated/reason") {
                 let code = status
@@ -279,11 +333,13 @@ fn pod_lines(pod: &Value) -> Vec<String> {
                     .and_then(Value::as_i64)
                     .unwrap_or_default();
                 let message = text("/lastState/terminated/message").unwrap_or_default();
-                lines.push(format!("  pod      {name}, container {container}: last ended {reason}, exit {code} {message}"));
+                all.push(format!(
+                    "container {container}: last ended {reason}, exit {code} {message}"
+                ));
             }
         }
     }
-    lines
+    all
 }
 
 fn record_lines(record: &SyncRecord) -> Vec<String> {
@@ -308,4 +364,55 @@ fn record_lines(record: &SyncRecord) -> Vec<String> {
         ));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(index: usize, uid: &str, reason: &str) -> Arc<Value> {
+        Arc::new(json!({
+            "metadata": {"name": format!("web-{index}"), "uid": uid},
+            "status": {"phase": "Pending", "containerStatuses": [{
+                "name": "web",
+                "state": {"waiting": {"reason": reason, "message": format!("back-off in pod web-{index} ({uid})")}},
+            }]},
+        }))
+    }
+
+    #[test]
+    fn pods_that_say_the_same_are_one_line() {
+        let mut pods: Vec<Arc<Value>> = (0..100)
+            .map(|index| pod(index, &format!("uid-{index}"), "CrashLoopBackOff"))
+            .collect();
+        pods.push(pod(100, "other", "ErrImagePull"));
+        let lines = pods_lines(&pods);
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(
+            lines[0].contains("web-0, container web: CrashLoopBackOff")
+                && lines[0].ends_with("(and 99 more pods)"),
+            "{lines:#?}"
+        );
+        assert!(
+            lines[1].contains("web-100") && !lines[1].contains("more"),
+            "{lines:#?}"
+        );
+    }
+
+    #[test]
+    fn a_hundred_causes_fit_on_a_screen() {
+        let lines: Vec<String> = (0..100).map(|index| format!("line {index}")).collect();
+        let few = few(lines, "objects");
+        assert_eq!(few.len(), MOST + 1);
+        assert!(few[MOST].ends_with("and 95 more objects"), "{few:#?}");
+        assert_eq!(super::few(vec!["one".to_owned()], "objects"), ["one"]);
+    }
+
+    #[test]
+    fn only_a_pod_that_is_not_ready_is_a_cause_where_all_objects_are_well() {
+        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        assert!(!is_unready(&ready));
+        assert!(!is_unready(&json!({"status": {"phase": "Succeeded"}})));
+        assert!(is_unready(&pod(0, "uid", "ErrImagePull")));
+    }
 }

@@ -44,6 +44,15 @@ pub(super) enum Restarts {
     OwnersMatter,
 }
 
+/// How many pods serve, and how many a rolling update keeps serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Floor {
+    /// Pods of any revision that are available.
+    pub(super) available: i64,
+    /// The least that the strategy allows.
+    pub(super) least: i64,
+}
+
 #[derive(Clone, Debug)]
 struct Symptom {
     row: Row,
@@ -135,9 +144,16 @@ pub(super) fn examine(
     revision: &str,
     pods: &[&Value],
     restarts: Restarts,
+    floor: Option<Floor>,
 ) -> Option<Finding> {
     case.memory.begin(revision);
     let windows = case.windows();
+    // Below its floor a workload serves less than its rollout may take away: no time to see whether it is one node's
+    // trouble. A floor that was not reached since the revision came (a first install, scaling up) cannot be broken.
+    let broken = floor.filter(|floor| {
+        case.memory.kept_floor |= floor.available >= floor.least;
+        case.memory.kept_floor && floor.available < floor.least
+    });
     let mut ready = 0_usize;
     let mut symptoms: BTreeMap<Row, Symptom> = BTreeMap::new();
     for pod in pods.iter().copied().filter(|pod| !is_displaced(pod)) {
@@ -150,7 +166,8 @@ pub(super) fn examine(
     }
     let mut worst: Option<Finding> = None;
     for (row, symptom) in symptoms {
-        let decided = case.has_held(row, window(windows, &symptom, ready > 0));
+        let waits = ready > 0 && broken.is_none();
+        let decided = case.has_held(row, window(windows, &symptom, waits));
         if row == Row::Crash {
             // It is over when nothing restarted for a while, and then no event says so.
             case.look.again_in(windows.crash_loop);
@@ -159,7 +176,13 @@ pub(super) fn examine(
             row,
             reason: symptom.reason,
             class: symptom.class,
-            words: symptom.words,
+            words: match broken {
+                Some(floor) => format!(
+                    "{}; {} of at least {} pods available",
+                    symptom.words, floor.available, floor.least
+                ),
+                None => symptom.words,
+            },
             pod: Some(symptom.pod),
             container: symptom.container,
             decided,
@@ -169,8 +192,8 @@ pub(super) fn examine(
     worst
 }
 
-/// Returns how long a row must hold. With some new pods Ready, what fails may be one node's trouble.
-fn window(windows: &Windows, symptom: &Symptom, some_ready: bool) -> Duration {
+/// Returns how long a row must hold. With some new pods Ready, what fails may be one node's trouble: `patient`.
+fn window(windows: &Windows, symptom: &Symptom, patient: bool) -> Duration {
     let own = match symptom.row {
         Row::ImageName | Row::ImageMissing | Row::ImageDenied => windows.image,
         Row::Config => windows.config,
@@ -186,7 +209,7 @@ fn window(windows: &Windows, symptom: &Symptom, some_ready: bool) -> Duration {
         Row::ScaleUp => windows.scale_up,
         Row::Silent => windows.silent,
     };
-    if some_ready && symptom.class == Class::Change {
+    if patient && symptom.class == Class::Change {
         own.max(windows.some_ready)
     } else {
         own

@@ -81,6 +81,8 @@ pub(super) struct Memory {
     pub(super) pods: BTreeMap<String, PodMemory>,
     pub(super) seen: bool,
     pub(super) completed: bool,
+    /// Whether as many pods served since the revision came as its rollout keeps.
+    pub(super) kept_floor: bool,
     /// What a Job that failed said, for when it is deleted after its time to live.
     pub(super) job_failure: Option<String>,
 }
@@ -115,6 +117,7 @@ impl Memory {
         if self.revision != revision {
             revision.clone_into(&mut self.revision);
             self.rows.clear();
+            self.kept_floor = false;
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, barrier, command, finalize,
+    Context, Error, Memory, Subject, barrier, command, finalize, health,
     inventory::{placed, set},
     look::{self, next_ask},
     memory::{Hold, Rest},
@@ -79,6 +79,11 @@ pub async fn reconcile(
         }
         Err(failure) => return refuse(context, application, memory, failure).await,
     };
+    if application.metadata.deletion_timestamp.is_none()
+        && let Err(failure) = health::check(&subject, memory)
+    {
+        return refuse(context, application, memory, failure).await;
+    }
     memory.blocked = None;
     match run(context, application, &subject, memory, stop).await {
         Ok(()) => {

@@ -23,7 +23,7 @@ use crate::{
     apply,
     cluster::Identity,
     model::{AttemptKind, Head, Live, Object, ObjectId, Observed, Packed, Seen, text},
-    plan::{Plan, Policy, live_differs, plan, questions, without_paths},
+    plan::{Plan, Policy, by_contract, live_differs, plan, questions, without_paths},
     rollout::{Event, State},
 };
 
@@ -225,13 +225,23 @@ async fn plan_repair(
     let asked = questions(desired, None, &BTreeSet::new());
     let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;
     // What policy leaves to others is what runs: nothing to write for it, and under `report` it is said.
-    let yielding: BTreeSet<ObjectId> = live
-        .objects
-        .iter()
-        .filter(|(_, observed)| matches!(observed, Observed::Yielding { force: false, .. }))
-        .map(|(id, _)| id.clone())
-        .collect();
-    live.objects.retain(|id, _| !yielding.contains(id));
+    let mut yielding = BTreeSet::new();
+    live.objects.retain(|id, observed| {
+        let Observed::Yielding {
+            force: false,
+            conflicts,
+            ..
+        } = observed
+        else {
+            return true;
+        };
+        // What an autoscaler set is nobody's drift.
+        let object = desired.iter().find(|object| object.id() == id);
+        if !object.is_some_and(|object| conflicts.iter().all(|one| by_contract(object, one, set))) {
+            yielding.insert(id.clone());
+        }
+        false
+    });
     let policy = Policy {
         application: subject.key.clone(),
         conflicts: subject.spec.apply.conflicts,

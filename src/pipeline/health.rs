@@ -197,22 +197,48 @@ fn verdict(assessed: Assessed, places: &BTreeMap<ObjectId, String>) -> Verdict {
     }
 }
 
+/// Says whether the rules of the spec can be used, before anything is written by it.
+///
+/// # Errors
+/// An expression of `spec.health.exprs` cannot be used; the message names it.
+pub(super) fn check(subject: &Subject, memory: &mut Memory) -> Result<(), Failure> {
+    rules(subject, memory)
+        .map(drop)
+        .map_err(|error| error.to_failure())
+}
+
 /// Returns the compiled rules of the spec, made anew when its generation changes.
+///
+/// What is under way goes on with the rules that it began with where the new ones cannot be used: a slip in an
+/// expression must not keep a bad set from being returned from.
 fn rules(subject: &Subject, memory: &mut Memory) -> Result<Arc<Rules>, Error> {
     if let Some((generation, rules)) = &memory.rules
         && *generation == subject.generation
     {
         return Ok(rules.clone());
     }
-    let rules = Arc::new(Rules::new(&subject.spec.health).map_err(
-        |error: health::RuleError| {
-            Error::failure(
-                Reason::InvalidSpec,
-                Class::Change,
-                crate::model::text::chain(&error),
-            )
-        },
-    )?);
-    memory.rules = Some((subject.generation, rules.clone()));
-    Ok(rules)
+    match (Rules::new(&subject.spec.health), &memory.rules) {
+        (Ok(rules), _) => {
+            let rules = Arc::new(rules);
+            memory.rules = Some((subject.generation, rules.clone()));
+            Ok(rules)
+        }
+        (Err(_), Some((_, before)))
+            if memory.rollout.is_in_flight()
+                || matches!(memory.rollout.state, State::Soaking { .. }) =>
+        {
+            Ok(before.clone())
+        }
+        (Err(error), _) => Err(Error::failure(
+            Reason::InvalidSpec,
+            Class::Change,
+            crate::model::text::cut(
+                &format!(
+                    "failed to {}; nothing was changed; correct the expression in the Application",
+                    crate::model::text::chain(&error)
+                ),
+                1500,
+            ),
+        )),
+    }
 }

@@ -16,7 +16,9 @@ use crate::{
     model::{
         Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
     },
-    plan::{Question, git_changed, is_manifest_tool, judge, runs_anew, without_conflicts},
+    plan::{
+        Question, by_contract, git_changed, is_manifest_tool, judge, runs_anew, without_conflicts,
+    },
 };
 
 /// Questions in flight of one Application; the connection bounds the sum over all.
@@ -128,7 +130,9 @@ async fn ask_one(
             }
             Ok(Observed::Accepted(answer))
         }
-        Answer::Conflict(conflicts) => conflicting(reader, object, conflicts, forms, manner).await,
+        Answer::Conflict(conflicts) => {
+            conflicting(reader, set, object, conflicts, forms, manner).await
+        }
         Answer::Refused(refusal) if manner.may_recreate(object) => {
             replacing(reader, object, refusal).await
         }
@@ -206,6 +210,7 @@ async fn read(reader: &Reader, object: &Object) -> Result<Option<Value>, Error> 
 
 async fn conflicting(
     reader: &Reader,
+    set: &[Object],
     object: &Object,
     conflicts: Vec<Conflict>,
     forms: &[Value],
@@ -213,6 +218,10 @@ async fn conflicting(
 ) -> Result<Observed, Error> {
     let before = read(reader, object).await?.unwrap_or(Value::Null);
     let references: Vec<&Value> = forms.iter().collect();
+    // What another controller owns by contract is left out whatever policy says of the rest.
+    let (contract, conflicts): (Vec<Conflict>, Vec<Conflict>) = conflicts
+        .into_iter()
+        .partition(|conflict| by_contract(object, conflict, set));
     let mut judged = judge(&conflicts, &references);
     // What other tools applied from manifests is handed over (`plan::takeover`): no conflict, and no drift.
     judged
@@ -221,7 +230,8 @@ async fn conflicting(
     let handed_over = judged.foreign.is_empty() && judged.drift.is_empty();
     let give_back =
         judged.foreign.is_empty() && (manner.drift == DriftPolicy::Repair || handed_over);
-    if give_back || manner.conflicts == ConflictPolicy::Force {
+    let forces = give_back || manner.conflicts == ConflictPolicy::Force;
+    if contract.is_empty() && forces {
         return Ok(match reader.dry_run(object, true).await? {
             Answer::Accepted(answer) => Observed::Conflicting {
                 conflicts,
@@ -243,8 +253,9 @@ async fn conflicting(
     // Drift that policy leaves is left out as under yield, until git changes its value; a foreign field still refuses.
     let mut yields: Vec<Conflict> = match manner.conflicts {
         ConflictPolicy::Yield => judged.foreign.clone(),
-        ConflictPolicy::Fail | ConflictPolicy::Force if judged.foreign.is_empty() => Vec::new(),
-        ConflictPolicy::Fail | ConflictPolicy::Force => {
+        ConflictPolicy::Force => Vec::new(),
+        ConflictPolicy::Fail if judged.foreign.is_empty() => Vec::new(),
+        ConflictPolicy::Fail => {
             return Ok(Observed::Conflicting {
                 conflicts,
                 before,
@@ -253,9 +264,10 @@ async fn conflicting(
         }
     };
     // What other tools hold beside it is handed over.
-    let mut force = conflicts
-        .iter()
-        .any(|conflict| is_manifest_tool(&conflict.manager));
+    let mut force = manner.conflicts == ConflictPolicy::Force && !judged.foreign.is_empty()
+        || conflicts
+            .iter()
+            .any(|conflict| is_manifest_tool(&conflict.manager));
     for drifted in judged.drift {
         if manner.drift == DriftPolicy::Repair || git_changed(object, &drifted, &references) {
             force = true;
@@ -263,6 +275,7 @@ async fn conflicting(
             yields.push(drifted);
         }
     }
+    yields.extend(contract);
     Ok(
         match reader
             .dry_run(&without_conflicts(object, &yields), force)
@@ -270,7 +283,10 @@ async fn conflicting(
         {
             Answer::Accepted(answer) => Observed::Yielding {
                 conflicts: yields,
-                foreign: judged.foreign,
+                foreign: match manner.conflicts {
+                    ConflictPolicy::Yield => judged.foreign,
+                    ConflictPolicy::Fail | ConflictPolicy::Force => Vec::new(),
+                },
                 force,
                 answer: DryRun {
                     before: Some(before),

@@ -5,6 +5,7 @@
 //! Never: a request, a clock; a delete is a plan of its own.
 
 mod change;
+mod contract;
 mod diff;
 mod drift;
 mod field_path;
@@ -16,6 +17,7 @@ mod ownership;
 mod question;
 
 pub use change::{Action, Change, Plan, Policy, belongs_to_other, plan};
+pub use contract::by_contract;
 pub use diff::{FieldChange, field_changes, redacted};
 pub use drift::{
     Judgement, git_changed, judge, live_differs, without_conflicts, without_ignored, without_paths,

@@ -92,6 +92,15 @@ async fn the_command_line_says_what_is_and_asks_for_what_should_be() {
     run(&place, &["resume", "shop"], 5);
     run(&place, &["get", "--no-such-flag"], 2);
 
+    let stranger = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"},
+        "spec": {"containers": [{"name": "stranger", "image": "stranger:bad-image"}]},
+    });
+    place
+        .admin
+        .create(&place.path("v1", "pods", ""), &stranger)
+        .await;
+
     // The same as the controller does: nothing now, then what the commit will do.
     let checkout = TempDir::new().unwrap();
     fs::create_dir(checkout.path().join("deploy")).unwrap();
@@ -183,7 +192,15 @@ async fn the_command_line_says_what_is_and_asks_for_what_should_be() {
     formats(&place, &["get", "shop"], 1, "shop");
     let why = run(&place, &["why", "shop"], 1);
     assert!(
-        why.contains("bad-image") && why.contains("plimsoll release shop"),
+        why.contains("bad-image")
+            && why.contains("plimsoll release shop")
+            && why.contains("[deploy/web.yaml")
+            && why.contains(&bad),
+        "{why}"
+    );
+    // A pod of the same namespace that is nobody's business.
+    assert!(
+        !why.contains("stranger") && why.lines().count() <= 24,
         "{why}"
     );
     let failed = value(

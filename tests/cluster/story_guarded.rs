@@ -1,8 +1,9 @@
-//! A person's `kubectl rollout` is told apart from drift.
+//! A person's `kubectl rollout` and an autoscaler's replicas are told apart from drift.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 
-use crate::story_support::{Place, deployment};
+use crate::story_support::{Film, Place, deployment};
 
 /// As `kubectl rollout` does.
 async fn kubectl(place: &Place, patch: Value) {
@@ -91,4 +92,65 @@ async fn a_person_restarts_pauses_and_undoes_a_rollout() {
         story.last().unwrap().contains("DriftRepair Ready"),
         "{story:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_autoscaler_set_is_left_to_it_in_rollouts_and_returns() {
+    let place = Place::new("scaled").await;
+    let web = place.deployment_path("web");
+    // Git says two; without metrics the real autoscaler still keeps its least of three.
+    let scaler = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "minReplicas": 3, "maxReplicas": 5,
+        },
+    });
+    let one = place.repository.commit(&[
+        ("deploy/web.yaml", Some(&deployment("web", "web:1", 2))),
+        ("deploy/scaler.yaml", Some(&scaler.to_string())),
+    ]);
+    place.application("shop", json!({})).await;
+    place
+        .until_object(&web, "the autoscaler scales", |live| {
+            live["spec"]["replicas"] == 3 && is_rolled_out(live)
+        })
+        .await;
+    place.until_good("shop", &one).await;
+    let deployments = Film::of::<Deployment>(&place).await;
+    let two = place
+        .push(
+            "shop",
+            &[("deploy/web.yaml", Some(&deployment("web", "web:2", 2)))],
+        )
+        .await;
+    place.until_good("shop", &two).await;
+    let bad = place
+        .push(
+            "shop",
+            &[(
+                "deploy/web.yaml",
+                Some(&deployment("web", "web:bad-image", 2)),
+            )],
+        )
+        .await;
+    place.until_returned("shop", &bad).await;
+    place
+        .until_object(&web, "the old image runs again", |live| {
+            live["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
+                && is_rolled_out(live)
+        })
+        .await;
+    let frames = deployments.frames();
+    assert!(
+        frames.len() > 2
+            && frames
+                .iter()
+                .all(|frame| frame.object["spec"]["replicas"] == 3)
+    );
+    assert_eq!(
+        place.story("shop").await,
+        ["1 Sync Ready", "2 Sync Ready", "3 Sync Failed"]
+    );
+    assert!(!place.until_returned("shop", &bad).await.has("Drifted"));
 }

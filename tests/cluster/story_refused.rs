@@ -420,3 +420,50 @@ async fn who_may_not_act_is_named_and_nothing_is_done() {
     );
     place.admin.delete(&one).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_expression_that_is_none_is_refused_before_anything_is_written() {
+    let place = Place::new("exprs").await;
+    let one = place
+        .repository
+        .commit(&[("deploy/settings.yaml", Some(GOOD))]);
+    let rule = |current: &str| json!({"health": {"exprs": [{"apiVersion": "example.org/v1", "kind": "Widget", "current": current}]}});
+    place
+        .application("shop", rule("nonsense(status.phase)"))
+        .await;
+    let seen = place
+        .until("shop", "the expression is refused", |seen| {
+            seen.reason("Ready") == "InvalidSpec"
+        })
+        .await;
+    let message = seen.message("Ready");
+    assert!(
+        message.contains("spec.health.exprs[0].current") && message.contains("nonsense()"),
+        "{message}"
+    );
+    assert!(seen.is("Ready", "False") && seen.is("Stalled", "True"));
+    let settings = place.config_path("settings");
+    assert!(place.admin.get(&settings).await.is_none());
+    let why = place.cli(&["why", "shop"]);
+    assert_eq!(why.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&why.stdout).contains("spec.health.exprs[0].current"));
+
+    // Corrected, it goes on; broken again, what runs stays, and is healthy once it is mended.
+    let spec = |current: &str| json!({"spec": rule(current)});
+    let path = place.application_path("shop");
+    place.patch(&path, &spec("status.phase == 'Done'")).await;
+    place.until_good("shop", &one).await;
+    let mark = place.mark();
+    place.patch(&path, &spec("status.phase ==")).await;
+    let seen = place
+        .until("shop", "the second one is refused", |seen| {
+            seen.reason("Ready") == "InvalidSpec"
+        })
+        .await;
+    assert!(seen.applied().contains(&one));
+    place.patch(&path, &spec("status.phase == 'Done'")).await;
+    place
+        .until("shop", "it is mended", |seen| seen.is("Ready", "True"))
+        .await;
+    assert_eq!(place.written_since(mark), [""; 0]);
+}

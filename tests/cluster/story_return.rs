@@ -319,6 +319,18 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
             &json!({"spec": {"health": {"timeout": "12s"}}}),
         )
         .await;
+    let secret = |value: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"key": value}})
+            .to_string()
+    };
+    let one = {
+        let with_secret = place
+            .push("shop", &[("deploy/key.yaml", Some(&secret("one")))])
+            .await;
+        place.until_good("shop", &with_secret).await;
+        assert_ne!(with_secret, one);
+        with_secret
+    };
     let bad = place
         .push(
             "shop",
@@ -328,6 +340,7 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
                     Some(&deployment("web", "web:never-ready", 4)),
                 ),
                 ("deploy/settings.yaml", Some(&config("settings", "two"))),
+                ("deploy/key.yaml", Some(&secret("two"))),
                 ("deploy/extra.yaml", Some(&config("extra", "new"))),
                 (
                     "deploy/added.yaml",
@@ -348,6 +361,8 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
         .until("shop", "it is watched", |seen| seen.phase() == "Watching")
         .await;
     place.admin.delete(&place.config_path("settings")).await;
+    // The way back needs no git.
+    place.repository.hide(true);
     let seen = place.until_returned("shop", &bad).await;
     assert!(seen.applied().contains(&one));
     let live = place
@@ -356,6 +371,9 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
         .await
         .unwrap();
     assert_eq!(live["data"]["key"], "one");
+    let key = place.path("v1", "secrets", "key");
+    let live = place.admin.get(&key).await.unwrap();
+    assert_eq!(live["data"]["key"], "b25l", "the Secret is given back");
     assert!(place.admin.get(&place.config_path("extra")).await.is_none());
     assert!(
         place
@@ -374,13 +392,13 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
         "web:1"
     );
     let records = place.records("shop").await;
-    let deleted: Vec<&Value> = records[1]["changes"]["objects"]
+    let deleted: Vec<&Value> = records[2]["changes"]["objects"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|change| change["action"] == "delete")
         .collect();
-    assert_eq!(deleted.len(), 2, "{}", records[1]);
+    assert_eq!(deleted.len(), 2, "{}", records[2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

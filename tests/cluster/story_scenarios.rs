@@ -423,6 +423,16 @@ impl Case<'_> {
     }
 }
 
+/// The document holds one run of the rows, and what others make of the same rows.
+#[test]
+fn the_document_has_each_row_in_both_tables() {
+    let page = include_str!("../../docs/health-scenarios.md");
+    for row in rows() {
+        let line = format!("| {} | {} |", row.name, row.kind);
+        assert_eq!(page.matches(&line).count(), 2, "{line}");
+    }
+}
+
 fn seconds(time: Option<Duration>) -> String {
     time.map_or_else(
         || "-".to_owned(),

@@ -15,7 +15,7 @@ use super::{
         fields,
         pods::{self, Finding, Restarts},
     },
-    stateful_set::{REVISION_HASH, refusal},
+    stateful_set::{REVISION_HASH, floor, refusal},
 };
 
 /// Label of each pod with the number of the template that made it.
@@ -34,7 +34,8 @@ pub(super) fn daemon_set(case: &mut Case<'_>) -> Health {
     let available = fields::count(live, &["status", "numberAvailable"]);
     let number = fields::annotation(live, TEMPLATE_ANNOTATION).unwrap_or_default();
     let new = newest(case, number);
-    let told = pods::examine(case, number, &new, Restarts::Count);
+    let floor = floor(live, wanted, available, true);
+    let told = pods::examine(case, number, &new, Restarts::Count, floor);
     let some_ready = new.iter().any(|pod| pods::is_ready(pod));
     let refused = refusal(case, made < wanted, some_ready);
     if let Some(finding) = Finding::worse(told, refused) {

@@ -12,7 +12,7 @@ use super::super::{
     aggregate::Health,
     case::{Case, of},
     fields::{self, Condition},
-    pods::{self, Finding, Restarts},
+    pods::{self, Finding, Floor, Restarts},
 };
 
 /// Label that the Deployment controller adds to the template of each revision.
@@ -107,7 +107,8 @@ fn finding(case: &mut Case<'_>, wanted: i64, updated: i64) -> Option<Finding> {
     let owner = newest.and_then(fields::uid);
     let pods = owner.map_or(&[][..], |owner| case.index.pods_of(owner));
     // Not seeing the replica set for a moment is no new revision: what was sighted stays.
-    let told = owner.and_then(|owner| pods::examine(case, owner, pods, Restarts::Count));
+    let floor = floor(live, wanted);
+    let told = owner.and_then(|owner| pods::examine(case, owner, pods, Restarts::Count, floor));
     let failure = match newest {
         Some(set) => fields::condition(set, "ReplicaFailure"),
         None => fields::condition(live, "ReplicaFailure"),
@@ -128,12 +129,31 @@ fn takes_old_pods_away(live: &Value, wanted: i64) -> bool {
     if strategy == Some("Recreate") {
         return true;
     }
+    may_be_unavailable(live, wanted) > 0
+}
+
+/// Returns how many pods a rolling update may take away before new ones are available.
+fn may_be_unavailable(live: &Value, wanted: i64) -> i64 {
     let limit = |key: &str, up| {
         let value = fields::at(live, &["spec", "strategy", "rollingUpdate", key]);
         fields::share(value.or(Some(&Value::from("25%"))), wanted, up).unwrap_or(0)
     };
     // Where both come to zero, the controller takes one pod away.
-    limit("maxUnavailable", false) > 0 || limit("maxSurge", true) == 0
+    match (limit("maxUnavailable", false), limit("maxSurge", true)) {
+        (0, 0) => 1,
+        (unavailable, _) => unavailable,
+    }
+}
+
+/// Returns what the rollout keeps available; None where it is recreated, and nothing is kept.
+fn floor(live: &Value, wanted: i64) -> Option<Floor> {
+    if fields::text_at(live, &["spec", "strategy", "type"]) == Some("Recreate") {
+        return None;
+    }
+    Some(Floor {
+        available: fields::count(live, &["status", "availableReplicas"]),
+        least: wanted.saturating_sub(may_be_unavailable(live, wanted)),
+    })
 }
 
 fn has_ready(live: &Value) -> bool {

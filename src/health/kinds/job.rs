@@ -47,7 +47,7 @@ pub(super) fn job(case: &mut Case<'_>) -> Health {
     }
     let uid = fields::uid(live).unwrap_or_default();
     let pods = case.index.pods_of(uid);
-    let told = pods::examine(case, uid, pods, Restarts::OwnersMatter);
+    let told = pods::examine(case, uid, pods, Restarts::OwnersMatter, None);
     let active = fields::count(live, &["status", "active"]);
     let refused = refusal(case, active == 0, false);
     if let Some(finding) = Finding::worse(told, refused) {

@@ -36,7 +36,7 @@ pub(super) fn pod(case: &mut Case<'_>) -> Health {
         _ => {}
     }
     let uid = fields::uid(live).unwrap_or_default();
-    if let Some(finding) = pods::examine(case, uid, &[live], Restarts::Count) {
+    if let Some(finding) = pods::examine(case, uid, &[live], Restarts::Count, None) {
         return finding.health(case);
     }
     if pods::is_ready(live) {

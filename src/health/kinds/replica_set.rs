@@ -23,7 +23,7 @@ pub(super) fn replica_set(case: &mut Case<'_>) -> Health {
     let available = fields::count(live, &["status", "availableReplicas"]);
     let owner = fields::uid(live).unwrap_or_default();
     let pods = case.index.pods_of(owner);
-    let told = pods::examine(case, owner, pods, Restarts::Count);
+    let told = pods::examine(case, owner, pods, Restarts::Count, None);
     let refused = fields::condition(live, "ReplicaFailure")
         .filter(|failure| failure.is_true() && all < wanted)
         .map(|failure| pods::refused(case, failure.message, false, available > 0));

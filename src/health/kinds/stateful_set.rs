@@ -13,13 +13,28 @@ use super::super::{
     case::{Case, of},
     fields,
     index::{event_text, event_time},
-    pods::{self, Finding, Restarts},
+    pods::{self, Finding, Floor, Restarts},
 };
 
 /// Label with the revision of a pod.
 pub(super) const REVISION_HASH: &str = "controller-revision-hash";
 /// Events of a workload older than this are of another rollout.
 const FRESH: Duration = Duration::from_mins(10);
+
+/// Returns what a rolling update keeps available, which is all but one where it does not say; None under `OnDelete`.
+pub(super) fn floor(live: &Value, wanted: i64, available: i64, up: bool) -> Option<Floor> {
+    let strategy = fields::at(live, &["spec", "updateStrategy"]);
+    let text = |key: &str| strategy.and_then(|strategy| strategy.get(key));
+    if text("type").and_then(Value::as_str) == Some("OnDelete") {
+        return None;
+    }
+    let limit = text("rollingUpdate").and_then(|rolling| rolling.get("maxUnavailable"));
+    let unavailable = fields::share(limit, wanted, up).unwrap_or(1).max(1);
+    Some(Floor {
+        available,
+        least: wanted.saturating_sub(unavailable),
+    })
+}
 
 pub(super) fn stateful_set(case: &mut Case<'_>) -> Health {
     if case.is_unobserved() {
@@ -38,7 +53,8 @@ pub(super) fn stateful_set(case: &mut Case<'_>) -> Health {
         .pods_of(owner)
         .iter()
         .partition(|pod| fields::label(pod, REVISION_HASH) == Some(update));
-    let told = pods::examine(case, update, &new, Restarts::Count);
+    let floor = floor(live, wanted, ready, false);
+    let told = pods::examine(case, update, &new, Restarts::Count, floor);
     let some_ready = new.iter().any(|pod| pods::is_ready(pod));
     let refused = refusal(case, all < wanted, some_ready);
     if let Some(finding) = Finding::worse(told, refused) {

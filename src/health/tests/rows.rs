@@ -548,3 +548,50 @@ fn a_stuck_ordered_pod_is_named() {
     bench.object["spec"]["podManagementPolicy"] = json!("Parallel");
     assert_eq!(bench.look(1).stuck, []);
 }
+
+#[test]
+fn below_the_floor_of_its_rollout_nothing_waits_for_one_nodes_trouble() {
+    let crash = || broken("new-2", "rs2", &waiting("CrashLoopBackOff", "back-off"));
+    let available = |bench: &mut Bench, count: u64| {
+        bench.object["status"]["availableReplicas"] = json!(count);
+    };
+    // Three of three serve: a crash beside a new pod that is Ready may be one node's trouble.
+    let mut bench = rollout(vec![pod("new-1", "rs2"), crash()]);
+    assert_eq!(short(&bench.health(0)), "CrashLoop Change?");
+    assert_eq!(short(&bench.health(100)), "CrashLoop Change?");
+    // Then fewer than the rollout keeps.
+    available(&mut bench, 1);
+    let health = bench.health(101);
+    assert_eq!(short(&health), "Failed CrashLoop Change");
+    assert!(
+        words(&health).contains("1 of at least 3 pods available"),
+        "{health:?}"
+    );
+    // As many as it may take away are no breach.
+    let mut bench = rollout(vec![pod("new-1", "rs2"), crash()]);
+    merge(
+        &mut bench.object,
+        &json!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": 2}}}}),
+    );
+    assert_eq!(short(&bench.health(0)), "CrashLoop Change?");
+    available(&mut bench, 1);
+    assert_eq!(short(&bench.health(100)), "CrashLoop Change?");
+    // A floor that was never reached, as in a first install, cannot be broken.
+    let mut bench = rollout(vec![pod("new-1", "rs2"), crash()]);
+    available(&mut bench, 1);
+    assert_eq!(short(&bench.health(0)), "CrashLoop Change?");
+    assert_eq!(short(&bench.health(100)), "CrashLoop Change?");
+    assert_eq!(short(&bench.health(180)), "Failed CrashLoop Change");
+    // What the environment does waits as long as ever.
+    let unplaced = with(
+        pod("new-2", "rs2"),
+        &json!({"status": {"phase": "Pending", "containerStatuses": [], "conditions": [
+            condition("Ready", "False"),
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"},
+        ]}}),
+    );
+    let mut bench = rollout(vec![pod("new-1", "rs2"), unplaced]);
+    bench.health(0);
+    available(&mut bench, 1);
+    assert_eq!(short(&bench.health(200)), "Unschedulable Environment?");
+}
