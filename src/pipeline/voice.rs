@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
-/// What can come at once: a person who syncs a few Applications sees each.
-const AT_ONCE: f64 = 20.0;
-/// Events of good news a second after that. An event costs the API server two thirds of an apply, and status and record
+/// Events of good news that can come at once: a person who syncs a few Applications sees each.
+const NEWS_AT_ONCE: f64 = 20.0;
+/// And how many a second after that. An event costs the API server two thirds of an apply, and status and record
 /// say the same: where hundreds of Applications become Ready together it is left out.
 const NEWS: f64 = 1.0;
-/// Statuses a second that only say what is under way. One costs two applies or three, and of a fleet that waits for its
-/// rollouts each would write one.
-const PROGRESS: f64 = 2.0;
+/// Statuses that only say what is under way, at once and a second after that. One costs two applies or three, and of a
+/// fleet that waits for its rollouts each would write one.
+const PROGRESS_AT_ONCE: f64 = 50.0;
+const PROGRESS: f64 = 5.0;
 
 /// What may be told.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub struct Voice {
 impl Default for Voice {
     fn default() -> Self {
         Self {
-            news: Bucket::new(NEWS),
-            progress: Bucket::new(PROGRESS),
+            news: Bucket::new(NEWS_AT_ONCE, NEWS),
+            progress: Bucket::new(PROGRESS_AT_ONCE, PROGRESS),
         }
     }
 }
@@ -49,22 +50,25 @@ impl Voice {
 /// So many at once, and so many a second.
 #[derive(Debug)]
 struct Bucket {
+    at_once: f64,
     a_second: f64,
     left: Mutex<(f64, Duration)>,
 }
 
 impl Bucket {
-    fn new(a_second: f64) -> Self {
+    fn new(at_once: f64, a_second: f64) -> Self {
         Self {
+            at_once,
             a_second,
-            left: Mutex::new((AT_ONCE, Duration::ZERO)),
+            left: Mutex::new((at_once, Duration::ZERO)),
         }
     }
 
     fn take(&self, now: Duration) -> bool {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, at) = *left;
-        let tokens = (tokens + now.saturating_sub(at).as_secs_f64() * self.a_second).min(AT_ONCE);
+        let tokens =
+            (tokens + now.saturating_sub(at).as_secs_f64() * self.a_second).min(self.at_once);
         let may = tokens >= 1.0;
         *left = (if may { tokens - 1.0 } else { tokens }, now.max(at));
         may
@@ -83,7 +87,7 @@ mod tests {
         assert_eq!(said, 20);
         assert!(voice.may_say(at(101)) && !voice.may_say(at(101)));
         let shown = (0..500).filter(|_| voice.may_show(at(101))).count();
-        assert_eq!(shown, 20, "one does not hold up the other");
+        assert_eq!(shown, 50, "one does not hold up the other");
         let later = (0..500).filter(|_| voice.may_say(at(1000))).count();
         assert_eq!(later, 20);
     }
