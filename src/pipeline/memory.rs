@@ -286,15 +286,13 @@ impl Memory {
             Rest::Short => SMALL,
             Rest::Long => usize::MAX,
         };
-        let at_rest = match self.rollout.state {
-            State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
-            State::Applying { .. }
-            | State::Watching { .. }
-            | State::Pruning
-            | State::Returning { .. } => false,
-        };
-        if !at_rest || !self.pending.is_empty() {
-            return;
+        // Of a fleet that waits for its rollouts each waits with its sets: they are packed too. A plan that is being
+        // carried out is not made twice.
+        match self.rollout.state {
+            State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => {
+                self.plan = None;
+            }
+            State::Applying { .. } | State::Pruning | State::Returning { .. } => {}
         }
         if self
             .placed
@@ -303,7 +301,6 @@ impl Memory {
         {
             self.placed = None;
         }
-        self.plan = None;
         self.sets.pack(objects);
         let pinned = self.pinned.as_mut();
         let pinned = pinned.and_then(|pinned| pinned.wanted.as_mut());
