@@ -8,6 +8,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt as _, stream};
 
+pub(super) use crate::preflight::Look;
+
 use super::{Error, Memory, memory::Wanted};
 use crate::{
     api::{ApplicationSpec, Class, PreflightMode, PreflightRule, PreflightSpec, Reason},
@@ -44,9 +46,10 @@ pub(super) async fn look(
     objects: &[Object],
     plan: &Plan,
     spec: &ApplicationSpec,
+    lists: Look,
 ) -> Result<Preflight, Error> {
     let touched: Vec<Touched> = plan.changes().map(touched).collect();
-    let wants = wants(objects, &touched, &spec.preflight);
+    let wants = wants(objects, &touched, &spec.preflight, lists);
     let mut not_checked = Vec::new();
     let facts = read(reader, wants, &spec.preflight, &mut not_checked).await?;
     let timeout: Duration = spec.health.timeout.into();

@@ -11,7 +11,7 @@ use super::{
     inventory::{applied, empty_head, forms, head_of, placed, written},
     memory::{Notes, Wanted},
     observe::{Hooks, Manner, observe},
-    preflight,
+    preflight::{self, Look},
     restore::is_exempt,
 };
 use crate::{
@@ -75,11 +75,12 @@ async fn look_ahead(
     if plan.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let desired = placed(context, subject, &*wanted.rendered.rendered()?).await?;
+    let rendered = wanted.rendered.rendered()?;
+    let desired = placed(context, subject, &rendered).await?;
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
-    let looked = preflight::look(&reader, &desired, plan, &subject.spec).await?;
+    let looked = preflight::look(&reader, &desired, plan, &subject.spec, Look::AsAsked).await?;
     if !looked.not_checked.is_empty() {
         tracing::info!(
             "the preflight did not check {}",

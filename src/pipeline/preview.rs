@@ -12,7 +12,7 @@ use super::{
     marked::marked,
     memory::Placed,
     observe::{Hooks, Manner, observe},
-    preflight,
+    preflight::{self, Look},
     prune::candidate,
 };
 use crate::{
@@ -121,7 +121,7 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
     let mut not_read = Vec::new();
     let prune = would_prune(cluster, &reader, request, &objects, &before, &mut not_read).await?;
     let plan = plan(objects.clone(), None, &live, &policy);
-    let looked = preflight::look(&reader, &objects, &plan, spec).await?;
+    let looked = preflight::look(&reader, &objects, &plan, spec, Look::Everywhere).await?;
     Ok(Preview {
         plan,
         prune,

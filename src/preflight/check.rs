@@ -79,7 +79,7 @@ pub(super) mod tests {
     use crate::{
         api::PreflightMode,
         model::Location,
-        preflight::{Scale, wants},
+        preflight::{Look, Scale, wants},
     };
 
     pub(in crate::preflight) fn object(value: Value) -> Object {
@@ -172,15 +172,29 @@ pub(super) mod tests {
         let objects = [sloppy()];
         let new = [touched(&objects[0], false)];
         let spec = PreflightSpec::default();
-        let wanted = wants(&objects, &new, &spec);
+        let wanted = wants(&objects, &new, &spec, Look::Everywhere);
         assert_eq!(wanted.quotas.len() + wanted.budgets.len(), 2);
         assert!(wanted.autoscalers.is_empty(), "no replicas are stated");
         assert_eq!(wanted.references.len(), 1);
-        assert_eq!(wants(&objects, &[], &spec), super::super::Wants::default());
+        let cheap = wants(&objects, &new, &spec, Look::AsAsked);
+        assert_eq!(cheap.quotas.len() + cheap.budgets.len(), 0);
+        assert_eq!(cheap.references.len(), 1, "names outside of the set");
+        let named = PreflightSpec {
+            rules: [("quotaHeadroom".to_owned(), PreflightMode::Warn)].into(),
+            ..spec.clone()
+        };
+        assert_eq!(wants(&objects, &new, &named, Look::AsAsked).quotas.len(), 1);
+        assert_eq!(
+            wants(&objects, &[], &spec, Look::Everywhere),
+            super::super::Wants::default()
+        );
         let off = PreflightSpec {
             default: PreflightMode::Off,
             ..spec
         };
-        assert_eq!(wants(&objects, &new, &off), super::super::Wants::default());
+        assert_eq!(
+            wants(&objects, &new, &off, Look::Everywhere),
+            super::super::Wants::default()
+        );
     }
 }

@@ -70,9 +70,26 @@ pub struct Facts {
     pub absent: BTreeSet<ObjectId>,
 }
 
+/// For which rules whole lists are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// For those that are named in `spec.preflight.rules`, or refuse: a rollout of each of 1,000 Applications is not to
+    /// cost a list that nobody asked for.
+    AsAsked,
+    /// For all that are not off: a person looks once.
+    Everywhere,
+}
+
 /// Returns what must be read for the objects that are to be written. Nothing, where they make no pods.
-pub fn wants(objects: &[Object], touched: &[Touched], spec: &PreflightSpec) -> Wants {
-    let on = |rule| spec.mode(rule) != PreflightMode::Off;
+pub fn wants(objects: &[Object], touched: &[Touched], spec: &PreflightSpec, lists: Look) -> Wants {
+    let on = |rule: PreflightRule| {
+        let asked = spec.rules.contains_key(rule.as_str());
+        match spec.mode(rule) {
+            PreflightMode::Off => false,
+            PreflightMode::Enforce => true,
+            PreflightMode::Warn => asked || lists == Look::Everywhere,
+        }
+    };
     let mut wants = Wants::default();
     let held: BTreeSet<&ObjectId> = objects.iter().map(Object::id).collect();
     for (workload, touched) in touched_workloads(objects, touched) {
@@ -87,7 +104,7 @@ pub fn wants(objects: &[Object], touched: &[Touched], spec: &PreflightSpec) -> W
         if scaled && workload.stated_replicas().is_some() && on(PreflightRule::AutoscaledReplicas) {
             wants.autoscalers.insert(namespace);
         }
-        if on(PreflightRule::MissingReference) {
+        if spec.mode(PreflightRule::MissingReference) != PreflightMode::Off {
             wants.references.extend(
                 references(&workload)
                     .into_iter()
