@@ -7,7 +7,7 @@ GO ?= go
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate devcluster demo test lint test-oracle test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-fleet soak clean
+.PHONY: help setup build generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-fleet soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,14 @@ test-devcluster: devcluster ## vet and test the control plane itself
 test-oracle: ## the expectations of the renderer are those of the real kustomize
 	crates/kustomize/oracle/build.sh
 	cd crates/kustomize/oracle && $(GO) vet ./...
+	crates/kustomize/oracle/regenerate.sh --check
+	crates/kustomize/tests/regenerate.sh --check
+
+generate-cases: ## write the expectations of the renderer anew from the real kustomize
+	crates/kustomize/oracle/regenerate.sh
+	crates/kustomize/tests/regenerate.sh
+
+check-cases: test-oracle ## the committed expectations are those of the real kustomize
 
 bench: bench-render bench-fleet ## every measurement
 
@@ -62,7 +70,13 @@ bench-render: build ## the renderer beside the real kustomize: time, memory, gro
 		--kustomize "$$(ORACLE_OUTPUT=$$target/oracle/kustomize crates/kustomize/oracle/build.sh)" \
 		--plimsoll $$target/release/plimsoll --json $$target/bench/render.json
 
-soak: ## fuzz the renderer for an hour (SECONDS=3600)
+soak: devcluster ## an hour of fuzzing (SECONDS=3600), the model and 10,000 objects for 5 minutes (MODEL=300), the laws at length
+	seed=$${PROPTEST_RNG_SEED:-$$(date +%s)}; echo "seed of the laws of the rollout: $$seed (PROPTEST_RNG_SEED)"; \
+		PROPTEST_RNG_SEED=$$seed PLIMSOLL_ROLLOUT_CASES=$(or $(CASES),250000) $(CARGO) test --workspace --locked --lib rollout::tests
+	seed=$${PLIMSOLL_DIFFERENTIAL_SEED:-$$(date +%s)}; echo "seed of the differential test: $$seed (PLIMSOLL_DIFFERENTIAL_SEED)"; \
+		PLIMSOLL_DIFFERENTIAL_SEED=$$seed PLIMSOLL_DIFFERENTIAL_CASES=$${PLIMSOLL_DIFFERENTIAL_CASES:-20000} \
+		$(CARGO) test --workspace --locked --test differential -- --nocapture
+	PLIMSOLL_SOAK_SECONDS=$(or $(MODEL),300) $(CARGO) test --workspace --locked --test cluster -- --nocapture --test-threads=1 story_model story_large
 	crates/kustomize/fuzz/run.sh $(or $(SECONDS),3600)
 
 clean: ## remove what was built

@@ -4,12 +4,19 @@
 //! Leaves: the time that the API server took for them.
 //! Never: a question, a record, a wait: nothing but one server-side apply for each object.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use http::Request;
-use kube::Client;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+    runtime::watcher,
+};
 use serde_json::Value;
 
 /// Applies each object once, so many at a time.
@@ -33,6 +40,33 @@ pub(crate) async fn apply_all(
         .try_collect::<()>()
         .await?;
     Ok(start.elapsed())
+}
+
+/// Waits until Kubernetes' own controllers have taken up the Deployments of these names: nobody can see them ready
+/// before.
+pub(crate) async fn settled(
+    client: &Client,
+    namespace: &str,
+    mut names: BTreeSet<String>,
+    patience: Duration,
+) -> Result<()> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let mut changes = Box::pin(watcher(api, watcher::Config::default()));
+    let watch = async {
+        while !names.is_empty() {
+            let event = changes.next().await.context("the watch ended")??;
+            if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = event
+                && object.data["status"]["observedGeneration"].as_i64()
+                    >= object.metadata.generation
+            {
+                names.remove(&object.metadata.name.unwrap_or_default());
+            }
+        }
+        Ok(())
+    };
+    let ended = tokio::time::timeout(patience, watch).await;
+    ended.context("the Deployments of the plain loop are not taken up in time")?
 }
 
 async fn send(client: Client, path: String, body: Vec<u8>) -> Result<()> {

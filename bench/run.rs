@@ -119,6 +119,7 @@ impl Bench<'_> {
             seconds: took.as_secs_f64(),
             written_seconds: written,
             bare_seconds: None,
+            bare_settled_seconds: None,
             requests,
             controller_cpu: controller.cpu - before.controller.cpu,
             server_cpu: server.cpu - before.server.cpu,
@@ -130,20 +131,23 @@ impl Bench<'_> {
     }
 
     /// Half of the plain loop: it runs before and after, so that a machine that grows slower slows both.
-    async fn bare(&self, half: usize, version: Version) -> Result<Duration> {
+    /// Returns the time of the loop alone, and until its Deployments were taken up.
+    async fn bare(&self, half: usize, version: Version) -> Result<(Duration, Duration)> {
         let count = self.arguments.applications;
-        let objects: Vec<Value> = (0..count)
-            .filter(|number| number % 2 == half)
+        let numbers = || (0..count).filter(move |number| number % 2 == half);
+        let objects: Vec<Value> = numbers()
             .flat_map(|number| workload::objects(number, self.arguments.objects, version))
             .collect();
         // It applies all objects, changed or not: it knows nothing of what was before.
-        bare::apply_all(
-            &self.fleet.client,
-            "bare",
-            objects,
-            self.arguments.connections,
-        )
-        .await
+        let start = Instant::now();
+        let client = &self.fleet.client;
+        let applied = bare::apply_all(client, "bare", objects, self.arguments.connections).await?;
+        let names = match self.arguments.objects {
+            0..=2 => std::collections::BTreeSet::new(),
+            _ => numbers().map(workload::name).collect(),
+        };
+        bare::settled(client, "bare", names, self.patience()).await?;
+        Ok((applied, start.elapsed()))
     }
 
     async fn commit_to_ready(&mut self, name: &str, version: Version) -> Result<()> {
@@ -157,7 +161,8 @@ impl Bench<'_> {
             .await?;
         let mut part = self.end(name, before).await?;
         let second = self.bare(1, version).await?;
-        part.bare_seconds = Some((first + second).as_secs_f64());
+        part.bare_seconds = Some((first.0 + second.0).as_secs_f64());
+        part.bare_settled_seconds = Some((first.1 + second.1).as_secs_f64());
         self.report.add(part);
         Ok(())
     }

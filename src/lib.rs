@@ -16,6 +16,7 @@ pub mod history;
 pub mod model;
 pub mod pipeline;
 pub mod plan;
+pub mod preflight;
 pub mod render;
 pub mod report;
 pub mod rollout;

@@ -13,7 +13,7 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ApplicationStatus, Commands};
+use super::{ApplicationStatus, Commands, PreflightSpec};
 
 /// What an Application asks for.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct ApplicationSpec {
     /// How the set is applied.
     #[serde(default)]
     pub apply: ApplySpec,
+    /// What happens to findings before the set is applied.
+    #[serde(default)]
+    pub preflight: PreflightSpec,
     /// What happens to objects that left git.
     #[serde(default)]
     pub prune: PruneSpec,

@@ -197,6 +197,10 @@ reasons! {
     DuplicateObject,
     /// The API server refused objects of the set.
     DryRunRefused,
+    /// Before the set was applied something was found that is told and does not hold it.
+    PreflightWarning,
+    /// Before the set was applied something was found that the Application does not let pass.
+    PreflightRefused,
     /// Another manager owns fields of ours.
     Conflict,
     /// Another Application owns an object of ours.

@@ -9,6 +9,7 @@ mod commands;
 mod condition;
 mod manifest;
 mod names;
+mod preflight;
 mod status;
 mod sync_record;
 
@@ -21,6 +22,7 @@ pub use commands::{Approve, Cancel, Commands, Ended, Pause, Pin, Release, SyncCo
 pub use condition::{Class, Condition, ConditionStatus, ConditionType, Reason};
 pub use manifest::{ManifestError, crds};
 pub use names::*;
+pub use preflight::{PreflightMode, PreflightRule, PreflightSpec};
 pub use status::{
     ApplicationStatus, FailureStatus, HealthCounts, HeldStatus, Phase, PruneStatus, Quarantine,
     RecordHead, SetStatus,

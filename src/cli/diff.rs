@@ -18,6 +18,7 @@ use crate::{
     model::{Doomed, text},
     pipeline::{self, Preview, Request},
     plan::{Change, Verdict},
+    preflight::Finding,
     render::{RenderSpec, Rendered},
     source,
 };
@@ -54,7 +55,12 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Exit, Failure> {
             output::text(&names.concat())?;
         }
         OutputFormat::Table | OutputFormat::Wide => {
-            output::text(&output::plan(&preview.plan, &preview.prune, prunes))?;
+            output::text(&output::plan(
+                &preview.plan,
+                &preview.findings,
+                &preview.prune,
+                prunes,
+            ))?;
         }
     }
     if !preview.not_read.is_empty() {
@@ -63,7 +69,13 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Exit, Failure> {
             text::list(&preview.not_read, 5)
         ));
     }
-    if preview.plan.is_refused() {
+    if !preview.not_checked.is_empty() {
+        output::message(&format!(
+            "not read, so the preflight says nothing of it: {}",
+            text::list(&preview.not_checked, 5)
+        ));
+    }
+    if preview.plan.is_refused() || !preview.findings.refused().is_empty() {
         return Ok(Exit::Refused);
     }
     let same = preview.plan.is_empty() && deletes(&preview, prunes).is_empty();
@@ -133,6 +145,17 @@ fn value(preview: &Preview, prunes: bool) -> serde_json::Value {
         }
         Verdict::NeedsApproval { .. } | Verdict::Nothing | Verdict::Open => serde_json::Value::Null,
     };
+    let finding = |refuses: bool| {
+        move |finding: &Finding| {
+            json!({
+                "rule": finding.rule.as_str(), "object": finding.id.to_string(),
+                "location": finding.location.as_ref().map(ToString::to_string),
+                "message": finding.message, "advice": finding.advice, "refuses": refuses,
+            })
+        }
+    };
+    let refusing = preview.findings.refused().iter().map(finding(true));
+    let told = preview.findings.told().iter().map(finding(false));
     let names = |ids: &[Doomed]| -> Vec<String> {
         ids.iter().map(|doomed| doomed.id.to_string()).collect()
     };
@@ -143,6 +166,8 @@ fn value(preview: &Preview, prunes: bool) -> serde_json::Value {
         "needsApproval": needs_approval,
         "kept": preview.prune.kept().iter().map(|(id, why)| format!("{id} {why}")).collect::<Vec<_>>(),
         "refused": preview.plan.refused().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "preflight": refusing.chain(told).collect::<Vec<_>>(),
+        "notChecked": preview.not_checked,
         "unchanged": preview.plan.unchanged(),
         "notRead": preview.not_read,
     })

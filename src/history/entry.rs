@@ -138,7 +138,7 @@ impl Trigger {
 /// Something that had to be passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
-    /// Its name: `dryRun`, `health`, `soak`, `limit`, `approval`, `dependsOn`, `rewind`, `quarantine`.
+    /// Its name: `dryRun`, `preflight`, `health`, `soak`, `limit`, `approval`, `dependsOn`, `rewind`, `quarantine`.
     pub name: &'static str,
     /// How it was passed.
     pub result: GateResult,

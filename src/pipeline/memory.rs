@@ -73,6 +73,8 @@ pub(super) struct Notes {
     pub(super) asked: Option<Asked>,
     /// Commit that ran before.
     pub(super) before: Option<String>,
+    /// Rules of the preflight that found something and let the set pass.
+    pub(super) preflight: String,
     /// Who approved the plan of a prune.
     pub(super) approved: Option<String>,
     pub(super) changes: Vec<ObjectChange>,
@@ -178,6 +180,8 @@ pub struct Memory {
     /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
     pub(super) placed: Option<(Digest, i64, Placed)>,
     pub(super) plan: Option<Plan>,
+    /// The set of whose findings people were told.
+    pub(super) preflight_told: Option<Digest>,
     /// Whether the plan was made by another life than the one that began the attempt.
     pub(super) plan_is_anew: bool,
     /// Since when a kind is awaited that was just defined.
@@ -282,15 +286,13 @@ impl Memory {
             Rest::Short => SMALL,
             Rest::Long => usize::MAX,
         };
-        let at_rest = match self.rollout.state {
-            State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
-            State::Applying { .. }
-            | State::Watching { .. }
-            | State::Pruning
-            | State::Returning { .. } => false,
-        };
-        if !at_rest || !self.pending.is_empty() {
-            return;
+        // Of a fleet that waits for its rollouts each waits with its sets: they are packed too. A plan that is being
+        // carried out is not made twice.
+        match self.rollout.state {
+            State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => {
+                self.plan = None;
+            }
+            State::Applying { .. } | State::Pruning | State::Returning { .. } => {}
         }
         if self
             .placed
@@ -299,7 +301,6 @@ impl Memory {
         {
             self.placed = None;
         }
-        self.plan = None;
         self.sets.pack(objects);
         let pinned = self.pinned.as_mut();
         let pinned = pinned.and_then(|pinned| pinned.wanted.as_mut());

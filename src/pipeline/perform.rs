@@ -25,6 +25,9 @@ const QUIET: Duration = Duration::from_secs(15);
 /// An attempt that ends this soon after it began, or after its last write, is told once (DESIGN.md, State).
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// How soon a status is tried again that was one of too many.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// Takes the effects of a step into memory; records are made now, from what is known now.
 pub(super) fn queue(
     context: &Context,
@@ -160,18 +163,26 @@ pub(super) async fn write_status(
     if next == memory.status {
         return Ok(());
     }
+    let quiet = memory
+        .status_written
+        .is_some_and(|at| now.since(at) < QUIET);
+    if !must && quiet && says_the_same(&next, &memory.status) {
+        return Ok(());
+    }
     if !must {
         // What ends within a moment is told once, when it has ended; its head is stored, so nothing is lost.
         if let Some(due) = young(memory, now) {
             memory.status_due = Some(due);
             return Ok(());
         }
-    }
-    let quiet = memory
-        .status_written
-        .is_some_and(|at| now.since(at) < QUIET);
-    if !must && quiet && says_the_same(&next, &memory.status) {
-        return Ok(());
+        // Of a fleet under way not everyone tells that it is: the end is always told, and what lasts.
+        if let Some(since) = under_way(memory)
+            && now.since(since) < QUIET
+            && !context.voice.may_show(now.monotonic)
+        {
+            memory.status_due = Some(now.monotonic + AGAIN);
+            return Ok(());
+        }
     }
     put(context, application, memory, next, now).await
 }
@@ -248,16 +259,21 @@ fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus
 
 /// Returns until when an attempt is too young for a status write of its own.
 fn young(memory: &Memory, now: Now) -> Option<Duration> {
-    let due = match memory.rollout.state {
-        State::Applying { .. } => memory.applying_since? + MOMENT,
-        State::Watching { .. } => memory.applying_since?.max(memory.watching_since?) + MOMENT,
+    let due = under_way(memory)? + MOMENT;
+    (now.monotonic < due).then_some(due)
+}
+
+/// Returns since when a set is written, or since when its health is watched.
+fn under_way(memory: &Memory) -> Option<Duration> {
+    match memory.rollout.state {
+        State::Applying { .. } => memory.applying_since,
+        State::Watching { .. } => Some(memory.applying_since?.max(memory.watching_since?)),
         State::Idle
         | State::Soaking { .. }
         | State::Pruning
         | State::Returning { .. }
-        | State::Failed { .. } => return None,
-    };
-    (now.monotonic < due).then_some(due)
+        | State::Failed { .. } => None,
+    }
 }
 
 /// Says whether what the spec points at is known. After a restart it is where the spec is the one that status speaks of.

@@ -11,6 +11,7 @@ use super::{
     inventory::{applied, empty_head, forms, head_of, placed, written},
     memory::{Notes, Wanted},
     observe::{Hooks, Manner, observe},
+    preflight,
     restore::is_exempt,
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     cluster::{Claim, Identity},
     model::{AttemptKind, Carried, Head, ObjectId, Refusal, RefusalReason, Yielded, text},
     plan::{Inventory, Plan, Policy, plan, questions, runs_anew},
+    preflight::Finding,
     report::StageLabel,
     rollout::{Event, Failure, State},
 };
@@ -55,7 +57,43 @@ pub(super) async fn prepare(
         let failure = refusal_failure(memory, &wanted, &plan);
         return Ok(Prepared::Event(refused(&wanted, failure)));
     }
-    begin(context, subject, memory, &wanted, plan).await
+    let told = match look_ahead(context, subject, memory, &wanted, &plan).await? {
+        Ok(told) => told,
+        Err(failure) => return Ok(Prepared::Event(refused(&wanted, failure))),
+    };
+    begin(context, subject, memory, &wanted, plan, &told).await
+}
+
+/// Returns what is to be told of a set that nothing refuses, or what the Application does not let pass.
+async fn look_ahead(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    wanted: &Wanted,
+    plan: &Plan,
+) -> Result<Result<Vec<Finding>, Failure>, Error> {
+    if plan.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    let desired = placed(context, subject, &wanted.rendered).await?;
+    let reader = context
+        .cluster
+        .reader(Identity::Account(subject.account.clone()));
+    let looked = preflight::look(&reader, &desired, plan, &subject.spec).await?;
+    if !looked.not_checked.is_empty() {
+        tracing::info!(
+            "the preflight did not check {}",
+            text::list(&looked.not_checked, 10)
+        );
+    }
+    let mut findings = looked.findings;
+    if preflight::is_let_pass(memory, wanted) {
+        findings = findings.only_told();
+    }
+    if !findings.refused().is_empty() {
+        return Ok(Err(preflight::refusal(memory, wanted, findings.refused())));
+    }
+    Ok(Ok(findings.told().to_vec()))
 }
 
 fn refused(wanted: &Wanted, failure: Failure) -> Event {
@@ -231,6 +269,7 @@ async fn begin(
     memory: &mut Memory,
     wanted: &Wanted,
     plan: Plan,
+    told: &[Finding],
 ) -> Result<Prepared, Error> {
     let now = (context.clock)();
     let attempt = memory.rollout.attempt + 1;
@@ -299,8 +338,10 @@ async fn begin(
             .map(|set| set.revision.commit.clone()),
         unchanged: plan.unchanged(),
         creates: head.creates.iter().cloned().collect(),
+        preflight: preflight::rules(told),
         ..Notes::default()
     });
+    preflight::tell(memory, wanted, told);
     memory.plan = Some(plan);
     memory.plan_is_anew = false;
     let carried = head.carried_from.clone();

@@ -12,6 +12,7 @@ use super::{
     marked::marked,
     memory::Placed,
     observe::{Hooks, Manner, observe},
+    preflight,
     prune::candidate,
 };
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
         Approval, Inventory, Phase, Plan, Policy, PruneLimits, PrunePlan, phase, plan, plan_prune,
         questions, without_ignored,
     },
+    preflight::Findings,
     render::{self, RenderSpec, Rendered, Scope},
 };
 
@@ -45,6 +47,10 @@ pub struct Preview {
     pub plan: Plan,
     /// What would be deleted after that was Ready and has soaked.
     pub prune: PrunePlan,
+    /// What it would run into.
+    pub findings: Findings,
+    /// What of the preflight was not checked, for the person could not read it.
+    pub not_checked: Vec<String>,
     /// The objects as they would be sent.
     pub objects: Vec<Object>,
     /// Kinds and objects that the person could not read: of those the preview says nothing.
@@ -114,9 +120,13 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
     };
     let mut not_read = Vec::new();
     let prune = would_prune(cluster, &reader, request, &objects, &before, &mut not_read).await?;
+    let plan = plan(objects.clone(), None, &live, &policy);
+    let looked = preflight::look(&reader, &objects, &plan, spec).await?;
     Ok(Preview {
-        plan: plan(objects.clone(), None, &live, &policy),
+        plan,
         prune,
+        findings: looked.findings,
+        not_checked: looked.not_checked,
         objects,
         not_read,
     })

@@ -198,6 +198,7 @@ fn gates(subject: &Subject, notes: &Notes, ended: &Ended) -> Vec<Gate> {
             let name = match failure.reason {
                 Reason::RevisionWentBack => "rewind",
                 Reason::RenderFailed | Reason::RenderEmpty | Reason::DuplicateObject => "render",
+                Reason::PreflightRefused => "preflight",
                 _ => "dryRun",
             };
             gates.push(gate(name, false, failure.reason.as_str().to_owned()));
@@ -205,6 +206,10 @@ fn gates(subject: &Subject, notes: &Notes, ended: &Ended) -> Vec<Gate> {
         (Action::Sync, ending) => {
             gates.extend(depends());
             gates.push(gate("dryRun", true, String::new()));
+            if !notes.preflight.is_empty() {
+                let told = format!("told of {}", notes.preflight);
+                gates.push(gate("preflight", true, told));
+            }
             match ending {
                 Ending::Ready => gates.push(gate("health", true, timeout)),
                 Ending::Failed { failure, .. } => {

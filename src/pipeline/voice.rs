@@ -1,8 +1,8 @@
-//! How many events of good news are published.
+//! How much is told while much happens.
 //!
 //! Enters: the time.
-//! Leaves: whether one more may be said.
-//! Never: a warning held back.
+//! Leaves: whether one more event of good news, or one more status of what is under way, may be written.
+//! Never: a warning or an end held back.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,21 +10,27 @@ use std::{
 };
 
 /// Events of good news that can come at once: a person who syncs a few Applications sees each.
-const AT_ONCE: f64 = 20.0;
-/// And how many a second after that. An event costs the API server two thirds of an apply, and status and record say
-/// the same: where hundreds of Applications become Ready together it is left out.
-const A_SECOND: f64 = 1.0;
+const NEWS_AT_ONCE: f64 = 20.0;
+/// And how many a second after that. An event costs the API server two thirds of an apply, and status and record
+/// say the same: where hundreds of Applications become Ready together it is left out.
+const NEWS: f64 = 1.0;
+/// Statuses that only say what is under way, at once and a second after that. One costs two applies or three, and of a
+/// fleet that waits for its rollouts each would write one.
+const PROGRESS_AT_ONCE: f64 = 50.0;
+const PROGRESS: f64 = 5.0;
 
-/// A bucket of events.
+/// What may be told.
 #[derive(Debug)]
 pub struct Voice {
-    left: Mutex<(f64, Duration)>,
+    news: Bucket,
+    progress: Bucket,
 }
 
 impl Default for Voice {
     fn default() -> Self {
         Self {
-            left: Mutex::new((AT_ONCE, Duration::ZERO)),
+            news: Bucket::new(NEWS_AT_ONCE, NEWS),
+            progress: Bucket::new(PROGRESS_AT_ONCE, PROGRESS),
         }
     }
 }
@@ -32,9 +38,37 @@ impl Default for Voice {
 impl Voice {
     /// Says whether an event of good news may be published now, and counts it.
     pub(super) fn may_say(&self, now: Duration) -> bool {
+        self.news.take(now)
+    }
+
+    /// Says whether a status that only says what is under way may be written now, and counts it.
+    pub(super) fn may_show(&self, now: Duration) -> bool {
+        self.progress.take(now)
+    }
+}
+
+/// So many at once, and so many a second.
+#[derive(Debug)]
+struct Bucket {
+    at_once: f64,
+    a_second: f64,
+    left: Mutex<(f64, Duration)>,
+}
+
+impl Bucket {
+    fn new(at_once: f64, a_second: f64) -> Self {
+        Self {
+            at_once,
+            a_second,
+            left: Mutex::new((at_once, Duration::ZERO)),
+        }
+    }
+
+    fn take(&self, now: Duration) -> bool {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, at) = *left;
-        let tokens = (tokens + now.saturating_sub(at).as_secs_f64() * A_SECOND).min(AT_ONCE);
+        let tokens =
+            (tokens + now.saturating_sub(at).as_secs_f64() * self.a_second).min(self.at_once);
         let may = tokens >= 1.0;
         *left = (if may { tokens - 1.0 } else { tokens }, now.max(at));
         may
@@ -52,6 +86,8 @@ mod tests {
         let said = (0..500).filter(|_| voice.may_say(at(100))).count();
         assert_eq!(said, 20);
         assert!(voice.may_say(at(101)) && !voice.may_say(at(101)));
+        let shown = (0..500).filter(|_| voice.may_show(at(101))).count();
+        assert_eq!(shown, 50, "one does not hold up the other");
         let later = (0..500).filter(|_| voice.may_say(at(1000))).count();
         assert_eq!(later, 20);
     }

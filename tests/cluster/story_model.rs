@@ -39,8 +39,9 @@ impl Random {
     }
 }
 
+/// Returns a number that the environment sets.
 #[expect(clippy::disallowed_methods, reason = "a test is a shell of its own")]
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

@@ -115,6 +115,18 @@ impl Controller {
         self.child().try_wait().unwrap()
     }
 
+    /// Returns the most memory that was ever resident, in MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child().id());
+        let status = fs::read_to_string(path).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        kib / 1024
+    }
+
     /// Returns what it logged.
     pub(crate) fn logged(&self) -> String {
         let mut text = String::new();

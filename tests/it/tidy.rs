@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &["model"]),
     ("render", &["model", "api"]),
     ("plan", &["model", "api", "render"]),
+    ("preflight", &["model", "api"]),
     ("health", &["model", "api"]),
     ("rollout", &["model", "api", "health"]),
     ("history", &["model", "api", "rollout"]),
@@ -35,8 +36,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "model", "api", "render", "plan", "health", "rollout", "history", "report", "source",
-            "cluster", "apply", "archive", "notify",
+            "model",
+            "api",
+            "render",
+            "plan",
+            "preflight",
+            "health",
+            "rollout",
+            "history",
+            "report",
+            "source",
+            "cluster",
+            "apply",
+            "archive",
+            "notify",
         ],
     ),
     ("telemetry", &["model"]),
@@ -58,6 +71,7 @@ const SHELL: &[&str] = &[
     "api",
     "render",
     "plan",
+    "preflight",
     "health",
     "rollout",
     "history",
@@ -74,6 +88,7 @@ const SHELL_OF_SHELLS: &[&str] = &[
     "api",
     "render",
     "plan",
+    "preflight",
     "health",
     "rollout",
     "history",
@@ -87,7 +102,15 @@ const SHELL_OF_SHELLS: &[&str] = &[
 
 /// Rooms that decide in values: no IO, no clock, no waiting.
 const PURE: &[&str] = &[
-    "model", "api", "render", "plan", "health", "rollout", "history", "report",
+    "model",
+    "api",
+    "render",
+    "plan",
+    "preflight",
+    "health",
+    "rollout",
+    "history",
+    "report",
 ];
 
 /// Paths that have a home: a prefix of a path, the files that may name it, and what the others do instead.

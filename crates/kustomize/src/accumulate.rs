@@ -20,7 +20,6 @@ use crate::objects::Objects;
 use crate::options::{ChartRequest, Options};
 use crate::read;
 use crate::remote;
-use crate::scalar;
 use crate::trail::{ORIGIN, Trail};
 use crate::transform::{self, VariableSet};
 
@@ -421,7 +420,7 @@ fn settled(object: &mut Object) -> Result<(), Error> {
     if let Some(defect) = object.defect.take() {
         return Err(object.unprintable(defect));
     }
-    scalar::settle(&mut object.value).map_err(|misfit| {
+    object.settle().map_err(|misfit| {
         let message = format!("\"{}\" cannot be written as JSON", misfit.text);
         object.unprintable(message).field(misfit.field_path())
     })

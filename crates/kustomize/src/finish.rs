@@ -2,14 +2,18 @@
 //! Enters: the accumulation of the topmost kustomization.
 //! Leaves: `Built`.
 
+use std::collections::HashSet;
+
 use crate::accumulate::Accumulator;
 use crate::built::{Built, Resource};
 use crate::config::FieldSpec;
 use crate::error::{Error, ErrorKind};
 use crate::generate;
+use crate::identity::Id;
 use crate::kustomization::Kustomization;
 use crate::load::Loader;
 use crate::merge::Schema;
+use crate::object::Object;
 use crate::objects::Objects;
 use crate::options::Reorder;
 use crate::order;
@@ -123,10 +127,20 @@ fn drop_local(objects: &mut Objects) -> Result<(), Error> {
             0,
         ));
     }
-    objects.retain(|object| {
+    let is_local = |object: &Object| {
         object
             .annotation(LOCAL)
-            .is_none_or(|value| value == "false")
-    });
+            .is_some_and(|value| value != "false")
+    };
+    if !objects.iter().any(is_local) {
+        return Ok(());
+    }
+    // Upstream goes by identity: one that is also that of an object that stays keeps both.
+    let stay: HashSet<Id> = objects
+        .iter()
+        .filter(|object| !is_local(object))
+        .map(|object| object.id.clone())
+        .collect();
+    objects.retain(|object| stay.contains(&object.id));
     Ok(())
 }

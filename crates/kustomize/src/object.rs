@@ -142,6 +142,8 @@ pub(crate) struct Object {
     pub(crate) origin: Origin,
     /// What upstream accepts while it reads and refuses to print.
     pub(crate) defect: Option<Arc<Error>>,
+    /// Whether the whole object is written with braces, as in JSON: there, what has no text is an empty text.
+    pub(crate) braces: bool,
     /// Values that stand in several fields and are one.
     pub(crate) shared: Vec<Shared>,
 }
@@ -155,6 +157,7 @@ impl Object {
             variables: Vec::new(),
             origin,
             defect: None,
+            braces: false,
             shared: Vec::new(),
         };
         object.absorb();
@@ -198,7 +201,10 @@ impl Object {
                 fields
                     .iter()
                     .filter(|(key, _)| !scalar::is_twice(key))
-                    .map(|(key, value)| (key.clone(), scalar::text(value)))
+                    .map(|(key, value)| {
+                        let last = fields.get(&scalar::twice(key)).unwrap_or(value);
+                        (key.clone(), scalar::text(last))
+                    })
                     .collect()
             })
             .unwrap_or_default()
@@ -266,11 +272,19 @@ impl Object {
 
     /// Makes all annotations texts, and removes what is no mapping, or an empty one.
     pub(crate) fn tidy_annotations(&mut self) {
-        if self
+        if let Some(annotations) = self
             .metadata()
-            .is_some_and(|metadata| metadata.contains_key("annotations"))
+            .and_then(|metadata| metadata.get("annotations"))
         {
-            let entries = self.metadata_map("annotations");
+            let entries = match annotations {
+                // Upstream takes the elements of a list for keys and values by turns.
+                Value::Array(items) => items
+                    .chunks_exact(2)
+                    .map(|pair| (scalar::text(&pair[0]), scalar::text(&pair[1])))
+                    .filter(|(key, _)| !key.is_empty())
+                    .collect(),
+                _ => self.metadata_map("annotations"),
+            };
             self.set_metadata_map("annotations", entries);
         }
     }
@@ -278,6 +292,11 @@ impl Object {
     /// Sets the name; the caller refreshes the identity.
     pub(crate) fn set_name(&mut self, name: &str) {
         set_text(metadata_mut(&mut self.value), "name", name);
+    }
+
+    /// Writes the name, which then has no type of its own.
+    pub(crate) fn write_name(&mut self, name: &str) {
+        metadata_mut(&mut self.value).insert("name".to_owned(), scalar::bare(name));
     }
 
     /// Sets the namespace, or removes it where it is empty; the caller refreshes the identity.
@@ -298,6 +317,13 @@ impl Object {
 
     /// Remembers who the object is before it is renamed.
     pub(crate) fn remember(&mut self) {
+        // Upstream notes it in the annotations, and takes no notice of what is no mapping there.
+        let annotations = self
+            .metadata()
+            .and_then(|metadata| metadata.get("annotations"));
+        if annotations.is_some_and(|annotations| !annotations.is_object()) {
+            self.tidy_annotations();
+        }
         self.memory.previous.push(Previous {
             name: self.id.name.clone(),
             namespace: self.id.effective_namespace().to_owned(),
@@ -413,7 +439,7 @@ impl Object {
             return Err(self.unprintable(defect));
         }
         self.tidy_for_print(keep)?;
-        if let Err(misfit) = scalar::settle(&mut self.value) {
+        if let Err(misfit) = self.settle() {
             let message = format!("\"{}\" does not fit the type of its field", misfit.text);
             return Err(self.unprintable(message).field(misfit.field_path()));
         }
@@ -423,6 +449,17 @@ impl Object {
             return Err(self.unprintable(defect));
         }
         Ok(())
+    }
+
+    /// Gives the scalars the values that they stand for.
+    ///
+    /// # Errors
+    /// The first scalar that cannot be printed.
+    pub(crate) fn settle(&mut self) -> Result<(), scalar::Misfit> {
+        if self.braces {
+            scalar::fill_blanks(&mut self.value);
+        }
+        scalar::settle(&mut self.value)
     }
 
     fn tidy_for_print(&mut self, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
@@ -477,18 +514,18 @@ fn may_be_unprintable(value: &Value) -> bool {
 }
 
 /// The text of a scalar; empty for null and for what is no scalar.
-fn plain_text(value: &Value) -> String {
-    if scalar::is_null(value) {
-        String::new()
-    } else {
-        scalar::text(value)
+pub(crate) fn plain_text(value: &Value) -> String {
+    match scalar::mark_of(value) {
+        // What has no tag is not known to be null.
+        Some((scalar::Tag::Bare, text)) => text.to_owned(),
+        Some(_) | None if scalar::is_null(value) => String::new(),
+        Some(_) | None => scalar::text(value),
     }
 }
 
 fn set_text(fields: &mut Map<String, Value>, field: &str, text: &str) {
     match fields.get_mut(field) {
-        // A marked one is written even where it says the same, and loses its type.
-        Some(old) if scalar::mark_of(old).is_none() && scalar::text(old) == text => {}
+        // It is written even where it says the same, and loses its type.
         Some(old) => *old = scalar::untyped(old, text),
         None => {
             fields.insert(field.to_owned(), scalar::untyped(&Value::Null, text));

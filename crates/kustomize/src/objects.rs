@@ -117,6 +117,14 @@ impl Objects {
                         new.id
                     )));
                 }
+                let lost = |(_, text): &(String, String)| crate::yaml::is_lost_in_block(text);
+                if let Some((key, _)) = entries(&new.value, "data").into_iter().find(lost) {
+                    return Err(failed(format!(
+                        "{} {}: {key} begins with a tab, and upstream cannot read again what it prints for that",
+                        behavior.as_str(),
+                        new.id
+                    )));
+                }
                 new.refresh(schema);
                 self.list[*at] = new;
                 self.identities_changed();

@@ -99,7 +99,7 @@ fn sort_by(objects: &mut Objects, first: &[&str], last: &[&str]) {
 }
 
 /// Where an object goes. Namespaces without a group come before those of other groups, everything else after.
-fn key(object: &Object, ranks: &HashMap<&str, i64>) -> (i64, u8, String, String) {
+fn key(object: &Object, ranks: &HashMap<&str, i64>) -> (i64, u8, String, Vec<u8>, String) {
     let id = &object.id;
     let rank = ranks.get(id.gvk.kind.as_str()).copied().unwrap_or(0);
     let foreign = u8::from(id.gvk.kind == "Namespace" && !id.gvk.group.is_empty());
@@ -116,7 +116,19 @@ fn key(object: &Object, ranks: &HashMap<&str, i64>) -> (i64, u8, String, String)
         or(&id.namespace, "~X"),
         or(&id.name, "~N")
     );
-    (rank, foreign, id.gvk.sort_text(), identity)
+    let text = id.gvk.sort_text();
+    if id.gvk.kind == "Namespace" && id.gvk.group.is_empty() {
+        // Among each other they come in the opposite order of their versions.
+        let opposite = text.bytes().map(|byte| !byte).collect();
+        return (
+            rank,
+            foreign,
+            "~G_v1_Namespace".to_owned(),
+            opposite,
+            identity,
+        );
+    }
+    (rank, foreign, text, Vec::new(), identity)
 }
 
 #[cfg(test)]

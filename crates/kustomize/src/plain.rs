@@ -6,7 +6,6 @@ use crate::files::{EntryKind, Files, join};
 use crate::load::Loader;
 use crate::objects::Objects;
 use crate::options::{Limits, Options};
-use crate::scalar;
 
 /// Loads a directory of plain manifests (`*.yaml`, `*.yml`, `*.json`, not recursive), in name order.
 ///
@@ -35,7 +34,7 @@ pub fn load_plain(files: &dyn Files, path: &str, limits: &Limits) -> Result<Buil
         if let Some(defect) = object.defect.take() {
             return Err(object.unprintable(defect));
         }
-        if let Err(misfit) = scalar::settle(&mut object.value) {
+        if let Err(misfit) = object.settle() {
             let message = format!("\"{}\" cannot be written as JSON", misfit.text);
             return Err(object.unprintable(message).field(misfit.field_path()));
         }

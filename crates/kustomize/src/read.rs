@@ -2,7 +2,7 @@
 //! Enters: the content of a file, or a text inside a kustomization.
 //! Leaves: objects, lists expanded, each checked to have a kind and a name.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ impl Loader<'_> {
         let mut documents = yaml::parse_spelled(content, false, &self.limits(), scalar::hold)
             .map_err(|error| syntax(&error, file))?;
         forgive_annotations(&mut documents, content);
-        self.checked(documents, file)
+        self.checked(documents, content, file)
     }
 
     /// Reads strategic merge patches.
@@ -78,23 +78,37 @@ impl Loader<'_> {
     pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
         let documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
             .map_err(|error| syntax(&error, file))?;
-        self.checked(documents, file)
+        self.checked(documents, content, file)
     }
 
-    fn checked(&self, documents: Vec<Document<Value>>, file: &str) -> Result<Vec<Object>, Error> {
-        let mut documents = VecDeque::from(documents);
+    fn checked(
+        &self,
+        documents: Vec<Document<Value>>,
+        content: &[u8],
+        file: &str,
+    ) -> Result<Vec<Object>, Error> {
+        let braces = lines_of_braces(content);
+        let documents = documents.into_iter().map(|document| Written {
+            braces: braces.contains(&document.line),
+            document,
+        });
+        let mut documents: VecDeque<Written> = documents.collect();
         if documents.len() == 1 {
             documents = unwrap_list(documents);
         }
         let mut objects = Vec::with_capacity(documents.len());
-        while let Some(document) = documents.pop_front() {
+        while let Some(Written { document, braces }) = documents.pop_front() {
             if is_nothing(&document.value) {
                 continue;
             }
             check(&document, file)?;
             let items = take_items(document, file)?;
             match items {
-                Items::Object(document) => objects.push(self.object(document, file)),
+                Items::Object(document) => {
+                    let mut object = self.object(document, file);
+                    object.braces = braces;
+                    objects.push(object);
+                }
                 Items::List(items) => documents.extend(items),
             }
             if objects.len() + documents.len() > self.options.limits.objects {
@@ -184,26 +198,50 @@ fn is_nothing(value: &Value) -> bool {
     scalar::is_empty(value)
 }
 
+/// A document, and whether it is one mapping in braces.
+struct Written {
+    document: Document<Value>,
+    braces: bool,
+}
+
+/// The lines, from 1, that begin with a brace in the first column, or behind the marker of a document.
+fn lines_of_braces(content: &[u8]) -> HashSet<u32> {
+    let lines = content.split(|byte| *byte == b'\n');
+    let begins = |line: &[u8]| {
+        line.strip_prefix(b"---")
+            .unwrap_or(line)
+            .trim_ascii_start()
+            .starts_with(b"{")
+    };
+    lines
+        .zip(1..)
+        .filter(|(line, _)| begins(line))
+        .map(|(_, number)| number)
+        .collect()
+}
+
 /// A single document that is a `List` is its items, without more ado.
-fn unwrap_list(mut documents: VecDeque<Document<Value>>) -> VecDeque<Document<Value>> {
-    let kind = documents[0]
-        .value
-        .get("kind")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let wraps = matches!(kind, "List" | "ResourceList");
+fn unwrap_list(mut documents: VecDeque<Written>) -> VecDeque<Written> {
+    let list = &documents[0].document.value;
+    let kind = list.get("kind").map(scalar::text);
+    let wraps = matches!(kind.as_deref(), Some("List" | "ResourceList"));
     let fields = ["items", "functionConfig"]
         .iter()
-        .any(|field| documents[0].value.get(field).is_some());
+        .any(|field| list.get(field).is_some());
     if !(wraps && fields) {
         return documents;
     }
-    let Some(document) = documents.pop_front() else {
+    let Some(Written { document, braces }) = documents.pop_front() else {
         return documents;
     };
     match document.value {
         Value::Object(mut fields) => match fields.remove("items") {
-            Some(Value::Array(items)) => spread(items, document.line, document.defects),
+            Some(Value::Array(items)) => spread(items, document.line, document.defects, braces),
+            // Upstream takes the keys and values of a mapping for items.
+            Some(Value::Object(items)) => {
+                let keys = items.into_iter().map(|(key, _)| Value::String(key));
+                spread(keys.collect(), document.line, document.defects, braces)
+            }
             _ => VecDeque::new(),
         },
         _ => VecDeque::new(),
@@ -214,32 +252,31 @@ fn spread(
     items: Vec<Value>,
     line: u32,
     mut defects: Vec<yaml::Error>,
-) -> VecDeque<Document<Value>> {
+    braces: bool,
+) -> VecDeque<Written> {
     items
         .into_iter()
-        .map(|value| Document {
-            line,
-            value,
-            defects: std::mem::take(&mut defects),
+        .map(|value| Written {
+            document: Document {
+                line,
+                value,
+                defects: std::mem::take(&mut defects),
+            },
+            braces,
         })
         .collect()
 }
 
 enum Items {
     Object(Document<Value>),
-    List(VecDeque<Document<Value>>),
+    List(VecDeque<Written>),
 }
 
 fn take_items(mut document: Document<Value>, file: &str) -> Result<Items, Error> {
-    let kind = document
-        .value
-        .get("kind")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if !kind.ends_with("List") {
+    let kind = document.value.get("kind").map(scalar::text);
+    let Some(kind) = kind.filter(|kind| kind.ends_with("List")) else {
         return Ok(Items::Object(document));
-    }
-    let kind = kind.to_owned();
+    };
     match document
         .value
         .as_object_mut()
@@ -260,8 +297,14 @@ fn take_items(mut document: Document<Value>, file: &str) -> Result<Items, Error>
                         .at(file, document.line, 0)
                         .field(misfit.field_path())
                 })?;
+                scalar::quote(item);
             }
-            Ok(Items::List(spread(items, document.line, document.defects)))
+            Ok(Items::List(spread(
+                items,
+                document.line,
+                document.defects,
+                true,
+            )))
         }
         Some(_) => Err(Error::new(
             ErrorKind::Object,
@@ -287,8 +330,7 @@ fn check(document: &Document<Value>, file: &str) -> Result<(), Error> {
     }
     let is_list = fields
         .get("kind")
-        .and_then(Value::as_str)
-        .is_some_and(|kind| kind.ends_with("List"));
+        .is_some_and(|kind| scalar::text(kind).ends_with("List"));
     let name = fields
         .get("metadata")
         .and_then(Value::as_object)

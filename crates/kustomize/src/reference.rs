@@ -179,7 +179,9 @@ fn subject_namespaces(object: &Object) -> Result<Vec<String>, Error> {
     let subjects = object.value.get("subjects").and_then(Value::as_array);
     let mut namespaces = Vec::new();
     for subject in subjects.into_iter().flatten() {
-        let is_account = subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount");
+        let is_account = subject
+            .get("kind")
+            .is_some_and(|kind| scalar::text(kind) == "ServiceAccount");
         match subject.get("namespace").filter(|_| is_account) {
             None => {}
             Some(namespace) if scalar::meaning(namespace).is_string() => {

@@ -24,6 +24,8 @@ pub(crate) enum Tag {
     Bare,
     /// A key that stands twice; it cannot be printed.
     Twice,
+    /// Text in quotes, though without it would be the same.
+    Quoted,
     /// Text, though without quotes it would be something else, and it has none.
     Text,
     /// Nothing inside of braces or brackets: null, and printed as an empty text.
@@ -45,7 +47,8 @@ pub(crate) enum Type {
 }
 
 impl Tag {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
+        Self::Quoted,
         Self::Plain,
         Self::Bare,
         Self::Text,
@@ -65,6 +68,7 @@ impl Tag {
             Self::Bare => 'u',
             Self::Text => 's',
             Self::Blank => 'e',
+            Self::Quoted => 'q',
             Self::Twice => '2',
             Self::Binary => 'b',
             Self::Misfit(Type::Null) => 'n',
@@ -88,6 +92,7 @@ pub(crate) fn hold(spelled: yaml::Spelled, text: &str) -> Value {
         yaml::Spelled::Binary => marked(Tag::Binary, text),
         yaml::Spelled::Text => marked(Tag::Text, text),
         yaml::Spelled::Blank => marked(Tag::Blank, text),
+        yaml::Spelled::Quoted => marked(Tag::Quoted, text),
         yaml::Spelled::Twice => marked(Tag::Twice, text),
     }
 }
@@ -129,7 +134,7 @@ pub(crate) fn meaning(value: &Value) -> Cow<'_, Value> {
 fn meaning_of(tag: Tag, text: &str) -> Option<Value> {
     match tag {
         Tag::Plain | Tag::Bare => yaml::plain(text),
-        Tag::Text | Tag::Blank => Some(Value::String(text.to_owned())),
+        Tag::Text | Tag::Quoted | Tag::Blank => Some(Value::String(text.to_owned())),
         Tag::Binary => yaml::binary_text(text).map(Value::String),
         Tag::Twice | Tag::Misfit(_) => None,
     }
@@ -147,6 +152,30 @@ impl Misfit {
     pub(crate) fn field_path(&self) -> String {
         let parts: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
         parts.join(".")
+    }
+}
+
+/// Makes nulls without a text empty texts.
+pub(crate) fn fill_blanks(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some((Tag::Plain | Tag::Bare, "")) = mark_in(text) {
+                text.clear();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(fill_blanks),
+        Value::Object(fields) => fields.values_mut().for_each(fill_blanks),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Puts quotes around every text of a value that has no marks.
+pub(crate) fn quote(value: &mut Value) {
+    match value {
+        Value::String(text) => *value = quoted(text),
+        Value::Array(items) => items.iter_mut().for_each(quote),
+        Value::Object(fields) => fields.values_mut().for_each(quote),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -204,6 +233,11 @@ impl Misfit {
         self.path.push(name.to_owned());
         self
     }
+}
+
+/// The key under which the last value of a key that stands twice is kept.
+pub(crate) fn twice(key: &str) -> String {
+    format!("{MARK}{}{key}", Tag::Twice.letter())
 }
 
 /// Whether a key says that another one stands twice.
@@ -301,7 +335,8 @@ pub(crate) fn retyped(old: &Value, text: &str) -> Value {
     let Some(kind) = type_of(old) else {
         return match mark_of(old) {
             Some((Tag::Binary, _)) => marked(Tag::Binary, text),
-            None if is_quoted(old) => Value::String(text.to_owned()),
+            Some((Tag::Quoted, _)) => quoted(text),
+            None if is_quoted(old) => quoted(text),
             // A text that needs no quotes is taken to have none.
             Some(_) | None => tagged_text(text),
         };
@@ -331,10 +366,19 @@ fn type_of(value: &Value) -> Option<Type> {
         Value::Null => Some(Type::Null),
         Value::Bool(_) => Some(Type::Truth),
         Value::Number(number) if number.is_f64() => Some(Type::Float),
+        Value::Number(_) if is_float_text(value) => Some(Type::Float),
         Value::Number(_) => Some(Type::Whole),
         Value::String(_) if matches!(mark_of(value), Some((Tag::Plain, _))) => Some(Type::Date),
         Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// Whether a number is spelled as a float, though it is a whole one.
+fn is_float_text(value: &Value) -> bool {
+    mark_of(value).is_some_and(|(_, text)| {
+        let digits = text.trim_start_matches(['+', '-']);
+        !digits.starts_with("0x") && digits.contains(['.', 'e', 'E'])
+    })
 }
 
 /// A text without quotes that is to stay one.
@@ -349,7 +393,9 @@ pub(crate) fn tagged_text(text: &str) -> Value {
 /// The text of a scalar that is one, or that has no tag to say otherwise.
 pub(crate) fn free_text(value: &Value) -> Option<String> {
     match (value, mark_of(value)) {
-        (_, Some((Tag::Text | Tag::Bare, _))) | (Value::String(_), None) => Some(text(value)),
+        (_, Some((Tag::Text | Tag::Quoted | Tag::Bare, _))) | (Value::String(_), None) => {
+            Some(text(value))
+        }
         (_, _) => None,
     }
 }
@@ -359,10 +405,22 @@ pub(crate) fn bare(text: &str) -> Value {
     marked(Tag::Bare, text)
 }
 
-/// Whether a scalar is a text that must have been quoted.
+/// A text in quotes.
+pub(crate) fn quoted(text: &str) -> Value {
+    if needs_quotes(text) {
+        Value::String(text.to_owned())
+    } else {
+        marked(Tag::Quoted, text)
+    }
+}
+
+/// Whether a scalar is a text with quotes.
 pub(crate) fn is_quoted(value: &Value) -> bool {
     match value {
-        Value::String(text) => mark_in(text).is_none() && needs_quotes(text),
+        Value::String(text) => match mark_in(text) {
+            None => needs_quotes(text),
+            Some((tag, _)) => tag == Tag::Quoted,
+        },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
             false
         }
@@ -370,10 +428,10 @@ pub(crate) fn is_quoted(value: &Value) -> bool {
 }
 
 /// Writes a text over a scalar without saying a type, as upstream does for names and images:
-/// a text that looks like a number becomes one unless the old value must have been quoted.
+/// a text that looks like a number becomes one unless the old value was quoted.
 pub(crate) fn untyped(old: &Value, text: &str) -> Value {
     if is_quoted(old) {
-        Value::String(text.to_owned())
+        quoted(text)
     } else {
         marked(Tag::Bare, text)
     }

@@ -7,10 +7,16 @@
 use crate::{
     model::text,
     plan::{Action, Change, Plan, PrunePlan, Verdict},
+    preflight::Findings,
 };
 
 /// Returns the plans for people. `prunes` says whether the Application deletes at all.
-pub(in crate::cli) fn plan(plan: &Plan, prune: &PrunePlan, prunes: bool) -> String {
+pub(in crate::cli) fn plan(
+    plan: &Plan,
+    findings: &Findings,
+    prune: &PrunePlan,
+    prunes: bool,
+) -> String {
     let mut out = String::new();
     for change in plan.changes() {
         out.push_str(&block(change));
@@ -28,6 +34,12 @@ pub(in crate::cli) fn plan(plan: &Plan, prune: &PrunePlan, prunes: bool) -> Stri
     }
     for refusal in plan.refused() {
         out.push_str(&format!("! {refusal}\n"));
+    }
+    for finding in findings.refused() {
+        out.push_str(&format!("! {finding}\n"));
+    }
+    for finding in findings.told() {
+        out.push_str(&format!("? {finding}\n"));
     }
     let changed = plan.changes().count();
     let created = plan
@@ -78,9 +90,6 @@ fn block(change: &Change) -> String {
             (Some(from), None) => out.push_str(&format!("    {}: {from} (removed)\n", field.path)),
             (None, None) => {}
         }
-    }
-    for warning in &change.warnings {
-        out.push_str(&format!("    warning: {warning}\n"));
     }
     out
 }

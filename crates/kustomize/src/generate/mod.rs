@@ -19,6 +19,7 @@ use crate::kustomization::GeneratorArguments;
 use crate::merge::Schema;
 use crate::object::{Behavior, Object};
 use crate::scalar;
+use crate::yaml;
 
 /// What is generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +81,12 @@ pub(crate) fn generate(
             )));
         }
         match (kind, std::str::from_utf8(&pair.value)) {
+            (Generated::ConfigMap, Ok(text)) if yaml::is_lost_in_block(text) => {
+                return Err(failed(format!(
+                    "generate ConfigMap {}: {} begins with a tab, and upstream cannot read again what it prints for that",
+                    arguments.name, pair.key
+                )));
+            }
             (Generated::ConfigMap, Ok(text)) => {
                 data.insert(pair.key, scalar::literal(text.to_owned()));
             }

@@ -355,8 +355,10 @@ impl ReplacementEntry {
             .map_or(Ok(Located::default()), Field::located)?;
         let mut replacement = Replacement::from_fields(field, &fields)?;
         if path.text.is_empty() {
-            // An empty list counts as none here, though not in a file.
-            replacement.targets = replacement.targets.filter(|targets| !targets.is_empty());
+            if field.is_strict() {
+                // An empty list counts as none here, though not in a file.
+                replacement.targets = replacement.targets.filter(|targets| !targets.is_empty());
+            }
             return Ok(Self::Inline(Box::new(replacement)));
         }
         if replacement.source.is_some()

@@ -65,6 +65,10 @@ impl<'a> Field<'a> {
         }
     }
 
+    pub(crate) fn is_strict(&self) -> bool {
+        self.mode == Mode::Strict
+    }
+
     fn child(&self, node: &'a Node, path: String) -> Self {
         Self {
             node,

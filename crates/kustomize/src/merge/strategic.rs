@@ -186,7 +186,9 @@ impl Merge<'_> {
         let merged = self.walk(old, patch, inner)?;
         // The quotes of the old scalar, or that it has none, stay around what is merged in.
         let merged = merged.map(|merged| match was {
-            Some(Style::Quoted) if is_typed(&merged) => Value::String(scalar::text(&merged)),
+            Some(Style::Quoted) if is_typed(&merged) || is_text(&merged) => {
+                scalar::quoted(&scalar::text(&merged))
+            }
             Some(Style::Bare) if scalar::is_quoted(&merged) => {
                 scalar::tagged_text(&scalar::text(&merged))
             }
@@ -281,9 +283,10 @@ enum Style {
 fn style_of(value: &Value) -> Style {
     match value {
         Value::Number(_) | Value::Bool(_) => Style::Bare,
-        Value::String(_) if scalar::mark_of(value).is_some() => Style::Bare,
-        Value::String(text) if !text.is_empty() && scalar::is_quoted(value) => Style::Quoted,
-        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => Style::Unknown,
+        Value::String(text) if text.is_empty() => Style::Unknown,
+        Value::String(_) if scalar::is_quoted(value) => Style::Quoted,
+        Value::String(_) => Style::Bare,
+        Value::Null | Value::Array(_) | Value::Object(_) => Style::Unknown,
     }
 }
 
@@ -293,6 +296,10 @@ fn is_typed(value: &Value) -> bool {
         scalar::meaning(value).as_ref(),
         Value::Number(_) | Value::Bool(_)
     )
+}
+
+fn is_text(value: &Value) -> bool {
+    scalar::is_scalar(value) && scalar::meaning(value).is_string()
 }
 
 /// What stands where lists and scalars are replaced whole.
@@ -318,6 +325,14 @@ impl Elements {
         let (keys, mut wanted) = if keys.is_empty() {
             (&scalar_key[..], self.scalars())
         } else {
+            let items = self.patch.iter().flatten().chain(&self.list);
+            if let Some(item) = items
+                .into_iter()
+                .find(|item| !item.is_object() && !scalar::is_null(item))
+            {
+                let text = scalar::text(item);
+                return Err(walker.error(format!("merge a list by keys: \"{text}\" is no mapping")));
+            }
             (keys, self.identities(keys))
         };
         if keys.len() > 1 {
@@ -393,7 +408,9 @@ impl Elements {
         }
         // An element that is replaced is another one than that in the list, and the one in the list comes back in the end.
         let replaces = match &patch {
-            Source::Patch(new) => new.get(DIRECTIVE).and_then(Value::as_str) == Some("replace"),
+            Source::Patch(new) => new
+                .get(DIRECTIVE)
+                .is_some_and(|directive| scalar::text(directive) == "replace"),
             Source::Absent | Source::Same => false,
         };
         let merged = walker.walk(old, patch, self.place.clone())?;

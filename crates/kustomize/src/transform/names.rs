@@ -5,6 +5,7 @@ use crate::config::{Create, FieldSpec};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Gvk;
 use crate::merge::Schema;
+use crate::object::plain_text;
 use crate::objects::Objects;
 use crate::scalar;
 
@@ -72,11 +73,7 @@ fn rename(
                         "rename: the name is no scalar",
                     ));
                 }
-                let old = if scalar::is_null(field) {
-                    String::new()
-                } else {
-                    scalar::text(field)
-                };
+                let old = plain_text(field);
                 let new = if before {
                     format!("{text}{old}")
                 } else {

@@ -148,7 +148,11 @@ fn set_subjects(value: &mut Value, options: &NamespaceOptions) -> Result<(), Err
     };
     for subject in subjects {
         let Value::Object(fields) = subject else {
-            continue;
+            return Err(Error::new(
+                ErrorKind::Transformer,
+                "set the namespace of subjects: one is no mapping",
+            )
+            .field("subjects"));
         };
         if fields
             .get(field)

@@ -9,6 +9,7 @@ use crate::object::Object;
 use crate::objects::Objects;
 use crate::scalar;
 use crate::select;
+use crate::yaml;
 
 /// What a patch says.
 #[derive(Debug, Clone)]
@@ -64,8 +65,10 @@ pub(crate) fn apply_patch(
                 objects.all_mut()[index].inherit_defect(one);
                 let mut prepared = prepared.clone();
                 let api_version = objects.get(index).id.gvk.api_version();
+                let quoted = one.value.get("apiVersion").is_some_and(scalar::is_quoted);
+                let braces = one.braces || objects.get(index).braces || quoted;
                 if let Value::Object(fields) = &mut prepared {
-                    fields.insert("apiVersion".to_owned(), Value::String(api_version));
+                    fields.insert("apiVersion".to_owned(), Value::String(api_version.clone()));
                 }
                 merge_into(
                     objects,
@@ -76,6 +79,16 @@ pub(crate) fn apply_patch(
                     schema,
                 )
                 .map_err(|error| patch.error(error))?;
+                if let Value::Object(fields) = &mut objects.all_mut()[index].value
+                    && api_version.is_empty()
+                {
+                    let nothing = if braces {
+                        Value::String(String::new())
+                    } else {
+                        Value::Null
+                    };
+                    fields.insert("apiVersion".to_owned(), nothing);
+                }
             }
             finish(objects).map_err(|error| patch.error(error))
         }
@@ -110,6 +123,16 @@ pub(crate) fn apply_patch(
     }
 }
 
+/// A text of a value that upstream cannot read again after it has written it.
+fn text_lost_in_block(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text.as_str()).filter(|text| yaml::is_lost_in_block(text)),
+        Value::Array(items) => items.iter().find_map(text_lost_in_block),
+        Value::Object(fields) => fields.values().find_map(text_lost_in_block),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
 /// Applies a JSON patch to every object that a selector means.
 ///
 /// # Errors
@@ -129,7 +152,7 @@ pub(crate) fn apply_json(
         }
         let memory = object.memory.clone();
         object.materialise();
-        let misfit = scalar::settle(&mut object.value);
+        let misfit = object.settle();
         if let Err(misfit) = misfit {
             let message = format!("\"{}\" cannot be written as JSON", misfit.text);
             return Err(object.unprintable(message).field(misfit.field_path()));
@@ -138,9 +161,15 @@ pub(crate) fn apply_json(
             let id = object.id.to_string();
             Error::new(ErrorKind::Patch, format!("apply a JSON patch to {id}")).caused_by(error)
         })?;
+        if let Some(text) = text_lost_in_block(&object.value) {
+            let first = text.lines().next().unwrap_or_default().trim();
+            let message = format!("\"{first}\" follows a tab at the beginning of a block text");
+            return Err(object.unprintable(message));
+        }
         object.absorb();
         object.tidy_annotations();
         object.shared.clear();
+        object.braces = false;
         object.memory = memory;
         object.refresh(schema);
         let changed = remember || object.id.gvk != before.gvk || object.id != before;
@@ -178,7 +207,7 @@ fn prepare(patch: &Object) -> Value {
     }
     let name = copy.id.name.clone();
     let namespace = copy.id.namespace.clone();
-    copy.set_name(&name);
+    copy.write_name(&name);
     copy.set_namespace(&namespace);
     copy.value
 }

@@ -117,7 +117,7 @@ fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
     if delimiter.is_empty() {
         return Ok(Copied {
             value: value.clone(),
-            live: Some((index, parts)),
+            live: Some((index, concrete(&object.value, &parts))),
         });
     }
     if !scalar::is_scalar(value) {
@@ -206,6 +206,30 @@ fn lookup<'a>(value: &'a Value, path: &[String]) -> Result<Option<&'a Value>, Er
     Ok(Some(here))
 }
 
+/// A path that leads to the same field with the positions of elements in place of what they are found by.
+fn concrete(value: &Value, path: &[String]) -> Vec<String> {
+    let mut here = Some(value);
+    let mut result = Vec::with_capacity(path.len());
+    for part in path {
+        let index = match here {
+            Some(Value::Array(items)) => match element(part) {
+                Ok(Some((key, wanted))) => items
+                    .iter()
+                    .position(|item| matches_element(item, key, wanted)),
+                Ok(None) | Err(_) if part == "-" => items.len().checked_sub(1),
+                Ok(None) | Err(_) => None,
+            },
+            _ => None,
+        };
+        let part = index.map_or_else(|| part.clone(), |index| index.to_string());
+        here = here
+            .and_then(|here| lookup(here, std::slice::from_ref(&part)).ok())
+            .flatten();
+        result.push(part);
+    }
+    result
+}
+
 fn matches_element(item: &Value, key: &str, wanted: &str) -> bool {
     if key.is_empty() {
         return scalar::text(item) == wanted;
@@ -275,14 +299,21 @@ fn write(
         }
         for (path, parts) in &paths {
             copied.refresh(objects);
+            let live = copied.live.as_ref().filter(|(source, _)| *source == index);
+            let live = live.map(|(_, path)| path.as_slice());
             let object = &mut objects.all_mut()[index];
-            set_field(&mut object.value, parts, &copied.value, &target.options).map_err(
-                |error| {
-                    error
-                        .field((*path).clone())
-                        .hint(format!("the target is {}", object.id))
-                },
-            )?;
+            set_field(
+                &mut object.value,
+                parts,
+                &copied.value,
+                live,
+                &target.options,
+            )
+            .map_err(|error| {
+                error
+                    .field((*path).clone())
+                    .hint(format!("the target is {}", object.id))
+            })?;
         }
         let object = &mut objects.all_mut()[index];
         object.spread_shared();
@@ -295,6 +326,7 @@ fn set_field(
     root: &mut Value,
     path: &[String],
     value: &Value,
+    live: Option<&[String]>,
     options: &FieldOptions,
 ) -> Result<(), Error> {
     if structured::set(root, path, value, options).is_some() {
@@ -314,8 +346,12 @@ fn set_field(
         )));
     }
     for (steps, created) in &found.places {
+        // Where the source is one of the fields, those behind it get what it holds then.
+        let now = live
+            .and_then(|path| lookup(root, path).ok().flatten())
+            .cloned();
         if let Some(field) = follow(root, steps) {
-            assign(field, value, options, *created)?;
+            assign(field, now.as_ref().unwrap_or(value), options, *created)?;
         }
     }
     Ok(())
@@ -407,6 +443,17 @@ pub(super) fn collect(
         found.places.push((steps.clone(), false));
         return Ok(());
     };
+    if create.is_some() && scalar::is_null(value) {
+        // Upstream creates what it needs beside the null instead of in its place.
+        if scalar::is_blank(value) {
+            return Err(
+                failed(format!("follow {first}: there is nothing before it"))
+                    .hint("write {} there, or remove the field"),
+            );
+        }
+        found.inside_text += 1;
+        return Ok(());
+    }
     if let Ok(index) = first.parse::<usize>() {
         return collect_index(value, index, rest, create, steps, found);
     }
@@ -522,7 +569,7 @@ fn collect_matching(
         if round > 0 || create.is_none() || found.places.len() + found.inside_text > before {
             break;
         }
-        let new = scalar::plain(pattern);
+        let new = scalar::bare(pattern);
         let new = if key.is_empty() {
             new
         } else {
@@ -603,7 +650,13 @@ mod tests {
         options: &FieldOptions,
         expected: Option<Value>,
     ) {
-        let result = set_field(&mut root, &split_path_clever(path, '.'), &value, options);
+        let result = set_field(
+            &mut root,
+            &split_path_clever(path, '.'),
+            &value,
+            None,
+            options,
+        );
         let fits = scalar::settle(&mut root).is_ok() && result.is_ok();
         assert_eq!(fits.then_some(root), expected, "{path}");
     }

@@ -21,6 +21,8 @@ pub(super) enum Tag {
     Merge,
     /// None; that nothing stands inside of braces or brackets of an object.
     Blank,
+    /// None; that the text is a block that begins with a tab.
+    TabInBlock,
     /// A lone `!`.
     Unspecific,
     /// Any other; it says nothing.

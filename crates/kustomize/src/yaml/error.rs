@@ -146,6 +146,9 @@ pub enum ErrorKind {
         /// The text.
         text: String,
     },
+    /// A block text that begins with a tab, which upstream cannot read again once it has printed it.
+    #[error("a block text that begins with a tab cannot be printed; write it in double quotes")]
+    TabInBlock,
     /// A `!!binary` that is not base64.
     #[error("the binary value is not base64")]
     Base64,

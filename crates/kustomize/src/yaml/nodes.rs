@@ -7,6 +7,7 @@ use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::parser::{Anchored, Dialect, Kind, Look, Parser};
 use super::properties::Properties;
+use super::refold::is_lost_in_block;
 
 /// A node whose use, as a key or a value, is not known before the character behind it has been seen.
 pub(super) struct Atom<'a, I> {
@@ -78,7 +79,10 @@ impl<'a, B: Build> Parser<'a, B> {
                     let properties = outer
                         .join(inner)
                         .ok_or_else(|| fail(look.mark, ErrorKind::ExpectedValue))?;
-                    let scalar = self.block_scalar(look.kind == Kind::Literal)?;
+                    let mut scalar = self.block_scalar(look.kind == Kind::Literal)?;
+                    if self.dialect != Dialect::Settings && is_lost_in_block(&scalar.text) {
+                        scalar.tag = Some(Tag::TabInBlock);
+                    }
                     self.scalar_item(look.mark, properties, scalar)
                 }
                 Kind::Dash if !self.key_allowed => {

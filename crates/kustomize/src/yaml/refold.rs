@@ -18,6 +18,12 @@ pub(super) fn refold(text: &str) -> Option<String> {
     (folded != text).then_some(folded)
 }
 
+/// Whether upstream writes a text of several lines so that it cannot read it again: its writer says nothing about the indentation of a
+/// block that begins with a tab, and its parser does not take a tab for the first character of one.
+pub(crate) fn is_lost_in_block(text: &str) -> bool {
+    text.starts_with('\t') && text.contains('\n') && may_be_block(text)
+}
+
 /// Whether upstream writes the text as a block; otherwise it quotes it, and nothing is lost.
 fn may_be_block(text: &str) -> bool {
     let mut after_space = false;

@@ -43,7 +43,9 @@ pub(super) fn resolve(scalar: &Scalar<'_>, dialect: Dialect) -> Result<Meaning, 
         Some(Tag::Unspecific) if dialect != Dialect::Settings && scalar.plain => {
             Ok(resolve_plain(&scalar.text, dialect))
         }
-        None | Some(Tag::Text | Tag::Blank | Tag::Unspecific | Tag::Other) => Ok(Meaning::Text),
+        None | Some(Tag::Text | Tag::TabInBlock | Tag::Blank | Tag::Unspecific | Tag::Other) => {
+            Ok(Meaning::Text)
+        }
         Some(Tag::Merge) => Ok(Meaning::Merge),
         Some(Tag::Binary) => binary(&scalar.text),
         Some(tag @ (Tag::Null | Tag::Bool | Tag::Integer | Tag::Float | Tag::Timestamp)) => {
@@ -62,6 +64,11 @@ pub(super) fn is_surely_text(text: &str) -> bool {
         ] => text.len() > 5,
         _ => true,
     }
+}
+
+/// Whether a scalar without quotes is text in an object.
+pub(super) fn is_text(text: &str) -> bool {
+    resolve_plain(text, Dialect::Objects) == Meaning::Text
 }
 
 fn resolve_plain(text: &str, dialect: Dialect) -> Meaning {
@@ -149,7 +156,13 @@ fn tagged(tag: Tag, text: &str, dialect: Dialect) -> Result<Meaning, ErrorKind> 
         (Tag::Float, _) => mismatch("!!float"),
         (Tag::Timestamp, _) => mismatch("!!timestamp"),
         (
-            Tag::Text | Tag::Blank | Tag::Binary | Tag::Merge | Tag::Unspecific | Tag::Other,
+            Tag::Text
+            | Tag::TabInBlock
+            | Tag::Blank
+            | Tag::Binary
+            | Tag::Merge
+            | Tag::Unspecific
+            | Tag::Other,
             meaning,
         ) => Ok(meaning),
     }

@@ -11,7 +11,7 @@ use super::date::Date;
 use super::error::{Error, ErrorKind};
 use super::number;
 use super::parser::Dialect;
-use super::resolve::{Meaning, is_surely_text, resolve};
+use super::resolve::{Meaning, is_surely_text, is_text, resolve};
 use super::spelling::is_unusual;
 
 /// How a scalar is spelled whose value does not tell its text.
@@ -23,6 +23,8 @@ pub(crate) enum Spelled {
     Blank,
     /// As `!!binary`.
     Binary,
+    /// With quotes that it does not need.
+    Quoted,
     /// As a key of a patch that stood in the mapping before.
     Twice,
     /// As text that begins with a null character, which other values of the caller may begin with too.
@@ -105,6 +107,11 @@ pub(super) fn merged_maps(
     }
 }
 
+/// Whether a text in quotes would be the same without. Nobody writes a number over a text of several lines.
+fn is_quoted_in_vain(text: &str) -> bool {
+    is_text(text) && !text.contains('\n')
+}
+
 /// What a key is.
 pub(super) enum Name {
     Text(String),
@@ -123,7 +130,7 @@ pub(super) fn name_of(scalar: Scalar<'_>, dialect: Dialect) -> Name {
     }
     let is_text_tag = matches!(
         scalar.tag,
-        None | Some(Tag::Text | Tag::Unspecific | Tag::Merge | Tag::Blank)
+        None | Some(Tag::Text | Tag::Unspecific | Tag::Merge | Tag::Blank | Tag::TabInBlock)
     );
     match resolve(&scalar, dialect) {
         Ok(Meaning::Text) if is_text_tag => Name::Text(scalar.text.into_owned()),
@@ -152,12 +159,19 @@ impl Build for Values {
     type Mapping = Entries;
 
     fn scalar(&mut self, at: Mark, scalar: Scalar<'_>) -> Result<Value, Error> {
+        if scalar.tag == Some(Tag::TabInBlock) {
+            self.defect(at, ErrorKind::TabInBlock);
+            return Ok(Value::String(scalar.text.into_owned()));
+        }
         if let (Some(Tag::Blank), Some(hold)) = (scalar.tag, self.hold) {
             return Ok(hold(Spelled::Blank, &scalar.text));
         }
         if scalar.tag.is_none() && (!scalar.plain || is_surely_text(&scalar.text)) {
             return Ok(match self.hold {
                 Some(hold) if scalar.text.starts_with('\0') => hold(Spelled::Text, &scalar.text),
+                Some(hold) if !scalar.plain && is_quoted_in_vain(&scalar.text) => {
+                    hold(Spelled::Quoted, &scalar.text)
+                }
                 _ => Value::String(scalar.text.into_owned()),
             });
         }
@@ -209,7 +223,11 @@ impl Build for Values {
     ) -> Result<(), Error> {
         let name = match key {
             Key::Scalar(scalar) => name_of(scalar, Dialect::Objects),
-            Key::Item(Value::String(text)) => Name::Text(text),
+            Key::Item(Value::String(text)) => {
+                let mark = self.hold.map(|hold| hold(Spelled::Quoted, ""));
+                let mark = mark.as_ref().and_then(Value::as_str).unwrap_or_default();
+                Name::Text(text.strip_prefix(mark).unwrap_or(&text).to_owned())
+            }
             Key::Item(Value::Null) => Name::Null,
             Key::Item(Value::Array(_) | Value::Object(_)) => {
                 self.defect(at, ErrorKind::NonTextKey("a list or mapping".to_owned()));
@@ -249,7 +267,7 @@ impl Build for Values {
                     // A patch is merged key by key; what stands twice matters only where a whole mapping is taken over.
                     Some(hold) if self.dialect == Dialect::Patches => {
                         if let Value::String(twice) = hold(Spelled::Twice, &key) {
-                            mapping.map.insert(twice, Value::Null);
+                            mapping.map.insert(twice, value);
                         }
                     }
                     Some(_) | None => self.defect(at, ErrorKind::DuplicateKey { key, line: 0 }),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::choose::Choose;
 use crate::objects::{IMAGES, LABELS, NAMES, NAMESPACES, TEXTS, VALUES, labels};
-use crate::tree::{File, Layer};
+use crate::tree::{File, Layer, Written};
 use crate::{patches, references};
 
 /// Adds a field, or an item to one that is a list.
@@ -424,7 +424,7 @@ fn add_config(choose: &mut Choose, layer: &mut Layer, field: &str, config: &Valu
     if choose.percent(30) {
         layer.push(field, json!(format!("{config:#}\n")));
     } else {
-        let style = choose.percent(70);
+        let style = Written::settings(choose);
         let name = layer.file(
             "config",
             "yaml",
@@ -517,7 +517,7 @@ fn configuration(choose: &mut Choose, layer: &mut Layer) {
     let name = layer.file(
         "configuration",
         "yaml",
-        File::Documents(vec![Value::Object(config)], true),
+        File::Documents(vec![Value::Object(config)], Written::Block),
     );
     layer.push("configurations", json!(name));
 }

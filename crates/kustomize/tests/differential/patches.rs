@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::choose::Choose;
 use crate::fields::selector;
 use crate::objects::{IMAGES, NAMES, NAMESPACES, VALUES, labels};
-use crate::tree::{File, Layer};
+use crate::tree::{File, Layer, Written, render};
 
 /// Adds a patch.
 pub(crate) fn patch(choose: &mut Choose, layer: &mut Layer) {
@@ -25,7 +25,10 @@ pub(crate) fn patch(choose: &mut Choose, layer: &mut Layer) {
             let patch = strategic(choose, &object, false);
             let mut entry = place(choose, layer, &patch, false);
             entry["target"] = target(choose, &object);
-            if choose.percent(20) {
+            // The hash of a generated object that a patch makes another kind is one of upstream's memory: lines and columns too.
+            let is_generated = matches!(object["kind"].as_str(), Some("ConfigMap" | "Secret"));
+            if choose.percent(20) && !is_generated {
+                entry["target"] = exact(&object);
                 entry["options"] = json!({"allowNameChange": choose.percent(60), "allowKindChange": choose.percent(40)});
             }
             layer.push("patches", entry);
@@ -43,7 +46,7 @@ pub(crate) fn patch(choose: &mut Choose, layer: &mut Layer) {
         }
         8 => {
             let patch = strategic(choose, &object, true);
-            let style = choose.percent(70);
+            let style = Written::patches(choose);
             let name = layer.file("patch", "yaml", File::Documents(vec![patch], style));
             layer.push("patchesStrategicMerge", json!(name));
         }
@@ -77,9 +80,13 @@ pub(crate) fn strategic_configured(choose: &mut Choose, layer: &mut Layer) -> Op
 
 /// An entry with the patch in it, or in a file.
 fn place(choose: &mut Choose, layer: &mut Layer, patch: &Value, is_json: bool) -> Value {
-    let style = choose.percent(60);
+    let style = Written::patches(choose);
     if choose.percent(40) {
-        let extension = if is_json && !style { "json" } else { "yaml" };
+        let extension = if is_json && style == Written::Json {
+            "json"
+        } else {
+            "yaml"
+        };
         let name = layer.file(
             "patch",
             extension,
@@ -87,11 +94,7 @@ fn place(choose: &mut Choose, layer: &mut Layer, patch: &Value, is_json: bool) -
         );
         return json!({"path": name});
     }
-    let mut text = format!("{patch:#}\n");
-    if style {
-        text.clear();
-        kustomize::yaml::emit(patch, &mut text).unwrap();
-    }
+    let text = render(&File::Documents(vec![patch.clone()], style));
     json!({"patch": text})
 }
 

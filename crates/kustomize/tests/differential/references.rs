@@ -9,7 +9,7 @@ use crate::choose::Choose;
 use crate::fields::{image_name, selector};
 use crate::objects::{LABELS, NAMES};
 use crate::patches::{namespace, pointers};
-use crate::tree::{File, Layer};
+use crate::tree::{File, Layer, Written};
 
 const SOURCE_PATHS: &[&str] = &[
     "metadata.name",
@@ -200,7 +200,7 @@ pub(crate) fn replacement(choose: &mut Choose, layer: &mut Layer) {
         return;
     };
     if choose.percent(20) {
-        let style = choose.percent(70);
+        let style = Written::settings(choose);
         let name = layer.file(
             "replacement",
             "yaml",
@@ -257,10 +257,14 @@ pub(crate) fn definitions(choose: &mut Choose, layer: &mut Layer) {
         }}},
         "com.example/v1.ThingSpec": {"Schema": {"properties": {"configRef": field}}},
     });
-    let style = choose.percent(50);
+    let style = Written::settings(choose);
     let name = layer.file(
         "definitions",
-        if style { "yaml" } else { "json" },
+        if style == Written::Block {
+            "yaml"
+        } else {
+            "json"
+        },
         File::Documents(vec![file], style),
     );
     layer.push("crds", json!(name));
@@ -272,7 +276,11 @@ pub(crate) fn definitions(choose: &mut Choose, layer: &mut Layer) {
             "metadata": {"name": "referring", "labels": {choose.word(LABELS): selector(choose).chars().take(1).collect::<String>()}},
             "spec": {"configRef": {"name": choose.word(NAMES)}},
         });
-        let name = layer.file("objects", "yaml", File::Documents(vec![thing], true));
+        let name = layer.file(
+            "objects",
+            "yaml",
+            File::Documents(vec![thing], Written::Block),
+        );
         layer.push("resources", json!(name));
     }
 }

@@ -11,13 +11,49 @@ use kustomize::{LoadRestrictions, MemoryFiles, Options, Reorder};
 use serde_json::{Map, Value, json};
 
 use crate::choose::Choose;
-use crate::{fields, objects};
+use crate::{by_hand, fields, objects};
+
+/// How documents are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Written {
+    Json,
+    /// As upstream prints them.
+    Block,
+    /// As people do; by a seed.
+    ByHand(u32),
+}
+
+impl Written {
+    /// Settings: JSON or block style.
+    pub(crate) fn settings(choose: &mut Choose) -> Self {
+        if choose.percent(70) {
+            Self::Block
+        } else {
+            Self::Json
+        }
+    }
+
+    /// Objects: also by hand.
+    pub(crate) fn objects(choose: &mut Choose) -> Self {
+        match choose.below(10) {
+            0..=1 => Self::Json,
+            2..=4 => Self::Block,
+            _ => Self::ByHand(u32::try_from(choose.below(1 << 20)).unwrap_or_default()),
+        }
+    }
+
+    pub(crate) fn patches(choose: &mut Choose) -> Self {
+        match Self::objects(choose) {
+            Self::ByHand(seed) => Self::ByHand(seed + by_hand::SILENT),
+            other => other,
+        }
+    }
+}
 
 /// The content of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum File {
-    /// YAML documents; as JSON, or in block style.
-    Documents(Vec<Value>, bool),
+    Documents(Vec<Value>, Written),
     /// Anything else.
     Text(String),
 }
@@ -64,10 +100,11 @@ impl Tree {
     }
 }
 
-fn render(file: &File) -> String {
+pub(crate) fn render(file: &File) -> String {
     match file {
         File::Text(text) => text.clone(),
-        File::Documents(documents, true) => {
+        File::Documents(documents, Written::ByHand(seed)) => by_hand::documents(documents, *seed),
+        File::Documents(documents, Written::Block) => {
             let texts = documents.iter().map(|document| {
                 let mut text = String::new();
                 kustomize::yaml::emit(document, &mut text).unwrap();
@@ -75,7 +112,7 @@ fn render(file: &File) -> String {
             });
             texts.collect::<Vec<_>>().join("---\n")
         }
-        File::Documents(documents, false) => {
+        File::Documents(documents, Written::Json) => {
             let texts = documents.iter().map(|document| format!("{document:#}\n"));
             texts.collect::<Vec<_>>().join("---\n")
         }
@@ -233,7 +270,7 @@ fn layer(choose: &mut Choose, path: &str, below: &[&str], objects: Vec<Value>) -
         } else {
             documents
         };
-        let style = choose.percent(70);
+        let style = Written::objects(choose);
         let name = layer.file("objects", "yaml", File::Documents(documents, style));
         layer.push("resources", json!(name));
     }
@@ -302,7 +339,7 @@ fn finish(choose: &mut Choose, mut layer: Layer, files: &mut BTreeMap<String, Fi
     } else {
         choose.pick(&["kustomization.yml", "Kustomization"])
     };
-    let style = choose.percent(70);
+    let style = Written::settings(choose);
     files.insert(
         format!("{}/{name}", layer.path),
         File::Documents(vec![Value::Object(layer.fields)], style),
