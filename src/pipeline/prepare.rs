@@ -75,7 +75,8 @@ async fn look_ahead(
     if plan.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let desired = placed(context, subject, &wanted.rendered).await?;
+    let rendered = wanted.rendered.rendered()?;
+    let desired = placed(context, subject, &rendered).await?;
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
