@@ -283,7 +283,6 @@ enum Style {
 fn style_of(value: &Value) -> Style {
     match value {
         Value::Number(_) | Value::Bool(_) => Style::Bare,
-        Value::String(text) if text.is_empty() => Style::Unknown,
         Value::String(_) if scalar::is_quoted(value) => Style::Quoted,
         Value::String(_) => Style::Bare,
         Value::Null | Value::Array(_) | Value::Object(_) => Style::Unknown,
