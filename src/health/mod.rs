@@ -9,6 +9,7 @@ mod assess;
 mod case;
 mod classify;
 mod cost;
+mod ending;
 mod expr;
 mod fields;
 mod index;

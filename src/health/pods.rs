@@ -17,7 +17,7 @@ use super::{
     aggregate::Health,
     case::Case,
     classify::{self, Cause, Pull},
-    fields,
+    ending, fields,
     index::event_text,
     rules::Windows,
     sightings::{ContainerMemory, PodMemory, Row},
@@ -328,7 +328,7 @@ fn symptoms_of(case: &mut Case<'_>, pod: &Value, restarts: Restarts) -> Vec<Symp
         if restarts == Restarts::OwnersMatter {
             continue;
         }
-        if let Some(words) = killed(memory, first && ready, pod, status, windows, now) {
+        if let Some(words) = ending::killed(memory, first && ready, pod, status, windows, now) {
             found.push(symptom(
                 Row::Memory,
                 Reason::OutOfMemory,
@@ -337,7 +337,7 @@ fn symptoms_of(case: &mut Case<'_>, pod: &Value, restarts: Restarts) -> Vec<Symp
                 Some(container),
             ));
         }
-        if let Some(words) = crashing(memory, first, status, windows, now) {
+        if let Some(words) = ending::crashing(memory, first, status, windows, now) {
             found.push(symptom(
                 Row::Crash,
                 Reason::CrashLoop,
@@ -555,118 +555,6 @@ fn configuration(status: &Value) -> Option<(Class, String)> {
         Cause::Environment => Some((Class::Environment, fields::quote(words))),
         // What cannot be told is not held against the change; the deadline decides.
         Cause::Denied | Cause::Quota | Cause::Unknown => None,
-    }
-}
-
-/// Counts kills for memory. The pod's limit is named: it is what a person has to change.
-fn killed(
-    memory: &mut ContainerMemory,
-    is_past: bool,
-    pod: &Value,
-    status: &Value,
-    windows: &Windows,
-    now: Now,
-) -> Option<String> {
-    for path in ["lastState", "state"] {
-        let Some(terminated) = fields::at(status, &[path, "terminated"]) else {
-            continue;
-        };
-        if fields::text_at(terminated, &["reason"]) != Some("OOMKilled") {
-            continue;
-        }
-        let kill = fields::quote(
-            fields::text_at(terminated, &["containerID"])
-                .or_else(|| fields::text_at(terminated, &["finishedAt"]))
-                .unwrap_or_default(),
-        );
-        if memory.last_kills.contains(&kill) && !kill.is_empty() {
-            continue;
-        }
-        memory.last_kills.swap(0, 1);
-        memory.last_kills[1] = kill;
-        // A kill that a Ready pod carries from before we looked is not of this rollout.
-        if !is_past {
-            memory.memory_kills = memory.memory_kills.saturating_add(1);
-            memory.killed = Some(now.monotonic);
-        }
-    }
-    let recent = memory
-        .killed
-        .is_some_and(|killed| now.since(killed) < windows.forget);
-    if memory.memory_kills < windows.memory_kills || !recent {
-        return None;
-    }
-    let container = fields::name_of(status);
-    let limit = ["containers", "initContainers"]
-        .into_iter()
-        .flat_map(|list| fields::items(pod, &["spec", list]))
-        .find(|spec| fields::name_of(spec) == container)
-        .and_then(|spec| fields::text_at(spec, &["resources", "limits", "memory"]));
-    Some(match limit {
-        Some(limit) => format!(
-            "killed {} times for more memory than its limit of {}",
-            memory.memory_kills,
-            fields::quote(limit)
-        ),
-        None => format!(
-            "killed {} times for memory; it has no limit of its own",
-            memory.memory_kills
-        ),
-    })
-}
-
-fn crashing(
-    memory: &mut ContainerMemory,
-    first: bool,
-    status: &Value,
-    windows: &Windows,
-    now: Now,
-) -> Option<String> {
-    let restarts = fields::count(status, &["restartCount"]);
-    if first {
-        memory.base_restarts = restarts;
-        memory.restarts = restarts;
-    }
-    if restarts > memory.restarts {
-        memory.restarts = restarts;
-        memory.rose = Some(now.monotonic);
-    }
-    let backs_off =
-        fields::text_at(status, &["state", "waiting", "reason"]) == Some("CrashLoopBackOff");
-    let risen = memory.restarts.saturating_sub(memory.base_restarts) >= windows.restarts
-        && memory
-            .rose
-            .is_some_and(|rose| now.since(rose) < windows.crash_loop);
-    let terminated = fields::at(status, &["state", "terminated"])
-        .or_else(|| fields::at(status, &["lastState", "terminated"]));
-    if let (None, Some(terminated)) = (&memory.crash, terminated) {
-        memory.crash = Some(exit(terminated));
-    }
-    if !backs_off && !risen {
-        return None;
-    }
-    let how = memory.crash.as_deref().unwrap_or("it exits");
-    Some(format!(
-        "{how}, restarted {}",
-        match restarts {
-            1 => "once".to_owned(),
-            times => format!("{times} times"),
-        }
-    ))
-}
-
-/// Words how a container ended. Its own message is left out: it is the container's text and can hold a secret;
-/// of a container that never ran it is the runtime's.
-fn exit(terminated: &Value) -> String {
-    let reason = fields::text_at(terminated, &["reason"]).unwrap_or_default();
-    let code = fields::integer(terminated, &["exitCode"]).unwrap_or_default();
-    match reason {
-        "StartError" | "ContainerCannotRun" => format!(
-            "cannot be started: {}",
-            fields::quote(fields::text_at(terminated, &["message"]).unwrap_or(reason))
-        ),
-        "" | "Error" => format!("exits with code {code}"),
-        _ => format!("exits with code {code} ({})", fields::quote(reason)),
     }
 }
 
