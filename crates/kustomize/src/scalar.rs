@@ -405,6 +405,16 @@ pub(crate) fn bare(text: &str) -> Value {
     marked(Tag::Bare, text)
 }
 
+/// Nothing inside of braces.
+pub(crate) fn left_out() -> Value {
+    marked(Tag::Blank, "")
+}
+
+/// Whether a value is nothing inside of braces.
+pub(crate) fn is_left_out(value: &Value) -> bool {
+    matches!(mark_of(value), Some((Tag::Blank, _)))
+}
+
 /// A text in quotes.
 pub(crate) fn quoted(text: &str) -> Value {
     if needs_quotes(text) {

@@ -348,6 +348,87 @@ fn bytes_that_are_no_text_are_refused_where_they_stand() {
 }
 
 #[test]
+fn nul_bytes_are_refused_in_whatever_is_yaml() {
+    let patched = "resources: [r.yaml]\npatches: [{path: p.yaml}]\n";
+    for (kustomization, path, content, place) in [
+        (
+            "resources: [r.yaml]\n",
+            "/a/r.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"a\0\"}\n",
+            "/a/r.yaml:3:",
+        ),
+        (
+            "resources: [r.yaml]\n",
+            "/a/r.yaml",
+            "apiVersion: v1\n# \0\nkind: ConfigMap\n",
+            "/a/r.yaml:2:",
+        ),
+        (
+            patched,
+            "/a/p.yaml",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: \0\n",
+            "/a/p.yaml:4:",
+        ),
+        (
+            "resources: [r.yaml]\nconfigurations: [c.yaml]\n",
+            "/a/c.yaml",
+            "namePrefix:\n- path: a\0b\n",
+            "/a/c.yaml:2:",
+        ),
+        (
+            "resources: [r.yaml]\ntransformers: [t.yaml]\n",
+            "/a/t.yaml",
+            "apiVersion: builtin\0\n",
+            "/a/t.yaml:1:",
+        ),
+        (
+            "resources: [r.yaml]\nreplacements: [{path: s.yaml}]\n",
+            "/a/s.yaml",
+            "source: {kind: \0}\n",
+            "/a/s.yaml:1:",
+        ),
+    ] {
+        let files = tree(&[("/a/kustomization.yaml", kustomization), ("/a/r.yaml", WEB)])
+            .with(path, content);
+        let (_, text) = fails(&files);
+        assert!(text.contains(place), "{content:?}: {text}");
+        assert!(!text.contains('\0'), "{content:?}: {text:?}");
+    }
+    // As the path of a file it names nothing, and as an escape it is text like any other.
+    fails_with(
+        &kustomization("resources: [\"r\\0.yaml\"]\n"),
+        ErrorKind::Load,
+        &["/a/kustomization.yaml:3:"],
+    );
+    let built = build(
+        &resource("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: \"a\\0b\"}\n"),
+        "/a",
+        &Options::default(),
+    )
+    .unwrap();
+    assert!(
+        built.to_yaml().contains("k: \"a\\0b\""),
+        "{}",
+        built.to_yaml()
+    );
+}
+
+#[test]
+fn nul_bytes_in_a_file_of_a_generator_are_data() {
+    let files = tree(&[(
+        "/a/kustomization.yaml",
+        "generatorOptions: {disableNameSuffixHash: true}\nconfigMapGenerator: [{name: a, files: [f]}]\n",
+    )])
+    .with("/a/f", &b"a\x00b\n"[..]);
+    let built = build(&files, "/a", &Options::default()).unwrap();
+    assert!(
+        built.to_yaml().contains("f: \"a\\0b\\n\""),
+        "{}",
+        built.to_yaml()
+    );
+}
+
+#[test]
 fn windows_line_ends_and_byte_order_marks_are_read() {
     let plain = build(&resource(WEB), "/a", &Options::default())
         .unwrap()

@@ -89,6 +89,45 @@ pub(crate) fn walk(
     create: Create,
     set: &mut dyn FnMut(&mut Value) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    step(value, path, create, Style::Unknown, set)
+}
+
+/// How a mapping is written, as far as the walk knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Block,
+    Braces,
+    Unknown,
+}
+
+impl Style {
+    /// A mapping with nothing in it can only be written `{}`, and what is left out in braces tells of them.
+    fn of(self, fields: &Map<String, Value>) -> Self {
+        match self {
+            Self::Unknown if fields.is_empty() || fields.values().any(scalar::is_left_out) => {
+                Self::Braces
+            }
+            Self::Unknown | Self::Block => Self::Block,
+            Self::Braces => Self::Braces,
+        }
+    }
+
+    /// What stands in braces is in braces; what is new is as what it stands in.
+    fn inside(self, is_new: bool) -> Self {
+        match self {
+            Self::Block if !is_new => Self::Unknown,
+            Self::Block | Self::Braces | Self::Unknown => self,
+        }
+    }
+}
+
+fn step(
+    value: &mut Value,
+    path: &[String],
+    create: Create,
+    style: Style,
+    set: &mut dyn FnMut(&mut Value) -> Result<(), Error>,
+) -> Result<(), Error> {
     let Some((first, rest)) = path.split_first() else {
         return set(value);
     };
@@ -96,8 +135,8 @@ pub(crate) fn walk(
         _ if scalar::is_null(value) => Ok(()),
         Value::Array(items) => items
             .iter_mut()
-            .try_for_each(|item| walk(item, path, create, set)),
-        Value::Object(fields) => walk_field(fields, first, rest, create, set),
+            .try_for_each(|item| step(item, path, create, style.inside(false), set)),
+        Value::Object(fields) => walk_field(fields, (first, rest), create, style.of(fields), set),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(Error::new(
             ErrorKind::Transformer,
             format!("follow {first}: there is a scalar, not a mapping or list"),
@@ -105,11 +144,18 @@ pub(crate) fn walk(
     }
 }
 
+/// Whether upstream takes a part of a path for a place in a list, which a mapping does not have.
+fn is_place_in_list(name: &str) -> bool {
+    name.parse::<i64>().is_ok()
+        || matches!(name, "-" | "*")
+        || (name.starts_with('[') && name.ends_with(']'))
+}
+
 fn walk_field(
     fields: &mut Map<String, Value>,
-    first: &str,
-    rest: &[String],
+    (first, rest): (&str, &[String]),
     create: Create,
+    style: Style,
     set: &mut dyn FnMut(&mut Value) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let name = first.strip_suffix("[]").unwrap_or(first);
@@ -119,27 +165,43 @@ fn walk_field(
             "follow a path with an empty field name",
         ));
     }
+    if is_place_in_list(name) {
+        return Err(Error::new(
+            ErrorKind::Transformer,
+            format!("follow {name}: there is a mapping, and this is a place in a list"),
+        )
+        .hint("leave the place out: a path goes into every item of a list"));
+    }
     let is_list = name.len() != first.len();
     let new = match create {
         Create::Nothing => None,
         Create::Scalar | Create::Mapping if is_list => None,
+        // In braces upstream puts quotes around an empty text.
+        Create::Scalar if rest.is_empty() && style == Style::Braces => Some(scalar::left_out()),
         Create::Scalar if rest.is_empty() => Some(scalar::bare("")),
         Create::Scalar | Create::Mapping => Some(Value::Object(Map::new())),
     };
     match fields.get_mut(name) {
         Some(field) => {
-            if scalar::is_null(field) {
+            let is_new = scalar::is_null(field);
+            if is_new {
                 if is_list {
                     *field = Value::Array(Vec::new());
                 } else if let Some(new) = new {
                     *field = new;
                 }
             }
-            walk(field, rest, create, set)
+            step(field, rest, create, style.inside(is_new), set)
         }
         None => match new {
             None => Ok(()),
-            Some(new) => walk(fields.entry(name).or_insert(new), rest, create, set),
+            Some(new) => step(
+                fields.entry(name).or_insert(new),
+                rest,
+                create,
+                style.inside(true),
+                set,
+            ),
         },
     }
 }

@@ -143,9 +143,9 @@ impl Kustomization {
         let inflated = reader.each("helmChartInflationGenerator", |field| Ok(field.value()));
         let mut helm_charts = reader.each("helmCharts", |field| Ok(field.value()));
         let mut helm_globals = reader
-            .read("helmGlobals", Field::text_map)
+            .read("helmGlobals", helm_globals)
             .into_iter()
-            .map(|(key, value)| (key, Value::String(value)))
+            .map(|(key, value)| (key.to_owned(), Value::String(value)))
             .collect::<serde_json::Map<_, _>>();
         let mut helm_globals = if helm_globals.is_empty() {
             Value::Null
@@ -285,6 +285,15 @@ fn check_metadata(field: &Field<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn helm_globals(field: &Field<'_>) -> Result<BTreeMap<&'static str, String>, Error> {
+    let fields = field.mapping(&["chartHome", "configHome"])?;
+    ["chartHome", "configHome"]
+        .into_iter()
+        .filter_map(|name| Some((name, fields.get(name)?)))
+        .map(|(name, value)| Ok((name, value.text()?)))
+        .collect()
 }
 
 /// `helmChartInflationGenerator` in the form of `helmCharts`.

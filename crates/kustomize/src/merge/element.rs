@@ -38,9 +38,21 @@ pub(super) fn find(list: &[Value], keys: &[String], values: &[String]) -> Option
     })
 }
 
+/// A list of scalars holds something else.
+#[derive(Debug)]
+pub(super) struct NotScalar;
+
 /// Replaces every element that matches by `new`, or removes it where there is none; appends `new` where nothing matches.
-/// An empty value matches any; empty and null elements vanish; without values every element but `new` vanishes.
-pub(super) fn set(list: &mut Vec<Value>, keys: &[String], values: &[String], new: Option<Value>) {
+/// An empty value of a key matches any; empty and null elements vanish; without values every element but `new` vanishes.
+///
+/// # Errors
+/// When there is a mapping or a list where scalars are compared.
+pub(super) fn set(
+    list: &mut Vec<Value>,
+    keys: &[String],
+    values: &[String],
+    new: Option<Value>,
+) -> Result<(), NotScalar> {
     let scalars = keys.first().is_none_or(String::is_empty);
     let by_mapping = !scalars && values.first().is_some_and(|value| !value.is_empty());
     let mut found_one = false;
@@ -53,10 +65,13 @@ pub(super) fn set(list: &mut Vec<Value>, keys: &[String], values: &[String], new
             result.push(element);
             continue;
         }
+        if scalars && !scalar::is_scalar(&element) {
+            return Err(NotScalar);
+        }
         let found = if scalars {
             values
                 .first()
-                .is_some_and(|value| value.is_empty() || scalar::text(&element) == *value)
+                .is_some_and(|value| scalar::text(&element) == *value)
         } else {
             matches(&element, keys, values)
         };
@@ -75,6 +90,7 @@ pub(super) fn set(list: &mut Vec<Value>, keys: &[String], values: &[String], new
         result.push(new);
     }
     *list = result;
+    Ok(())
 }
 
 fn matches(element: &Value, keys: &[String], values: &[String]) -> bool {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::element;
+use super::element::{self, NotScalar};
 use super::schema::{Place, Schema};
 use crate::error::{Error, ErrorKind};
 use crate::scalar;
@@ -254,7 +254,8 @@ impl Merge<'_> {
             return Ok(Directive::Merge);
         };
         let directive = self.directive(&text)?;
-        element::set(list, &[DIRECTIVE.to_owned()], &[text], None);
+        element::set(list, &[DIRECTIVE.to_owned()], &[text], None)
+            .map_err(|NotScalar| self.not_scalar())?;
         Ok(directive)
     }
 
@@ -265,6 +266,10 @@ impl Merge<'_> {
             "delete" => Ok(Directive::Delete),
             other => Err(self.error(format!("apply the directive `$patch: {other}`"))),
         }
+    }
+
+    fn not_scalar(&self) -> Error {
+        self.error("merge a list of scalars: it holds a mapping or a list".to_owned())
     }
 
     fn error(&self, message: String) -> Error {
@@ -348,16 +353,18 @@ impl Elements {
                         && !element.as_object().is_some_and(Map::is_empty) =>
                 {
                     complete(&mut element, &used, &values);
-                    element::set(&mut merged, &used, &values, Some(element));
+                    element::set(&mut merged, &used, &values, Some(element))
                 }
                 _ => element::set(&mut self.list, &used, &values, None),
             }
+            .map_err(|NotScalar| walker.not_scalar())?;
             valid_keys = used;
         }
         if wanted.is_empty() {
             return Ok(self.list);
         }
-        append_rest(&mut merged, self.list, &valid_keys);
+        append_rest(&mut merged, self.list, &valid_keys)
+            .map_err(|NotScalar| walker.not_scalar())?;
         Ok(merged)
     }
 
@@ -485,12 +492,16 @@ fn united(left: &[String], right: &[String]) -> Option<Vec<String>> {
 }
 
 /// Adds what the merge did not touch behind what it did.
-fn append_rest(merged: &mut Vec<Value>, rest: Vec<Value>, keys: &[String]) {
+fn append_rest(
+    merged: &mut Vec<Value>,
+    rest: Vec<Value>,
+    keys: &[String],
+) -> Result<(), NotScalar> {
     let scalars = keys.first().is_none_or(String::is_empty);
     for item in rest {
         if scalars {
             let text = scalar::text(&item);
-            element::set(merged, keys, &[text], Some(item));
+            element::set(merged, keys, &[text], Some(item))?;
             continue;
         }
         let mut values = Vec::new();
@@ -501,10 +512,11 @@ fn append_rest(merged: &mut Vec<Value>, rest: Vec<Value>, keys: &[String]) {
             }
         }
         if keys.len() > 1 {
-            element::set(merged, keys, &values, None);
+            element::set(merged, keys, &values, None)?;
         }
-        element::set(merged, keys, &values, Some(item));
+        element::set(merged, keys, &values, Some(item))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -79,7 +79,9 @@ fn rename(
                 } else {
                     format!("{old}{text}")
                 };
-                *field = scalar::untyped(field, &new);
+                if !(new.is_empty() && scalar::is_left_out(field)) {
+                    *field = scalar::untyped(field, &new);
+                }
                 Ok(())
             })?;
         }

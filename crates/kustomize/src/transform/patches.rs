@@ -66,7 +66,7 @@ pub(crate) fn apply_patch(
                 let mut prepared = prepared.clone();
                 let api_version = objects.get(index).id.gvk.api_version();
                 let quoted = one.value.get("apiVersion").is_some_and(scalar::is_quoted);
-                let braces = one.braces || objects.get(index).braces || quoted;
+                let braces = objects.get(index).braces || quoted;
                 if let Value::Object(fields) = &mut prepared {
                     fields.insert("apiVersion".to_owned(), Value::String(api_version.clone()));
                 }
