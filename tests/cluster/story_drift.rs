@@ -107,11 +107,6 @@ async fn what_a_person_changes_is_given_back_at_once() {
             .all(|line| line.ends_with("DriftRepair Ready")),
         "{story:?}"
     );
-    let notes = place.events("shop", "DriftRepaired").await;
-    assert!(
-        notes.iter().any(|note| note.contains("replicas")),
-        "{notes:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The environment fails while a set becomes Ready: nothing is returned from.
 //!
-//! Enters: a cluster of its own, whose API server is stopped and whose node is lost.
+//! Enters: a cluster and a controller of its own, with one Application, whose API server is stopped and whose node is lost.
 //! Leaves: the set that was rolled out, healthy when the cluster is.
 //! Never: a return, a quarantine, a second attempt.
 
@@ -66,6 +66,22 @@ async fn the_api_server_is_stopped(stage: &Stage, place: &Place) {
     all_became_ready(place).await;
 }
 
+/// Good news is cut where a whole fleet has some; an Application alone tells each.
+async fn good_news_is_told(place: &Place, commit: &str) {
+    let told = async |reason: &str, what: &str| {
+        eventually(SOON, reason, || async {
+            let notes = place.events("shop", reason).await;
+            notes.iter().any(|note| note.contains(what)).then_some(())
+        })
+        .await;
+    };
+    told("Healthy", commit).await;
+    let path = place.deployment_path("web");
+    place.patch(&path, &json!({"spec": {"replicas": 5}})).await;
+    told("DriftRepaired", "replicas").await;
+    place.until_good("shop", commit).await;
+}
+
 /// A node of the new revision is lost for longer than the deadline of the set.
 async fn a_node_is_lost(place: &Place) {
     // It takes the cluster its time to find out; the set must not have proved itself before.
@@ -119,6 +135,7 @@ async fn an_outage_and_a_lost_node_are_not_the_changes_fault() {
     let health = json!({"health": {"timeout": "20s", "soak": "1s"}});
     place.application("shop", health).await;
     place.until_good("shop", &one).await;
+    good_news_is_told(&place, &one).await;
     the_api_server_is_stopped(&stage, &place).await;
     a_node_is_lost(&place).await;
 }
