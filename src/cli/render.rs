@@ -121,8 +121,7 @@ fn print(format: OutputFormat, objects: &[Object]) -> Result<(), Failure> {
                         id.group_kind().to_string(),
                         id.name.clone(),
                         object
-                            .location
-                            .as_ref()
+                            .location()
                             .map(ToString::to_string)
                             .unwrap_or_default(),
                     ]

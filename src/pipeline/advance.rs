@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject, barrier, command, finalize, health,
-    inventory::{placed, set},
+    inventory::placed_set,
     look::{self, next_ask},
     memory::{Hold, Rest},
     perform::{perform, queue, write_status},
@@ -489,8 +489,8 @@ async fn do_work(
             })))
         }
         Work::Apply { target } => {
-            let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
-            let objects = placed(context, subject, &rendered).await?;
+            let objects =
+                placed_set(context, subject, memory, target.attempt, &target.digest).await?;
             watching::demand(context, subject, memory, &objects);
             match write::write_wave(context, subject, memory, &target, stop).await? {
                 Wrote::Event(event) => {

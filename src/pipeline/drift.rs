@@ -99,7 +99,7 @@ pub(super) async fn repair(
         .collect();
     for object in unchanged {
         // The server's own form of a value is no drift: from now on it is what we expect.
-        if let Seen::Present(live) = watching::seen(context, subject, memory, object) {
+        if let Some(live) = watching::seen(context, subject, memory, object).value() {
             memory.expected.insert(
                 object.id().clone(),
                 Packed::of(&ours(object.value(), &live)),
@@ -184,6 +184,7 @@ fn differing(
             Seen::Absent if object.id().is("batch", "Job") => None,
             Seen::Absent => Some("is gone".to_owned()),
             Seen::Present(live) => {
+                let Some(live) = live.value() else { continue };
                 let expected = expected.as_ref().unwrap_or(object.value());
                 match head.and_then(|head| yields_of(head, id)) {
                     // What is left to its owner is not looked at.

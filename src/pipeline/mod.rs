@@ -22,6 +22,7 @@ mod memory;
 mod observe;
 mod perform;
 mod pin;
+mod placements;
 mod preflight;
 mod prepare;
 mod preview;

@@ -6,15 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, inventory::Forms};
 use crate::{
     api::{ConflictPolicy, DriftPolicy},
     cluster::{Answer, Missing, MissingObject, Reader},
     model::{
-        Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
+        Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Packed, Refusal,
+        RefusalReason,
     },
     plan::{
         Question, by_contract, git_changed, is_manifest_tool, judge, runs_anew, without_conflicts,
@@ -78,24 +79,25 @@ pub(super) async fn observe(
     reader: &Reader,
     questions: &[Question<'_>],
     set: &[Object],
-    written: &BTreeMap<ObjectId, Vec<Value>>,
+    written: &Forms,
     manner: Manner<'_>,
 ) -> Result<Live, Error> {
-    // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
-    let asked: Vec<_> = questions
-        .iter()
-        .map(|question| {
-            let forms = written
-                .get(question.object.id())
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            ask(reader, question, set, forms, manner)
-        })
+    // Made one by one: of a large set the requests not begun would take more memory than its objects.
+    let mut left = questions.iter();
+    let mut asked: FuturesUnordered<_> = left
+        .by_ref()
+        .take(AT_ONCE)
+        .map(|question| ask(reader, question, set, written, manner))
         .collect();
-    let objects = stream::iter(asked)
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let mut objects = BTreeMap::new();
+    while let Some(answer) = asked.next().await {
+        let (id, observed) = answer?;
+        objects.insert(id, observed);
+        asked.extend(
+            left.next()
+                .map(|question| ask(reader, question, set, written, manner)),
+        );
+    }
     Ok(Live { objects })
 }
 
@@ -103,9 +105,13 @@ async fn ask(
     reader: &Reader,
     question: &Question<'_>,
     set: &[Object],
-    forms: &[Value],
+    written: &Forms,
     manner: Manner<'_>,
 ) -> Result<(ObjectId, Observed), Error> {
+    let forms = written
+        .get(question.object.id())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let observed = ask_one(reader, question, set, forms, manner).await?;
     Ok((question.object.id().clone(), observed))
 }
@@ -114,7 +120,7 @@ async fn ask_one(
     reader: &Reader,
     question: &Question<'_>,
     set: &[Object],
-    forms: &[Value],
+    forms: &[Object],
     manner: Manner<'_>,
 ) -> Result<Observed, Error> {
     let object = question.object;
@@ -126,7 +132,11 @@ async fn ask_one(
     match reader.dry_run(object, false).await? {
         Answer::Accepted(mut answer) => {
             if !answer.created && (manner.read_all || !question.known) {
-                answer.before = read(reader, object).await?;
+                answer.before = read(reader, object).await?.as_ref().map(Packed::of);
+            }
+            if answer.before.is_none() {
+                // Nobody compares it.
+                answer.after = Packed::of(&Value::Null);
             }
             Ok(Observed::Accepted(answer))
         }
@@ -213,11 +223,11 @@ async fn conflicting(
     set: &[Object],
     object: &Object,
     conflicts: Vec<Conflict>,
-    forms: &[Value],
+    forms: &[Object],
     manner: Manner<'_>,
 ) -> Result<Observed, Error> {
-    let before = read(reader, object).await?.unwrap_or(Value::Null);
-    let references: Vec<&Value> = forms.iter().collect();
+    let before = Packed::of(&read(reader, object).await?.unwrap_or(Value::Null));
+    let references: Vec<&Value> = forms.iter().map(Object::value).collect();
     // What another controller owns by contract is left out whatever policy says of the rest.
     let (contract, conflicts): (Vec<Conflict>, Vec<Conflict>) = conflicts
         .into_iter()

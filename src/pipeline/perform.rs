@@ -4,7 +4,7 @@
 //! Leaves: records, events, a status that was written if it changed.
 //! Never: an attempt reported as done before its record is written (law 10).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Context, Error, Memory, Subject, command,
@@ -58,7 +58,7 @@ pub(super) fn queue(
                 };
                 let entry = entry(context, subject, memory, ended);
                 context.metrics.count_sync(&subject.key, &entry);
-                memory.pending.push_back(Pending::Record(Box::new(entry)));
+                memory.pending.push_back(Pending::Record(Arc::new(entry)));
             }
             Effect::Notice { .. } => {}
         }

@@ -75,8 +75,7 @@ async fn look_ahead(
     if plan.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let rendered = wanted.rendered.rendered()?;
-    let desired = placed(context, subject, &rendered).await?;
+    let desired = placed(context, subject, memory, &wanted.rendered).await?;
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
@@ -145,9 +144,9 @@ async fn plan_wanted(
     wanted: &Wanted,
 ) -> Result<Plan, Error> {
     let started = (context.clock)().monotonic;
-    let rendered = wanted.rendered.rendered()?;
-    let desired = placed(context, subject, &rendered).await?;
+    // First what runs: what both sets have alike is held once.
     let before = applied(context, subject, memory).await?;
+    let desired = placed(context, subject, memory, &wanted.rendered).await?;
     let sets = written(context, subject, memory).await?;
     // A set was written in part: whatever the written sets hold is asked about anew.
     let mut doubtful: BTreeSet<ObjectId> = BTreeSet::new();
@@ -318,15 +317,13 @@ async fn begin(
         )
     };
     let rendered = wanted.rendered.rendered()?;
-    let stored = rendered.to_stored();
-    let claim = context
-        .keeper
-        .store_head(&head, kept.is_none().then_some(&stored))
-        .await?;
+    let stored = kept.is_none().then(|| rendered.to_stored());
+    let claim = context.keeper.store_head(&head, stored.as_ref()).await?;
     if let Some(error) = claimed_by_other(memory, attempt, claim) {
         return Err(error);
     }
     memory.sets.insert(set_attempt, rendered);
+    memory.share_sets();
     let asked = memory.asker.take();
     memory.begin_notes(Notes {
         attempt,
@@ -343,7 +340,7 @@ async fn begin(
         ..Notes::default()
     });
     preflight::tell(memory, wanted, told);
-    memory.plan = Some(plan);
+    memory.plan = Some(Arc::new(plan));
     memory.plan_is_anew = false;
     let carried = head.carried_from.clone();
     if kept.is_none() {
@@ -370,8 +367,7 @@ async fn yields(
         Some(applied) => head_of(context, subject, memory, applied.attempt).await?,
         None => None,
     };
-    let rendered = wanted.rendered.rendered()?;
-    let desired = placed(context, subject, &rendered).await?;
+    let desired = placed(context, subject, memory, &wanted.rendered).await?;
     for known in before.iter().flat_map(|head| &head.yields) {
         if !plan.was_asked(&known.id) && desired.iter().any(|object| *object.id() == known.id) {
             yields.push(known.clone());
@@ -418,8 +414,7 @@ async fn carry(
         });
     }
     let mut carried = Inventory::default();
-    let rendered = wanted.rendered.rendered()?;
-    let mut elsewhere: BTreeSet<ObjectId> = placed(context, subject, &rendered)
+    let mut elsewhere: BTreeSet<ObjectId> = placed(context, subject, memory, &wanted.rendered)
         .await?
         .iter()
         .map(|object| object.id().clone())

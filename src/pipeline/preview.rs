@@ -10,21 +10,20 @@ use super::{
     Error,
     inventory::{Forms, add_forms},
     marked::marked,
-    memory::Placed,
+    placements::{Placed, place},
     observe::{Hooks, Manner, observe},
     preflight::{self, Look},
     prune::candidate,
 };
 use crate::{
     api::ApplicationSpec,
-    cluster::{self, Cluster, Identity, Lookup, Reader},
-    model::{ApplicationKey, GroupKind, Object, ObjectId},
+    cluster::{self, Cluster, Identity, Reader},
+    model::{ApplicationKey, Object, ObjectId},
     plan::{
-        Approval, Inventory, Phase, Plan, Policy, PruneLimits, PrunePlan, phase, plan, plan_prune,
-        questions, without_ignored,
+        Approval, Inventory, Plan, Policy, PruneLimits, PrunePlan, plan, plan_prune, questions,
     },
     preflight::Findings,
-    render::{self, RenderSpec, Rendered, Scope},
+    render::{self, RenderSpec, Rendered},
 };
 
 /// What is to be previewed.
@@ -81,18 +80,8 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
         before,
     } = request;
     let catalogue = cluster.discovery().catalogue().await?;
-    let scopes = |kind: &GroupKind| match catalogue.preferred(kind) {
-        Lookup::Served(resource) if resource.namespaced => Some(Scope::Namespaced),
-        Lookup::Served(_) => Some(Scope::Cluster),
-        Lookup::Unknown | Lookup::NotLooked => None,
-    };
     let placed = |rendered: &Rendered| -> Vec<Object> {
-        rendered
-            .placed(key, &scopes)
-            .iter()
-            .filter(|object| phase(object) != Phase::Never)
-            .map(|object| without_ignored(object, &spec.apply.ignore))
-            .collect()
+        place(rendered, key, &spec.apply.ignore, &catalogue).collect()
     };
     let objects = placed(rendered);
     let before: Vec<(u64, Placed)> = before

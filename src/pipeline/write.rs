@@ -4,14 +4,14 @@
 //! Leaves: an event: a wave done, all applied, or why not.
 //! Never: a wave before the definitions that it needs are served.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject, health,
-    inventory::{forms, head_of, placed, set, written},
+    inventory::{forms, head_of, placed_set, written},
     observe::{Hooks, Manner, observe},
     prepare::refusals_failure,
 };
@@ -53,7 +53,7 @@ pub(super) async fn write_wave(
     if memory.plan.is_none() {
         match plan_again(context, subject, memory, target).await? {
             Ok(plan) => {
-                memory.plan = Some(plan);
+                memory.plan = Some(Arc::new(plan));
                 memory.plan_is_anew = true;
                 if let State::Applying { wave, .. } = &mut memory.rollout.state {
                     *wave = 0;
@@ -89,8 +89,7 @@ pub(super) async fn write_wave(
     }
     if memory.plan_is_anew {
         // What an earlier life wrote and is not in this plan any more.
-        let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
-        let all = placed(context, subject, &rendered).await?;
+        let all = placed_set(context, subject, memory, target.attempt, &target.digest).await?;
         before.extend(
             all.iter()
                 .filter(|object| {
@@ -219,8 +218,7 @@ async fn plan_again(
     memory: &mut Memory,
     target: &SetStatus,
 ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
-    let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
-    let desired = placed(context, subject, &rendered).await?;
+    let desired = placed_set(context, subject, memory, target.attempt, &target.digest).await?;
     plan_all(context, subject, memory, &desired).await
 }
 
@@ -328,6 +326,8 @@ async fn definitions_served(
 
 /// Remembers what was done, for the record, and what the objects must look like since.
 pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
+    let noted = memory.notes.changes.iter();
+    let mut known: BTreeSet<ObjectId> = noted.map(|change| change.id.clone()).collect();
     for change in changes {
         let id: &ObjectId = change.object.id();
         let Some(Outcome::Written { created, live }) = outcome.outcomes.get(id) else {
@@ -337,9 +337,11 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
         if let Some(doomed) = &change.replaces {
             memory.replaced.insert(id.clone(), doomed.uid.clone());
         }
+        // An answer that cannot be read again does not exist: the API server nests no deeper.
+        let Some(live) = live.value() else { continue };
         memory
             .expected
-            .insert(id.clone(), Packed::of(&ours(change.object.value(), live)));
+            .insert(id.clone(), Packed::of(&ours(change.object.value(), &live)));
         if let Some(generation) = live.pointer("/metadata/generation").and_then(Value::as_i64) {
             memory.generations.insert(id.clone(), generation);
         }
@@ -352,7 +354,7 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
             memory.notes.creates.remove(id);
         }
         // A wave that waited is written again with what it waited for: an apply says the same again.
-        if memory.notes.changes.iter().any(|known| known.id == *id) {
+        if !known.insert(id.clone()) {
             continue;
         }
         memory.notes.changes.push(ObjectChange {

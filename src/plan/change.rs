@@ -17,8 +17,8 @@ use super::{
 use crate::{
     api::{ConflictPolicy, LABEL_APPLICATION, LABEL_APPLICATION_NAMESPACE},
     model::{
-        ApplicationKey, Conflict, Doomed, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
-        Takeover, Yielded, text,
+        ApplicationKey, Conflict, Doomed, Live, Object, ObjectId, Observed, Packed, Refusal,
+        RefusalReason, Takeover, Yielded, text,
     },
 };
 
@@ -294,28 +294,30 @@ fn accepted(
     force: bool,
     policy: &Policy,
 ) -> Decision {
-    if let Some(refusal) = answer
-        .before
+    let before = answer.before.as_ref().and_then(Packed::value);
+    if let Some(refusal) = before
         .as_ref()
         .and_then(|before| owned_by_other(object.id(), before, &policy.application))
     {
         return Decision::Refuse(refusal);
     }
-    let takeover = answer.before.as_ref().and_then(takeover);
+    let takeover = before.as_ref().and_then(takeover);
     if answer.before.as_ref() == Some(&answer.after) && !answer.created && takeover.is_none() {
         return Decision::Nothing;
     }
     let kind = object.group_kind();
-    let fields = match (&answer.before, previous) {
-        (Some(before), _) => field_changes(&kind, Some(before), &answer.after),
+    let fields = match (&before, previous) {
+        (Some(before), _) => {
+            let after = answer.after.value().unwrap_or_default();
+            field_changes(&kind, Some(before), &after)
+        }
         // What was sent last stands for what is live where nothing says otherwise: no read is spent on it.
         (None, Some(previous)) => field_changes(&kind, Some(previous.value()), object.value()),
         (None, None) => Vec::new(),
     };
     let action = if answer.created {
         Action::Create
-    } else if answer
-        .before
+    } else if before
         .as_ref()
         .is_some_and(|before| !has_marks(before, policy))
     {
@@ -510,8 +512,8 @@ mod tests {
     ) -> Observed {
         Observed::Accepted(DryRun {
             created,
-            before,
-            after,
+            before: before.as_ref().map(Packed::of),
+            after: Packed::of(&after),
             warnings: Vec::new(),
         })
     }
@@ -550,7 +552,7 @@ mod tests {
                 manager: "hpa".into(),
                 path: ".spec.replicas".into(),
             }],
-            before: marked("shop"),
+            before: Packed::of(&marked("shop")),
             forced: None,
         });
         assert_eq!(
@@ -563,11 +565,11 @@ mod tests {
     fn an_accepted_force_is_a_repair() {
         let plan = planned(Observed::Conflicting {
             conflicts: Vec::new(),
-            before: marked("shop"),
+            before: Packed::of(&marked("shop")),
             forced: Some(DryRun {
                 created: false,
-                before: Some(marked("shop")),
-                after: json!({"metadata": {"labels": {"x": "y"}}}),
+                before: Some(Packed::of(&marked("shop"))),
+                after: Packed::of(&json!({"metadata": {"labels": {"x": "y"}}})),
                 warnings: Vec::new(),
             }),
         });

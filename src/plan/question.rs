@@ -32,7 +32,7 @@ pub fn questions<'a>(
         .iter()
         .filter_map(|object| {
             let before = applied.get(object.id());
-            let same = before.is_some_and(|before| before.value() == object.value());
+            let same = before.is_some_and(|before| before.is_same(object));
             let ask = !same || drifted.contains(object.id());
             ask.then_some(Question {
                 object,

@@ -70,23 +70,17 @@ impl Rendered {
         key: &ApplicationKey,
         scopes: &dyn Fn(&GroupKind) -> Option<Scope>,
     ) -> Vec<Object> {
-        let defined = defined_scopes(&self.objects);
-        self.objects
-            .iter()
-            .map(|object| {
-                let kind = object.group_kind();
-                let scope = builtin_scope(&kind)
-                    .or_else(|| defined.get(&kind).copied())
-                    .or_else(|| scopes(&kind));
-                let object = marked(object, key);
-                match scope {
-                    Some(Scope::Cluster) if !object.id().namespace.is_empty() => {
-                        object.with_namespace("")
-                    }
-                    Some(Scope::Cluster | Scope::Namespaced) | None => object,
-                }
-            })
-            .collect()
+        let placer = self.placer(key);
+        let objects = self.objects.iter();
+        objects.map(|object| placer.place(object, scopes)).collect()
+    }
+
+    /// Returns what gives the objects of this set the form in which they are sent, one by one.
+    pub fn placer<'a>(&self, key: &'a ApplicationKey) -> Placer<'a> {
+        Placer {
+            key,
+            defined: defined_scopes(&self.objects),
+        }
     }
 
     /// Returns the set in the form in which it is stored.
@@ -94,6 +88,31 @@ impl Rendered {
         StoredSet {
             digest: self.digest.clone(),
             objects: self.objects.clone(),
+        }
+    }
+}
+
+/// Gives objects of one set the form in which they are sent.
+#[derive(Clone, Debug)]
+pub struct Placer<'a> {
+    key: &'a ApplicationKey,
+    /// Scopes of the kinds that the set itself defines.
+    defined: BTreeMap<GroupKind, Scope>,
+}
+
+impl Placer<'_> {
+    /// Returns an object with marks, and with the namespace that its scope asks for.
+    ///
+    /// `scopes` is as for [`Rendered::placed`].
+    pub fn place(&self, object: &Object, scopes: impl Fn(&GroupKind) -> Option<Scope>) -> Object {
+        let kind = object.group_kind();
+        let scope = builtin_scope(&kind)
+            .or_else(|| self.defined.get(&kind).copied())
+            .or_else(|| scopes(&kind));
+        let object = marked(object, self.key);
+        match scope {
+            Some(Scope::Cluster) if !object.id().namespace.is_empty() => object.with_namespace(""),
+            Some(Scope::Cluster | Scope::Namespaced) | None => object,
         }
     }
 }
@@ -201,7 +220,7 @@ fn refuse_duplicates(objects: &[Object]) -> Result<(), Error> {
     let mut seen: BTreeMap<&ObjectId, &Object> = BTreeMap::new();
     for object in objects {
         if let Some(first) = seen.insert(object.id(), object) {
-            let place = |object: &Object| object.location.clone().unwrap_or_default();
+            let place = |object: &Object| object.location().cloned().unwrap_or_default();
             return Err(Error::Duplicate {
                 id: Box::new(object.id().clone()),
                 first: place(first),
