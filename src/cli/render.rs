@@ -85,6 +85,7 @@ pub(super) fn local(
         &input::files(),
         &spec,
         &kustomize::Options::default(),
+        &|file| input::shown(directory, &root, file),
     )?)
 }
 

@@ -11,9 +11,7 @@ use super::{
     classify::{self, Said},
     request::{Call, Reply},
 };
-use crate::model::{
-    Conflict, DryRun, GroupKind, Object, ObjectId, Packed, Refusal, RefusalReason,
-};
+use crate::model::{Conflict, DryRun, GroupKind, Object, ObjectId, Packed, Refusal, RefusalReason};
 
 /// What the API server answered about one object.
 #[derive(Clone, Debug)]

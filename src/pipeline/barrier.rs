@@ -8,6 +8,7 @@ use super::{Context, Error, Memory, Subject, inventory::placed_set};
 use crate::{
     api::{Barrier, SetStatus},
     model::{Object, ObjectId},
+    plan::{Phase, phase},
     rollout::{Gates, State},
 };
 
@@ -71,6 +72,7 @@ fn begun(state: &State) -> Option<SetStatus> {
 /// Returns the declared objects that the new set brings or changes.
 fn crossed(barriers: &[Barrier], new: &[Object], old: &[Object]) -> Vec<ObjectId> {
     new.iter()
+        .filter(|object| phase(object) != Phase::OnFailure)
         .filter(|object| barriers.iter().any(|barrier| is_one(barrier, object)))
         .filter(|object| !old.iter().any(|known| known.is_same(object)))
         .map(|object| object.id().clone())

@@ -6,7 +6,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
 use super::{
     Context, Error, Memory, Subject,
     placements::{Basis, Placed, place},
@@ -19,6 +18,7 @@ use crate::{
     plan::{Inventory, without_paths},
     render::{self, Rendered},
 };
+use jiff::Timestamp;
 
 /// Returns the set that an attempt stored, from memory or from the store.
 pub(super) async fn set(

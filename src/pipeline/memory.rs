@@ -90,7 +90,7 @@ pub(super) struct Notes {
 }
 
 /// Repairs within a minute that are no fight yet.
-const REPAIRS: usize = 10;
+pub(super) const REPAIRS: usize = 10;
 
 /// An effect that must be performed before anything else.
 #[derive(Clone, Debug)]
@@ -138,6 +138,8 @@ pub struct Memory {
     pub(super) status: ApplicationStatus,
     pub(super) resource_version: String,
     pub(super) status_written: Option<Duration>,
+    /// The attempt under way that the status tells of, and since when.
+    pub(super) under_way_told: Option<(u64, Timestamp)>,
     pub(super) record: Option<RecordHead>,
     /// What an earlier Application of this name left, and whether it was looked for.
     pub(super) predecessor: Option<Predecessor>,
@@ -177,6 +179,9 @@ pub struct Memory {
     /// Sets as they are sent.
     pub(super) placed: Placements,
     pub(super) plan: Option<Arc<Plan>>,
+    /// What was written of the wave that is under way, by attempt and number: it is not written twice where the
+    /// wave was interrupted or waits.
+    pub(super) wave: (u64, u32, BTreeSet<ObjectId>),
     /// The set of whose findings people were told.
     pub(super) preflight_told: Option<Digest>,
     /// Whether the plan was made by another life than the one that began the attempt.
@@ -228,6 +233,8 @@ pub struct Memory {
     /// Pods that block their StatefulSets, as of the last look, and UIDs of those that were deleted for it.
     pub(super) stuck: Vec<StuckPod>,
     pub(super) freed: BTreeSet<String>,
+    /// UIDs of hooks that were deleted because they ended, or could not be: each is tried once.
+    pub(super) tidied: BTreeSet<String>,
     /// Events that tell why something is not there, which are wanted, when they were read, and under which generation
     /// of the spec the account might not.
     pub(super) events: Vec<Arc<Value>>,
@@ -288,6 +295,7 @@ impl Memory {
         match self.rollout.state {
             State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => {
                 self.plan = None;
+                self.wave.2.clear();
             }
             State::Applying { .. } | State::Pruning | State::Returning { .. } => {}
         }

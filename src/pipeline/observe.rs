@@ -11,14 +11,15 @@ use serde_json::Value;
 
 use super::{Error, inventory::Forms};
 use crate::{
-    api::{ConflictPolicy, DriftPolicy},
+    api::{ConflictPolicy, ConflictRule, DriftPolicy},
     cluster::{Answer, Missing, MissingObject, Reader},
     model::{
         Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Packed, Refusal,
         RefusalReason,
     },
     plan::{
-        Question, by_contract, git_changed, is_manifest_tool, judge, runs_anew, without_conflicts,
+        Question, by_contract, conflict_policy, git_changed, is_manifest_tool, judge, runs_anew,
+        without_conflicts,
     },
 };
 
@@ -30,6 +31,8 @@ const AT_ONCE: usize = 16;
 pub(super) struct Manner<'a> {
     /// What happens when another manager owns a field of ours.
     pub(super) conflicts: ConflictPolicy,
+    /// Fields for which something else holds.
+    pub(super) rules: &'a [ConflictRule],
     /// What happens to drift.
     pub(super) drift: DriftPolicy,
     /// Whether the live form of every object is read, for people or to see that nothing differs.
@@ -238,10 +241,23 @@ async fn conflicting(
         .foreign
         .retain(|conflict| !is_manifest_tool(&conflict.manager));
     let handed_over = judged.foreign.is_empty() && judged.drift.is_empty();
-    let give_back =
-        judged.foreign.is_empty() && (manner.drift == DriftPolicy::Repair || handed_over);
-    let forces = give_back || manner.conflicts == ConflictPolicy::Force;
-    if contract.is_empty() && forces {
+    let policy =
+        |conflict: &Conflict| conflict_policy(object, conflict, manner.rules, manner.conflicts);
+    let is = |wanted| {
+        judged
+            .foreign
+            .iter()
+            .any(|conflict| policy(conflict) == wanted)
+    };
+    let (fails, takes) = (is(ConflictPolicy::Fail), is(ConflictPolicy::Force));
+    let leaves: Vec<Conflict> = judged
+        .foreign
+        .iter()
+        .filter(|conflict| policy(conflict) == ConflictPolicy::Yield)
+        .cloned()
+        .collect();
+    let forces = manner.drift == DriftPolicy::Repair || handed_over;
+    if contract.is_empty() && !fails && leaves.is_empty() && forces {
         return Ok(match reader.dry_run(object, true).await? {
             Answer::Accepted(answer) => Observed::Conflicting {
                 conflicts,
@@ -261,20 +277,20 @@ async fn conflicting(
         });
     }
     // Drift that policy leaves is left out as under yield, until git changes its value; a foreign field still refuses.
-    let mut yields: Vec<Conflict> = match manner.conflicts {
-        ConflictPolicy::Yield => judged.foreign.clone(),
-        ConflictPolicy::Force => Vec::new(),
-        ConflictPolicy::Fail if judged.foreign.is_empty() => Vec::new(),
-        ConflictPolicy::Fail => {
-            return Ok(Observed::Conflicting {
-                conflicts,
-                before,
-                forced: None,
-            });
-        }
-    };
+    if fails {
+        return Ok(Observed::Conflicting {
+            conflicts: judged
+                .foreign
+                .into_iter()
+                .filter(|conflict| policy(conflict) == ConflictPolicy::Fail)
+                .collect(),
+            before,
+            forced: None,
+        });
+    }
+    let mut yields = leaves.clone();
     // What other tools hold beside it is handed over.
-    let mut force = manner.conflicts == ConflictPolicy::Force && !judged.foreign.is_empty()
+    let mut force = takes
         || conflicts
             .iter()
             .any(|conflict| is_manifest_tool(&conflict.manager));
@@ -293,10 +309,7 @@ async fn conflicting(
         {
             Answer::Accepted(answer) => Observed::Yielding {
                 conflicts: yields,
-                foreign: match manner.conflicts {
-                    ConflictPolicy::Yield => judged.foreign,
-                    ConflictPolicy::Fail | ConflictPolicy::Force => Vec::new(),
-                },
+                foreign: leaves,
                 force,
                 answer: DryRun {
                     before: Some(before),

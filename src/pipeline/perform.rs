@@ -199,9 +199,7 @@ async fn put(
     resource.metadata.resource_version = Some(memory.resource_version.clone());
     match context.keeper.put_status(&resource).await? {
         StatusWrite::Written { resource_version } => {
-            memory.resource_version = resource_version;
-            memory.status = next;
-            memory.status_written = Some(now.monotonic);
+            is_told(memory, resource_version, next, now);
             Ok(())
         }
         StatusWrite::Gone => Ok(()),
@@ -214,9 +212,7 @@ async fn put(
             resource.metadata.resource_version = fresh.metadata.resource_version;
             match context.keeper.put_status(&resource).await? {
                 StatusWrite::Written { resource_version } => {
-                    memory.resource_version = resource_version;
-                    memory.status = next;
-                    memory.status_written = Some(now.monotonic);
+                    is_told(memory, resource_version, next, now);
                 }
                 StatusWrite::Gone => {}
                 StatusWrite::Conflict => {
@@ -230,6 +226,16 @@ async fn put(
             Ok(())
         }
     }
+}
+
+/// The status was written.
+fn is_told(memory: &mut Memory, resource_version: String, status: ApplicationStatus, now: Now) {
+    if memory.status.under_way != status.under_way {
+        memory.under_way_told = Some((status.under_way, now.wall));
+    }
+    memory.resource_version = resource_version;
+    memory.status = status;
+    memory.status_written = Some(now.monotonic);
 }
 
 fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus {

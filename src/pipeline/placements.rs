@@ -52,6 +52,13 @@ impl Placements {
         Some(placed.clone())
     }
 
+    /// Returns a set of this digest, whatever the spec said when it was worked out.
+    pub(super) fn any(&self, digest: &Digest) -> Option<&Placed> {
+        let mut known = self.known.iter();
+        let (_, placed) = known.find(|(basis, _)| basis.digest == *digest)?;
+        Some(placed)
+    }
+
     /// Keeps a set, in place of what was worked out of it before. Objects that other sets have alike are theirs.
     pub(super) fn keep(&mut self, basis: Basis, set: impl Iterator<Item = Object>) -> Placed {
         let alike: BTreeMap<&ObjectId, &Object> = self
@@ -67,8 +74,7 @@ impl Placements {
             })
             .collect();
         let placed: Placed = Arc::new(set);
-        self.known
-            .retain(|(known, _)| known.digest != basis.digest);
+        self.known.retain(|(known, _)| known.digest != basis.digest);
         self.known.push((basis, placed.clone()));
         placed
     }

@@ -11,7 +11,7 @@ use super::{
     inventory::{applied, empty_head, forms, head_of, placed, written},
     memory::{Notes, Wanted},
     observe::{Hooks, Manner, observe},
-    preflight::{self, Look},
+    preflight,
     restore::is_exempt,
 };
 use crate::{
@@ -79,7 +79,8 @@ async fn look_ahead(
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
-    let looked = preflight::look(&reader, &desired, plan, &subject.spec, Look::AsAsked).await?;
+    let shared = Some((&context.lists, (context.clock)().monotonic));
+    let looked = preflight::look(&reader, &desired, plan, &subject.spec, shared).await?;
     if !looked.not_checked.is_empty() {
         tracing::info!(
             "the preflight did not check {}",
@@ -182,6 +183,7 @@ async fn plan_wanted(
         .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
+        rules: &subject.spec.apply.conflict_rules,
         drift: subject.spec.drift,
         read_all: false,
         recreate: &subject.spec.apply.recreate,

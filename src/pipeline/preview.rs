@@ -10,9 +10,9 @@ use super::{
     Error,
     inventory::{Forms, add_forms},
     marked::marked,
-    placements::{Placed, place},
     observe::{Hooks, Manner, observe},
-    preflight::{self, Look},
+    placements::{Placed, place},
+    preflight,
     prune::candidate,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub struct Preview {
     pub not_read: Vec<String>,
 }
 
-/// Renders a directory, as the controller would.
+/// Renders a directory, as the controller would. `name` gives a file the name by which places are called.
 ///
 /// # Errors
 /// It does not render.
@@ -64,8 +64,9 @@ pub fn render_local(
     files: &dyn kustomize::Files,
     spec: &RenderSpec,
     options: &kustomize::Options,
+    name: &dyn Fn(&str) -> String,
 ) -> Result<Rendered, Error> {
-    Ok(render::render(files, spec, options)?)
+    Ok(render::render_naming(files, spec, options, name)?)
 }
 
 /// Plans a set against the cluster, as the person.
@@ -91,6 +92,7 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
     let asked = questions(&objects, None, &BTreeSet::new());
     let manner = Manner {
         conflicts: spec.apply.conflicts,
+        rules: &spec.apply.conflict_rules,
         drift: spec.drift,
         read_all: true,
         recreate: &spec.apply.recreate,
@@ -110,7 +112,7 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
     let mut not_read = Vec::new();
     let prune = would_prune(cluster, &reader, request, &objects, &before, &mut not_read).await?;
     let plan = plan(objects.clone(), None, &live, &policy);
-    let looked = preflight::look(&reader, &objects, &plan, spec, Look::Everywhere).await?;
+    let looked = preflight::look(&reader, &objects, &plan, spec, None).await?;
     Ok(Preview {
         plan,
         prune,

@@ -71,6 +71,7 @@ pub(super) async fn restore(
         .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
+        rules: &subject.spec.apply.conflict_rules,
         drift: crate::api::DriftPolicy::Repair,
         // Many are asked about that need no write: their live form tells.
         read_all: true,
@@ -180,10 +181,7 @@ pub(super) async fn remove(
     stop: &CancellationToken,
 ) -> Result<Event, Error> {
     let good = placed_set(context, subject, memory, to.attempt, &to.digest).await?;
-    let stays: BTreeSet<ObjectId> = good
-        .iter()
-        .map(|object| object.id().clone())
-        .collect();
+    let stays: BTreeSet<ObjectId> = good.iter().map(|object| object.id().clone()).collect();
     let sets = written(context, subject, memory).await?;
     let inventory = inventory(&sets);
     let created = created_by(context, subject, memory, from).await?;

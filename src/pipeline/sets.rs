@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use kustomize::RemotePin;
+
 use crate::{
     model::Digest,
     render::{self, PackedSet, Rendered},
@@ -51,6 +53,14 @@ impl Held {
         &self.digest
     }
 
+    /// Returns what was fetched beside the revision, and as what.
+    pub(super) fn remotes(&self) -> &[RemotePin] {
+        match &self.form {
+            Form::Open(rendered) | Form::Both(rendered, _) => rendered.remotes(),
+            Form::Packed(packed) => packed.remotes(),
+        }
+    }
+
     /// Takes the same set, which was opened.
     fn opened(&mut self, rendered: Arc<Rendered>) {
         self.form = match &self.form {
@@ -82,6 +92,11 @@ impl Sets {
     /// Returns a set, opened.
     pub(super) fn get(&self, attempt: u64) -> Option<Arc<Rendered>> {
         self.known.get(&attempt)?.rendered().ok()
+    }
+
+    /// Returns a set as it is held.
+    pub(super) fn of(&self, attempt: u64) -> Option<&Held> {
+        self.known.get(&attempt)
     }
 
     /// Returns the digest of a set.

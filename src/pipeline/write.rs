@@ -55,6 +55,7 @@ pub(super) async fn write_wave(
             Ok(plan) => {
                 memory.plan = Some(Arc::new(plan));
                 memory.plan_is_anew = true;
+                memory.wave.2.clear();
                 if let State::Applying { wave, .. } = &mut memory.rollout.state {
                     *wave = 0;
                 }
@@ -107,7 +108,9 @@ pub(super) async fn write_wave(
     let writer = context
         .cluster
         .writer(subject.account.clone(), context.fence.clone());
-    let outcome = apply::apply(&reader, &writer, changes, stop).await;
+    let left = left_of(memory, wave, changes);
+    let outcome = apply::apply(&reader, &writer, &left, stop).await;
+    note(memory, &left, &outcome);
     context
         .metrics
         .observe_stage(StageLabel::Apply, (context.clock)().since(started));
@@ -118,7 +121,6 @@ pub(super) async fn write_wave(
         return Ok(Wrote::Wait(ESTABLISHED_AGAIN));
     }
     memory.kinds_awaited = None;
-    note(memory, changes, &outcome);
     if outcome.is_stopped() {
         return Ok(Wrote::Wait(Duration::ZERO));
     }
@@ -146,6 +148,16 @@ pub(super) async fn write_wave(
         return Ok(Wrote::Event(Event::Applied));
     }
     Ok(Wrote::Event(Event::WaveDone { next: wave + 1 }))
+}
+
+/// Returns what is left to write of a wave that was interrupted, or waits.
+fn left_of(memory: &mut Memory, wave: u32, changes: &[Change]) -> Vec<Change> {
+    let attempt = memory.rollout.under_way;
+    if (memory.wave.0, memory.wave.1) != (attempt, wave) {
+        memory.wave = (attempt, wave, BTreeSet::new());
+    }
+    let is_left = |change: &&Change| !memory.wave.2.contains(change.object.id());
+    changes.iter().filter(is_left).cloned().collect()
 }
 
 /// What a person ordered first must be healthy first; None where it is.
@@ -238,6 +250,7 @@ pub(super) async fn plan_all(
         .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
+        rules: &subject.spec.apply.conflict_rules,
         drift: subject.spec.drift,
         read_all: true,
         recreate: &subject.spec.apply.recreate,
@@ -334,6 +347,7 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
             continue;
         };
         memory.drifted.remove(id);
+        memory.wave.2.insert(id.clone());
         if let Some(doomed) = &change.replaces {
             memory.replaced.insert(id.clone(), doomed.uid.clone());
         }

@@ -10,6 +10,7 @@ use super::{
     diff::{FieldChange, field_changes},
     drift::without_conflicts,
     guard::says_protect,
+    hook::{Phase, phase},
     inventory::is_protected,
     order::{OrderError, waves},
     ownership::takeover,
@@ -90,6 +91,7 @@ pub struct Change {
 pub struct Plan {
     waves: Vec<Vec<Change>>,
     waits: Vec<bool>,
+    on_failure: Vec<Change>,
     refused: Vec<Refusal>,
     unchanged: usize,
     partial: bool,
@@ -108,7 +110,12 @@ impl Plan {
         self.waits.get(wave).copied().unwrap_or(false)
     }
 
-    /// Returns every change in order.
+    /// Returns the hooks that run only where the sync fails, by identity.
+    pub fn on_failure(&self) -> &[Change] {
+        &self.on_failure
+    }
+
+    /// Returns every change of the waves in order.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.waves.iter().flatten()
     }
@@ -141,6 +148,7 @@ impl Plan {
     /// Returns what is deleted and created again.
     pub fn recreates(&self) -> Vec<Doomed> {
         self.changes()
+            .chain(&self.on_failure)
             .filter_map(|change| change.replaces.clone())
             .collect()
     }
@@ -190,9 +198,13 @@ pub fn plan(
     let mut changes: BTreeMap<ObjectId, Change> = BTreeMap::new();
     let mut unchanged = 0;
     let mut to_write = Vec::new();
+    let mut on_failure = Vec::new();
     for object in desired {
         let previous = applied.get(object.id()).copied();
         match decide(&object, previous, live.objects.get(object.id()), policy) {
+            Decision::Write(change) if phase(&object) == Phase::OnFailure => {
+                on_failure.push(*change);
+            }
             Decision::Write(change) => {
                 changes.insert(object.id().clone(), *change);
                 to_write.push(object);
@@ -209,6 +221,7 @@ pub fn plan(
         }
     };
     refused.sort_by(|a, b| a.id.cmp(&b.id));
+    on_failure.sort_by(|a, b| a.object.id().cmp(b.object.id()));
     let yields = live
         .objects
         .iter()
@@ -240,6 +253,7 @@ pub fn plan(
                     .collect()
             })
             .collect(),
+        on_failure,
         refused,
         unchanged,
         partial: policy.partial,
@@ -507,27 +521,27 @@ mod tests {
 
     fn accepted(
         created: bool,
-        before: Option<serde_json::Value>,
-        after: serde_json::Value,
+        before: Option<&serde_json::Value>,
+        after: &serde_json::Value,
     ) -> Observed {
         Observed::Accepted(DryRun {
             created,
-            before: before.as_ref().map(Packed::of),
-            after: Packed::of(&after),
+            before: before.map(Packed::of),
+            after: Packed::of(after),
             warnings: Vec::new(),
         })
     }
 
     #[test]
     fn a_dry_run_that_changes_nothing_needs_no_write() {
-        let plan = planned(accepted(false, Some(marked("shop")), marked("shop")));
+        let plan = planned(accepted(false, Some(&marked("shop")), &marked("shop")));
         assert!(plan.is_empty());
         assert_eq!(plan.unchanged(), 1);
     }
 
     #[test]
     fn an_object_of_another_application_is_refused() {
-        let plan = planned(accepted(false, Some(marked("other")), marked("shop")));
+        let plan = planned(accepted(false, Some(&marked("other")), &marked("shop")));
         assert!(plan.is_refused());
         assert_eq!(
             plan.refused()[0].to_string(),
@@ -539,8 +553,8 @@ mod tests {
     fn an_object_of_nobody_is_adopted() {
         let plan = planned(accepted(
             false,
-            Some(json!({"metadata": {}})),
-            marked("shop"),
+            Some(&json!({"metadata": {}})),
+            &marked("shop"),
         ));
         assert_eq!(plan.changes().next().unwrap().action, Action::Adopt);
     }

@@ -53,6 +53,11 @@ impl PackedSet {
         &self.0.digest
     }
 
+    /// Returns what was fetched beside the revision, and as what.
+    pub fn remotes(&self) -> &[RemotePin] {
+        &self.0.remotes
+    }
+
     /// Opens the set.
     ///
     /// # Errors

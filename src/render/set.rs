@@ -117,7 +117,7 @@ impl Placer<'_> {
     }
 }
 
-/// Renders a path of a tree of files.
+/// Renders a path of a tree of files. Places are named from the root of the tree.
 ///
 /// # Errors
 /// Nothing stands at the path, the files do not build, or two objects have one identity.
@@ -125,6 +125,20 @@ pub fn render(
     files: &dyn kustomize::Files,
     spec: &RenderSpec,
     options: &kustomize::Options,
+) -> Result<Rendered, Error> {
+    let from_root = |file: &str| file.trim_start_matches('/').to_owned();
+    render_naming(files, spec, options, &from_root)
+}
+
+/// Renders a path of a tree of files. `name` gives a file of the tree the name by which places are called.
+///
+/// # Errors
+/// As for [`render`].
+pub fn render_naming(
+    files: &dyn kustomize::Files,
+    spec: &RenderSpec,
+    options: &kustomize::Options,
+    name: &dyn Fn(&str) -> String,
 ) -> Result<Rendered, Error> {
     let path = format!("/{}", spec.path.trim_matches('/'));
     let build_error = |source| Error::Build {
@@ -155,15 +169,12 @@ pub fn render(
         .iter()
         .map(|warning| match warning.file.as_str() {
             "" => warning.message.clone(),
-            file => format!("{}: {}", file.trim_start_matches('/'), warning.message),
+            file => format!("{}: {}", name(file), warning.message),
         })
         .collect();
     let mut objects = Vec::with_capacity(built.resources.len());
     for resource in built.resources {
-        let location = Location::line(
-            resource.origin.file.trim_start_matches('/'),
-            resource.origin.line,
-        );
+        let location = Location::line(&name(&resource.origin.file), resource.origin.line);
         let object = Object::new(resource.value, Some(location.clone()))
             .map_err(|source| Error::Object { location, source })?;
         objects.push(object);
