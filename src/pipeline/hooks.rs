@@ -125,6 +125,13 @@ pub(super) async fn tidy_up(
     applied: &[Object],
     stop: &CancellationToken,
 ) -> Result<(), Error> {
+    match memory.rollout.state {
+        State::Idle | State::Soaking { .. } | State::Failed { .. } => {}
+        State::Applying { .. }
+        | State::Watching { .. }
+        | State::Pruning
+        | State::Returning { .. } => return Ok(()),
+    }
     let mut hooks: Vec<Object> = applied
         .iter()
         .filter(|object| is_tidied(object))

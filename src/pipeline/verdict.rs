@@ -35,21 +35,19 @@ pub(super) async fn look_at_health(
         return Ok(None);
     };
     watching::demand(context, subject, memory, &objects);
-    let at_rest = match memory.rollout.state {
-        State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
-        State::Applying { .. }
-        | State::Watching { .. }
-        | State::Pruning
-        | State::Returning { .. } => false,
+    // While a set becomes Ready as well: what somebody put in its place says nothing of it.
+    let is_written = match memory.rollout.state {
+        State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => true,
+        State::Applying { .. } | State::Pruning | State::Returning { .. } => false,
     };
-    if at_rest
+    if is_written
         && !paused
         && context.archive.forbids_changes().is_none()
         && let Some(event) = drift::repair(context, subject, memory, stop).await?
     {
         return Ok(Some(event));
     }
-    if at_rest && !paused && context.archive.forbids_changes().is_none() {
+    if !paused && context.archive.forbids_changes().is_none() {
         hooks::tidy_up(context, subject, memory, &objects, stop).await?;
     }
     let now = (context.clock)();

@@ -153,6 +153,11 @@ pub enum Event {
         /// Number of the attempt.
         attempt: u64,
     },
+    /// An earlier life of the controller wrote this set whole, and could not say so any more.
+    FoundWritten {
+        /// The set.
+        set: SetStatus,
+    },
     /// The last known good is written whole.
     Restored,
     /// What the failed attempt created is gone, or is listed as left.

@@ -60,6 +60,7 @@ async fn cancel(place: &Place, phase: &str) -> Seen {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a story is told in one go")]
 async fn an_attempt_is_ended_in_each_phase_at_the_next_object() {
     let bench = Bench::set("cancel").await;
     let place = Place::on(&bench.stage, "cancel").await;

@@ -150,6 +150,7 @@ async fn hooks_run_before_and_after_the_set_in_each_sync_and_waves_wait_for_heal
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a story is told in one go")]
 async fn a_hook_of_failure_runs_once_in_each_sync_that_fails_and_in_no_other() {
     let place = Place::new("hooks").await;
     let good = place.repository.commit(&[
