@@ -110,10 +110,13 @@ async fn an_attempt_is_ended_in_each_phase_at_the_next_object() {
     place
         .push(
             "shop",
-            &[(
-                "deploy/before.yaml",
-                Some(&hook("before", "PreSync", "job:job-slow-600s")),
-            )],
+            &[
+                (
+                    "deploy/before.yaml",
+                    Some(&hook("before", "PreSync", "job:job-slow-600s")),
+                ),
+                ("deploy/more.yaml", Some(&config("more", "x"))),
+            ],
         )
         .await;
     place
