@@ -80,6 +80,11 @@ pub enum PruneOutcome {
         /// Whether others are left that were not part of it: a prune of their own follows.
         more: bool,
     },
+    /// There was news in the midst of it: it goes on after that, or is ended by it.
+    Interrupted,
+    /// A prune that was begun ends before everything is gone: a person cancelled it, or a newer set takes over. What
+    /// is left is deleted by a later one.
+    Ended(Ending),
     /// Some objects wait for finalizers or were refused; it goes on later.
     Partly {
         /// What is waited for.

@@ -789,6 +789,20 @@ fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> 
             });
             rollout.state = leave_pruning(rollout.state);
         }
+        PruneOutcome::Interrupted => rollout.prune = None,
+        PruneOutcome::Ended(ending) => {
+            rollout.prune = None;
+            if let Some(attempt) = attempt {
+                effects.push(Effect::Record {
+                    action: Action::Prune,
+                    attempt,
+                    set: rollout.applied.clone(),
+                    ending,
+                    details: String::new(),
+                });
+            }
+            rollout.state = leave_pruning(rollout.state);
+        }
         PruneOutcome::Partly { why } => {
             // What was approved is under way.
             rollout.prune = None;

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     proxy::{Asked, Fate, Proxy},
+    story_hooks::hook,
     story_support::{Controller, Place, SOON, Stage, config, deployment},
     support::{Devcluster, OwnDevcluster, devcluster_of_its_own, eventually},
 };
@@ -198,6 +199,16 @@ fn deleted(place: &Place, mark: crate::support::AuditMark, name: &str) -> usize 
         .count()
 }
 
+/// Counts the applies that made a Job: those that were answered 201.
+fn created(place: &Place, mark: crate::support::AuditMark, name: &str) -> usize {
+    place
+        .asked_since(mark)
+        .iter()
+        .filter(|entry| entry.verb == "patch" && entry.name == name && entry.is_write())
+        .filter(|entry| entry.code == 201)
+        .count()
+}
+
 async fn is_good(place: &Place, commit: &str) -> bool {
     let app = place.get("shop").await;
     let status = &app["status"];
@@ -319,12 +330,14 @@ async fn killed_at_every_write_of_a_return() {
     let good = place.repository.commit(&[
         ("deploy/web.yaml", Some(&deployment("web", "web:1", 1))),
         ("deploy/settings.yaml", Some(&config("settings", "good"))),
+        ("deploy/told.yaml", Some(&hook("told", "SyncFail", "job:1"))),
     ]);
     place
         .application("shop", json!({"health": {"soak": QUICK}}))
         .await;
     place.until_good("shop", &good).await;
-    let expected = marked(&place).await;
+    let mut expected = marked(&place).await;
+    expected.insert("jobs/told".to_owned());
     at_every_write(
         &mut bench,
         "return",
@@ -355,8 +368,11 @@ async fn killed_at_every_write_of_a_return() {
                     .as_str()
                     .is_some_and(|at| at.contains(commit))
         },
-        async |_, _, mark| {
+        async |point, _, mark| {
             assert_eq!(marked(&place).await, expected);
+            // The hook of a failure ran once, be the controller killed before, in the midst or after.
+            assert_eq!(deleted(&place, mark, "told"), usize::from(point > 0));
+            assert_eq!(created(&place, mark, "told"), 1, "point {point}");
             let live = place
                 .admin
                 .get(&place.config_path("settings"))
