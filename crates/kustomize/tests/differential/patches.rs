@@ -47,8 +47,20 @@ pub(crate) fn patch(choose: &mut Choose, layer: &mut Layer) {
         8 => {
             let patch = strategic(choose, &object, true);
             let style = Written::patches(choose);
-            let name = layer.file("patch", "yaml", File::Documents(vec![patch], style));
-            layer.push("patchesStrategicMerge", json!(name));
+            let mut patches = vec![patch];
+            if choose.percent(20)
+                && let Some(object) = layer.object(choose)
+            {
+                patches.push(strategic(choose, &object, true));
+            }
+            let file = File::Documents(patches, style);
+            if choose.percent(30) {
+                let text = render(&file);
+                layer.push("patchesStrategicMerge", json!(text));
+            } else {
+                let name = layer.file("patch", "yaml", file);
+                layer.push("patchesStrategicMerge", json!(name));
+            }
         }
         _ => {
             let patch = operations(choose, &object);
