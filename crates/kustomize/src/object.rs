@@ -277,15 +277,6 @@ impl Object {
             .and_then(|metadata| metadata.get("annotations"))
         {
             let entries = match annotations {
-                // What is no scalar cannot be a key.
-                Value::Array(items) if items.iter().step_by(2).any(|key| !scalar::is_scalar(key)) => {
-                    let unprintable = scalar::marked(
-                        scalar::Tag::Misfit(scalar::Type::Null),
-                        "a list with mappings or lists in it",
-                    );
-                    metadata_mut(&mut self.value).insert("annotations".to_owned(), unprintable);
-                    return;
-                }
                 // Upstream takes the elements of a list for keys and values by turns.
                 Value::Array(items) => items
                     .chunks_exact(2)

@@ -301,12 +301,7 @@ impl Schema {
         shape
     }
 
-    fn open_api_link(
-        &mut self,
-        property: &Value,
-        names: &Definitions<'_>,
-        depth: usize,
-    ) -> Link {
+    fn open_api_link(&mut self, property: &Value, names: &Definitions<'_>, depth: usize) -> Link {
         let reference = |schema: &Value| names.places.get(reference(schema)?).copied();
         // A list may have a definition of its own.
         let resolved = names.resolve(property);

@@ -26,7 +26,9 @@ impl<'a, B: Build> Parser<'a, B> {
         } else {
             Level::Inner
         };
-        let mut mapping = self.build.mapping(properties.at.unwrap_or(start), level, Layout::Block);
+        let mut mapping = self
+            .build
+            .mapping(properties.at.unwrap_or(start), level, Layout::Block);
         if let Some((properties, atom)) = first {
             self.block_value_of(&mut mapping, properties, atom)?;
         }

@@ -203,6 +203,10 @@ fn begins_with_indicator(bytes: &[u8]) -> bool {
 
 /// The styles that a text can have.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each style is allowed or not, whatever the others are"
+)]
 pub(super) struct Allowed {
     pub(super) plain: bool,
     /// Inside of brackets or braces.

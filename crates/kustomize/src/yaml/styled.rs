@@ -114,8 +114,17 @@ fn look_around(lines: &[&str], comment: &mut Comment) {
     let is_content = |line: &&&str| !is_blank(line) && !is_comment(line);
     comment.blank_behind = behind.first().as_ref().is_some_and(is_blank);
     comment.group_blanks = (
-        before.iter().rev().find(|line| !is_comment(line)).as_ref().is_some_and(is_blank),
-        behind.iter().find(|line| !is_comment(line)).as_ref().is_some_and(is_blank),
+        before
+            .iter()
+            .rev()
+            .find(|line| !is_comment(line))
+            .as_ref()
+            .is_some_and(is_blank),
+        behind
+            .iter()
+            .find(|line| !is_comment(line))
+            .as_ref()
+            .is_some_and(is_blank),
     );
     comment.next = behind.iter().find(is_content).map(|line| margin(line));
     let above = before.iter().rev().find(is_content).unwrap_or(&"");
@@ -304,7 +313,7 @@ impl Builder {
 #[derive(Debug)]
 pub(super) struct Entries {
     at: Mark,
-    entries: Vec<(Styled, Styled)>,
+    pairs: Vec<(Styled, Styled)>,
     layout: Layout,
 }
 
@@ -323,7 +332,7 @@ impl Build for Builder {
     fn mapping(&mut self, at: Mark, _level: Level, layout: Layout) -> Entries {
         Entries {
             at,
-            entries: Vec::new(),
+            pairs: Vec::new(),
             layout,
         }
     }
@@ -351,14 +360,14 @@ impl Build for Builder {
             },
             _ => value,
         };
-        mapping.entries.push((key, value));
+        mapping.pairs.push((key, value));
         Ok(())
     }
 
     fn finish(&mut self, mapping: Entries) -> Result<Styled, Error> {
         Ok(placed(
             mapping.at,
-            Shape::Mapping(mapping.entries, mapping.layout),
+            Shape::Mapping(mapping.pairs, mapping.layout),
         ))
     }
 

@@ -82,7 +82,9 @@ impl Printer<'_> {
         if let Some((line, column)) = node.at {
             self.comments_before(line, indent, place);
             self.above.retain(|(_, now)| *now < indent);
-            let margin = usize::try_from(line).ok().and_then(|line| self.written.margins.get(line));
+            let margin = usize::try_from(line)
+                .ok()
+                .and_then(|line| self.written.margins.get(line));
             let column = match (place, margin) {
                 (Before::Item, Some(margin)) => *margin,
                 (_, _) => column,
@@ -120,7 +122,8 @@ impl Printer<'_> {
         {
             let inner = self.above.last().copied();
             let belongs = belongs(comment, inner, previous.is_none());
-            let is_inside = belongs == Belongs::Inside && inner.is_some_and(|(_, now)| now >= indent);
+            let is_inside =
+                belongs == Belongs::Inside && inner.is_some_and(|(_, now)| now >= indent);
             if place == Before::Added && !is_inside {
                 return;
             }
@@ -150,7 +153,9 @@ impl Printer<'_> {
             };
             // The comments of a group stay together.
             let next = self.written.comments.get(self.comments);
-            if next.is_some_and(|next| next.line == comment.line + 1 && next.column == comment.column) {
+            if next
+                .is_some_and(|next| next.line == comment.line + 1 && next.column == comment.column)
+            {
                 self.blank_at = None;
             }
             previous = Some(comment);

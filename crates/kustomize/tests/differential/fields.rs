@@ -133,7 +133,9 @@ fn old_image(choose: &mut Choose, layer: &mut Layer) {
 
 /// Adds a validator: a transformer that may not change anything.
 fn validator(choose: &mut Choose, layer: &mut Layer) {
-    let kind = choose.word(&["Nothing", "Nothing", "Nothing", "Nothing", "Nothing", "Nothing", "Service"]);
+    let kind = choose.word(&[
+        "Nothing", "Nothing", "Nothing", "Nothing", "Nothing", "Nothing", "Service",
+    ]);
     let config = plugin(
         "LabelTransformer",
         "valid",
@@ -575,7 +577,10 @@ fn configuration(choose: &mut Choose, layer: &mut Layer) {
                 "commonAnnotations".to_owned(),
                 json!([field_spec(
                     choose,
-                    &["spec/extra/annotations", "spec/template/metadata/annotations"]
+                    &[
+                        "spec/extra/annotations",
+                        "spec/template/metadata/annotations"
+                    ]
                 )]),
             );
         }

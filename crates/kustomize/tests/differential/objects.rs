@@ -507,7 +507,12 @@ fn seldom(choose: &mut Choose) -> Value {
         }
         _ => {
             let hard = json!({"pods": "10", "requests.cpu": 4});
-            named(choose, "v1", "ResourceQuota", json!({"spec": {"hard": hard}}))
+            named(
+                choose,
+                "v1",
+                "ResourceQuota",
+                json!({"spec": {"hard": hard}}),
+            )
         }
     }
 }

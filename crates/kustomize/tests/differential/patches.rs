@@ -475,8 +475,15 @@ fn operation(choose: &mut Choose, object: &Value) -> Value {
         }
         7..=8 => json!({"op": "remove", "path": path}),
         9 => json!({"op": "test", "path": path, "value": object.pointer(&path)}),
-        10 => json!({"op": "copy", "from": path, "path": "/metadata/annotations"}),
-        _ => json!({"op": "move", "from": path, "path": "/metadata/annotations"}),
+        both => {
+            let op = if both == 10 { "copy" } else { "move" };
+            // Annotations that are a list are refused upstream, or not, by which of its annotations are looked at.
+            let target = match object.pointer(&path) {
+                Some(Value::Array(_)) => "/metadata/finalizers",
+                _ => "/metadata/annotations",
+            };
+            json!({"op": op, "from": path, "path": target})
+        }
     }
 }
 

@@ -153,6 +153,8 @@ fn replacement_value(choose: &mut Choose, layer: &Layer) -> Option<Value> {
 /// A path that exists in an object; a number among its steps may become something that matches more.
 fn existing(choose: &mut Choose, object: &Value, wildcards: bool) -> String {
     let mut pointers = pointers(object);
+    // Upstream has notes of its own there, which count as a field where the object has none.
+    pointers.retain(|pointer| pointer != "/metadata/annotations");
     // Values that are no text, number or boolean are less often meant.
     if choose.percent(85) {
         pointers.retain(|pointer| {
