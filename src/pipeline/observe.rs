@@ -135,7 +135,13 @@ async fn ask_one(
     match reader.dry_run(object, false).await? {
         Answer::Accepted(mut answer) => {
             if !answer.created && (manner.read_all || !question.known) {
-                answer.before = read(reader, object).await?.as_ref().map(Packed::of);
+                let before = read(reader, object).await?;
+                if is_other_version(before.as_ref(), &answer.after)
+                    && let Answer::Accepted(again) = reader.dry_run(object, false).await?
+                {
+                    answer = again;
+                }
+                answer.before = before.as_ref().map(Packed::of);
             }
             if answer.before.is_none() {
                 // Nobody compares it.
@@ -152,6 +158,16 @@ async fn ask_one(
         Answer::Refused(refusal) => Ok(Observed::Refused(refusal)),
         Answer::Missing(missing) => missing_of(reader, set, object, missing).await,
     }
+}
+
+/// Says whether somebody wrote between the dry-run and the look: what they wrote is no difference of ours.
+fn is_other_version(before: Option<&Value>, after: &Packed) -> bool {
+    let version = |object: &Value| {
+        let version = object.pointer("/metadata/resourceVersion");
+        version.and_then(Value::as_str).map(str::to_owned)
+    };
+    let before = before.and_then(version);
+    before.is_some() && before != after.value().as_ref().and_then(version)
 }
 
 /// A hook that is there from an earlier sync goes, and runs anew; None where it is asked about as any object.
