@@ -203,3 +203,85 @@ pub(super) fn paused(subject: &Subject, now: Now) -> Option<String> {
         .map_or_else(String::new, |until| format!(" until {until}"));
     Some(format!("paused by {}{until}: {}", pause.by, pause.reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::SetStatus, pipeline::memory::Notes};
+
+    fn at(second: i64) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(second).unwrap()
+    }
+
+    /// Attempt 7 began at second 100; what the status told is for each case to say.
+    fn memory(state: State) -> Memory {
+        let mut memory = Memory::new();
+        memory.rollout.attempt = 7;
+        memory.rollout.under_way = 7;
+        memory.rollout.state = state;
+        memory.notes = Notes {
+            attempt: 7,
+            began: Some(at(100)),
+            ..Notes::default()
+        };
+        memory
+    }
+
+    fn applying() -> State {
+        State::Applying {
+            target: SetStatus {
+                revision: format!("main@sha1:{}", "a".repeat(40)).parse().unwrap(),
+                digest: Digest::of(b"set"),
+                attempt: 7,
+            },
+            wave: 0,
+        }
+    }
+
+    #[test]
+    fn a_cancel_means_what_was_under_way_when_it_was_given() {
+        let told = |since| {
+            let mut memory = memory(applying());
+            memory.under_way_told = Some((7, at(since)));
+            memory
+        };
+        let untold = memory(applying());
+        for (what, attempt, given, memory, expected) in [
+            ("its number", 7, 90, &untold, true),
+            (
+                "the older one, for nothing told of it",
+                6,
+                105,
+                &untold,
+                true,
+            ),
+            ("the older one, before it began", 6, 90, &untold, false),
+            (
+                "the older one, although it was told",
+                6,
+                105,
+                &told(101),
+                false,
+            ),
+            (
+                "the older one, before it was told",
+                6,
+                105,
+                &told(110),
+                true,
+            ),
+            ("one that is not yet", 8, 105, &untold, false),
+        ] {
+            assert_eq!(is_under_way(attempt, at(given), memory), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_begun_has_nothing_to_end() {
+        let mut pruning = memory(State::Pruning);
+        assert!(!is_under_way(7, at(105), &pruning));
+        pruning.prune_attempt = Some(7);
+        assert!(is_under_way(7, at(105), &pruning));
+        assert!(!is_under_way(7, at(105), &memory(State::Idle)));
+    }
+}

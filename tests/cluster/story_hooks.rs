@@ -77,7 +77,7 @@ async fn hooks_run_before_and_after_the_set_in_each_sync_and_waves_wait_for_heal
             "deploy/before.yaml",
             Some(&hook("before", "PreSync", "job:1")),
         ),
-        ("deploy/web.yaml", Some(&web("web:1"))),
+        ("deploy/web.yaml", Some(&web("web:slow-2s"))),
         ("deploy/last.yaml", Some(last)),
         (
             "deploy/after.yaml",
@@ -104,6 +104,25 @@ async fn hooks_run_before_and_after_the_set_in_each_sync_and_waves_wait_for_heal
         before["status"]["succeeded"], 1,
         "it ended before the set was good"
     );
+    // The next wave was written when the Deployment was healthy, not when it was written.
+    let live = place
+        .admin
+        .get(&place.deployment_path("web"))
+        .await
+        .unwrap();
+    let conditions = live["status"]["conditions"].as_array().unwrap();
+    let available = conditions
+        .iter()
+        .find(|condition| condition["type"] == "Available")
+        .unwrap();
+    let last = place.admin.get(&place.config_path("last")).await.unwrap();
+    let times = [
+        &live["metadata"]["creationTimestamp"],
+        &available["lastTransitionTime"],
+        &last["metadata"]["creationTimestamp"],
+    ];
+    let times = times.map(|time| time.as_str().unwrap());
+    assert!(times[0] < times[1] && times[1] <= times[2], "{times:?}");
     // Nothing changed: nothing runs. Another set: each runs anew, once.
     let mark = place.mark();
     place.ask("shop").await;
