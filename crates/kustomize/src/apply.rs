@@ -157,10 +157,11 @@ impl<'a> Loader<'a> {
                     .zip(&before)
                     .all(|(object, before)| without_label(object) == *before);
             let mut seen = BTreeSet::new();
-            let twice = accumulator
-                .objects
-                .iter()
-                .find(|object| !seen.insert(object.id.to_string()));
+            let twice = accumulator.objects.iter().find(|object| {
+                let id = &object.id;
+                let known = (id.gvk.to_string(), &id.name, id.effective_namespace());
+                !seen.insert(known)
+            });
             if let Some(twice) = twice {
                 let message = format!(
                     "validate with {}: two objects are {}",
