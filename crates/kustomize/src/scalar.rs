@@ -374,7 +374,7 @@ fn type_of(value: &Value) -> Option<Type> {
 }
 
 /// Whether a number is spelled as a float, though it is a whole one.
-fn is_float_text(value: &Value) -> bool {
+pub(crate) fn is_float_text(value: &Value) -> bool {
     mark_of(value).is_some_and(|(_, text)| {
         let digits = text.trim_start_matches(['+', '-']);
         !digits.starts_with("0x") && digits.contains(['.', 'e', 'E'])

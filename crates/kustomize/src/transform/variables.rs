@@ -170,7 +170,24 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
             }
         }
     }
-    Ok(scalar::meaning(here).into_owned())
+    let meaning = scalar::meaning(here).into_owned();
+    // Upstream reads the digits of a whole number as decimal ones, whatever they are.
+    match &meaning {
+        Value::Number(number) if !number.is_f64() && !scalar::is_float_text(here) => {
+            let text = scalar::text(here);
+            match text.parse::<i64>() {
+                Ok(number) => Ok(Value::from(number)),
+                Err(source) => Err(Error::new(
+                    ErrorKind::Reference,
+                    format!("read {text} for the var {}", variable.name),
+                )
+                .caused_by(source)
+                .field("vars")
+                .hint("write the number in decimal digits")),
+            }
+        }
+        _ => Ok(meaning),
+    }
 }
 
 fn element(part: &str) -> Option<(&str, &str)> {
