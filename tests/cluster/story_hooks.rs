@@ -111,14 +111,15 @@ async fn hooks_run_before_and_after_the_set_in_each_sync_and_waves_wait_for_heal
         .await
         .unwrap();
     let conditions = live["status"]["conditions"].as_array().unwrap();
-    let available = conditions
+    // One replica of which one may be missing is available from the start; complete it is when its pod is ready.
+    let complete = conditions
         .iter()
-        .find(|condition| condition["type"] == "Available")
+        .find(|condition| condition["reason"] == "NewReplicaSetAvailable")
         .unwrap();
     let last = place.admin.get(&place.config_path("last")).await.unwrap();
     let times = [
         &live["metadata"]["creationTimestamp"],
-        &available["lastTransitionTime"],
+        &complete["lastUpdateTime"],
         &last["metadata"]["creationTimestamp"],
     ];
     let times = times.map(|time| time.as_str().unwrap());
