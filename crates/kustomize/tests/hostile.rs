@@ -1000,3 +1000,24 @@ fn regular_expressions_cannot_take_long() {
         }
     }
 }
+
+/// Each line is looked at once, not once for each comment: a square of so many lines would not end.
+#[test]
+fn comments_without_end_in_a_text_cost_what_their_lines_cost() {
+    const LINES: usize = 200_000;
+    let comments = "    # a comment\n".repeat(LINES);
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata:\n  k: |\n    one: 1\n{comments}    two: b\n"
+    );
+    let files = tree(&[
+        (
+            "/a/kustomization.yaml",
+            "resources: [r.yaml]\nreplacements:\n- source: {kind: ConfigMap, name: a, fieldPath: metadata.name}\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [data.k.two]\n",
+        ),
+        ("/a/r.yaml", &map),
+    ]);
+    let (built, cost) = cost(|| build(&files, "/a", &Options::default()).unwrap().to_yaml());
+    assert_eq!(built.matches("# a comment").count(), LINES);
+    assert!(built.contains("two: a"), "the field is changed");
+    assert!(cost.total < 60 * map.len(), "{cost:?} for {}", map.len());
+}

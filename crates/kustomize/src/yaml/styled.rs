@@ -88,9 +88,7 @@ impl Written {
         }
         let mut comments = std::mem::take(&mut builder.comments);
         let lines: Vec<&str> = text.lines().collect();
-        for comment in &mut comments {
-            look_around(&lines, comment);
-        }
+        look_around(&lines, &mut comments);
         Some(Self {
             root: document.0,
             comments,
@@ -104,33 +102,64 @@ fn margin(line: &str) -> u32 {
     u32::try_from(line.len() - line.trim_start().len()).unwrap_or(u32::MAX)
 }
 
-/// Says of a comment what is around it.
-fn look_around(lines: &[&str], comment: &mut Comment) {
-    let at = usize::try_from(comment.line).unwrap_or(usize::MAX);
-    let before = lines.get(..at).unwrap_or_default();
-    let behind = lines.get(at.saturating_add(1)..).unwrap_or_default();
-    let is_blank = |line: &&&str| line.trim().is_empty();
-    let is_comment = |line: &&&str| line.trim_start().starts_with('#');
-    let is_content = |line: &&&str| !is_blank(line) && !is_comment(line);
-    comment.blank_behind = behind.first().as_ref().is_some_and(is_blank);
-    comment.group_blanks = (
-        before
-            .iter()
-            .rev()
-            .find(|line| !is_comment(line))
-            .as_ref()
-            .is_some_and(is_blank),
-        behind
-            .iter()
-            .find(|line| !is_comment(line))
-            .as_ref()
-            .is_some_and(is_blank),
-    );
-    comment.next = behind.iter().find(is_content).map(|line| margin(line));
-    let above = before.iter().rev().find(is_content).unwrap_or(&"");
-    comment.behind_dash = above.trim() == "-" || above.trim_end().ends_with(" -");
-    let code = above.split(" #").next().unwrap_or_default();
-    comment.behind_colon = code.trim_end().ends_with(':');
+/// What comes before or behind a line. Comments do not count for it.
+#[derive(Clone, Copy, Default)]
+struct Around<'t> {
+    /// Whether the nearest line is empty.
+    is_blank: bool,
+    /// The nearest line that is not empty.
+    content: Option<&'t str>,
+}
+
+impl<'t> Around<'t> {
+    fn pass(&mut self, line: &'t str) {
+        let text = line.trim();
+        if text.is_empty() {
+            self.is_blank = true;
+        } else if !text.starts_with('#') {
+            self.is_blank = false;
+            self.content = Some(line);
+        }
+    }
+}
+
+/// Says of comments, in their order, what is around them. Each line is passed once in each direction, however many comments there are.
+fn look_around(lines: &[&str], comments: &mut [Comment]) {
+    let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+    let mut above = Around::default();
+    let mut opens = (false, false);
+    let mut left = comments.iter_mut().peekable();
+    for (index, line) in lines.iter().enumerate() {
+        while let Some(comment) = left.next_if(|comment| comment.line <= number(index)) {
+            comment.group_blanks.0 = above.is_blank;
+            (comment.behind_dash, comment.behind_colon) = opens;
+        }
+        let before = above.content;
+        above.pass(line);
+        if above.content != before {
+            opens = above.content.map(opens_value).unwrap_or_default();
+        }
+    }
+    let mut below = Around::default();
+    let mut left = comments.iter_mut().rev().peekable();
+    for (index, line) in lines.iter().enumerate().rev() {
+        while let Some(comment) = left.next_if(|comment| comment.line >= number(index)) {
+            let next = lines.get(index + 1);
+            comment.blank_behind = next.is_some_and(|next| next.trim().is_empty());
+            comment.group_blanks.1 = below.is_blank;
+            comment.next = below.content.map(margin);
+        }
+        below.pass(line);
+    }
+}
+
+/// Says whether a line ends with a dash, and with a key, whose value stands below.
+fn opens_value(line: &str) -> (bool, bool) {
+    let code = line.split(" #").next().unwrap_or_default();
+    (
+        line.trim() == "-" || line.trim_end().ends_with(" -"),
+        code.trim_end().ends_with(':'),
+    )
 }
 
 impl Styled {
