@@ -6,6 +6,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::model::Secret;
+
 /// Where the key is that signs checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
@@ -23,7 +25,9 @@ pub struct Settings {
     /// Directory of the file sink; None for none.
     pub directory: Option<PathBuf>,
     /// Repository of the git sink: a path, `file://`, or what an [`Upstream`](super::Upstream) reaches; None for none.
-    pub repository: Option<String>,
+    ///
+    /// A URL may carry a password.
+    pub repository: Option<Secret<String>>,
     /// Size at which a file of the file sink is followed by the next. 64 MiB: it opens in less than a second.
     pub rotate_bytes: u64,
     /// Whether nothing is changed while a sink does not take records.
@@ -44,10 +48,11 @@ pub struct Settings {
 
 impl Settings {
     /// Returns the URL of the git sink if it is on a server.
-    pub fn remote(&self) -> Option<&str> {
-        self.repository
-            .as_deref()
-            .filter(|url| !url.starts_with('/') && !url.starts_with("file://"))
+    pub fn remote(&self) -> Option<&Secret<String>> {
+        self.repository.as_ref().filter(|url| {
+            let url = url.expose();
+            !url.starts_with('/') && !url.starts_with("file://")
+        })
     }
 }
 

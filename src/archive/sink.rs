@@ -12,7 +12,7 @@ use super::{
     git::{GitSink, branch},
     heads::Heads,
 };
-use crate::model::Now;
+use crate::model::{Now, Secret};
 
 /// Where a sink is.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(super) enum Place {
     /// A repository on this machine.
     Repository {
         /// Path or `file://` URL.
-        url: String,
+        url: Secret<String>,
     },
     /// A repository on a server.
     Upstream(Arc<dyn Upstream>),
@@ -41,9 +41,7 @@ impl Place {
             Self::Repository { .. } | Self::Upstream(_) => "git",
         }
     }
-}
 
-impl Place {
     /// Makes a copy level with its server.
     ///
     /// # Errors
@@ -92,7 +90,7 @@ impl Sink {
             Place::Directory { path, rotate } => {
                 FileSink::open(path, cluster, *rotate).map(Self::File)
             }
-            Place::Repository { url } => GitSink::open(url, cluster).map(Self::Git),
+            Place::Repository { url } => GitSink::open(url.expose(), cluster).map(Self::Git),
             Place::Upstream(upstream) => GitSink::at(upstream.copy(), cluster).map(Self::Git),
         }
     }

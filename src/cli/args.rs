@@ -608,7 +608,12 @@ pub struct ControllerArgs {
     #[arg(long, value_name = "DIRECTORY", env = "PLIMSOLL_HISTORY_DIRECTORY")]
     pub history_directory: Option<PathBuf>,
     /// Git repository where every record is kept, on a branch audit/CLUSTER: a path, or a URL of https, ssh or file
-    #[arg(long, value_name = "URL", env = "PLIMSOLL_HISTORY_REPOSITORY")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PLIMSOLL_HISTORY_REPOSITORY",
+        hide_env_values = true
+    )]
     pub history_repository: Option<String>,
     /// Secret in the controller's own namespace that opens it, with the keys that credentialsRef takes
     #[arg(

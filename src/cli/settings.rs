@@ -11,6 +11,7 @@ use crate::{
     clock,
     cluster::ConnectSettings,
     controller::ControllerSettings,
+    model::Secret,
     pipeline::{ArchiveSettings, KeySource},
     source,
     telemetry::LogFormat,
@@ -110,7 +111,7 @@ fn archive(args: &ControllerArgs, identity: &str) -> ArchiveSettings {
     ArchiveSettings {
         identity: identity.to_owned(),
         directory: args.history_directory.clone(),
-        repository: args.history_repository.clone(),
+        repository: args.history_repository.clone().map(Secret::new),
         rotate_bytes: args.history_file_size << 20,
         fail_closed: args.history_fail_closed,
         keep: args.history_keep,

@@ -198,7 +198,7 @@ fn upstream(
     mirrors: &Mirrors,
     keeper: &Keeper,
 ) -> Option<Arc<dyn Upstream>> {
-    let url = settings.archive.remote()?.to_owned();
+    let url = settings.archive.remote()?.clone();
     Some(Arc::new(AuditBranch {
         mirrors: mirrors.clone(),
         keeper: keeper.clone(),

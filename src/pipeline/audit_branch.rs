@@ -16,7 +16,7 @@ use crate::{
     api::{Class, Reason},
     archive::{Cause, Upstream},
     cluster::Keeper,
-    model::{Credentials, ObjectId},
+    model::{Credentials, ObjectId, Secret},
     source::{Branch, Mirrors},
 };
 
@@ -28,7 +28,7 @@ pub struct AuditBranch {
     /// Reads the Secret.
     pub keeper: Keeper,
     /// The repository: https, ssh, or http to this very machine.
-    pub url: String,
+    pub url: Secret<String>,
     /// Secret in the controller's own namespace, with the keys of `credentialsRef`; None for no credentials.
     pub secret: Option<String>,
     /// Directory of the copy.
@@ -37,9 +37,9 @@ pub struct AuditBranch {
 
 impl std::fmt::Debug for AuditBranch {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL may hold a password.
         formatter
             .debug_struct("AuditBranch")
+            .field("url", &self.url)
             .field("secret", &self.secret)
             .field("copy", &self.copy)
             .finish_non_exhaustive()

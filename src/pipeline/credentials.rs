@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::{Context, Error, Memory, Subject};
 use crate::{
     api::{Class, Reason},
-    cluster::Identity,
     model::{Credentials, Now, ObjectId, Secret},
 };
 
@@ -36,9 +35,7 @@ pub(super) async fn credentials(
         return Ok(known.clone());
     }
     let id = ObjectId::new("", "Secret", &subject.key.namespace, &reference.name);
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let secret = reader.get("v1", &id).await?.ok_or_else(|| {
         Error::failure(
             Reason::CredentialsInvalid,

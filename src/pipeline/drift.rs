@@ -12,7 +12,7 @@ use super::{
     Context, Error, Memory, Subject,
     inventory::{applied, empty_head, forms, head_of, written, yields_of},
     memory::{Notes, REPAIRS},
-    observe::{Hooks, Manner, observe},
+    observe::{Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     restore::is_exempt,
     watching,
@@ -21,7 +21,6 @@ use super::{
 use crate::{
     api::{DriftPolicy, SetStatus},
     apply,
-    cluster::Identity,
     model::{AttemptKind, Head, Live, Object, ObjectId, Observed, Packed, Seen, text},
     plan::{Phase, Plan, Policy, by_contract, live_differs, phase, plan, questions, without_paths},
     rollout::{Event, State},
@@ -258,17 +257,8 @@ async fn plan_repair(
     set: &[Object],
 ) -> Result<Planned, Error> {
     let sets = written(context, subject, memory).await?;
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
-    let manner = Manner {
-        conflicts: subject.spec.apply.conflicts,
-        rules: &subject.spec.apply.conflict_rules,
-        drift: subject.spec.drift,
-        read_all: true,
-        recreate: &subject.spec.apply.recreate,
-        hooks: Hooks::Leave,
-    };
+    let reader = subject.reader(context);
+    let manner = Manner::of(&subject.spec);
     let asked = questions(desired, None, &BTreeSet::new());
     let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;
     let others: BTreeSet<String> = live
@@ -356,12 +346,8 @@ async fn give_back(
             ..Notes::default()
         });
     }
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let reader = subject.reader(context);
+    let writer = subject.writer(context);
     let mut refusals = plan.refused().to_vec();
     let mut what = Vec::new();
     for wave in plan.waves() {

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{Context, Memory, Subject};
 use crate::{
     api::Reason,
-    cluster::{self, Identity, ListQuery},
+    cluster::{self, ListQuery},
     health::{Assessment, Health},
     model::text,
     rollout::{ReturnStage, State},
@@ -67,9 +67,7 @@ pub(super) async fn look(context: &Context, subject: &Subject, memory: &mut Memo
         return;
     }
     memory.events_read = Some(now);
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let mut found = Vec::new();
     for (namespace, reason) in &memory.events_wanted {
         let query = ListQuery {

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     api::{Reason, SetStatus},
     apply,
-    cluster::Identity,
     model::{Doomed, Object, Outcome, text},
     plan::{Change, runs_on_failure, tidy},
     report::Notice,
@@ -95,12 +94,8 @@ async fn start(
         Err(refusals) => return Ok(refusals.iter().map(ToString::to_string).collect()),
     };
     let changes: Vec<Change> = plan.changes().chain(plan.on_failure()).cloned().collect();
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let reader = subject.reader(context);
+    let writer = subject.writer(context);
     // Few, and not tried again: news does not keep them from being started.
     let outcome = apply::apply(&reader, &writer, &changes, &CancellationToken::new()).await;
     note(memory, &changes, &outcome);
@@ -144,9 +139,7 @@ pub(super) async fn tidy_up(
         hooks.extend(failed.iter().filter(|object| is_tidied(object)).cloned());
     }
     let mut doomed: Vec<Doomed> = Vec::new();
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     for hook in &hooks {
         let seen = watching::seen(context, subject, memory, hook).value();
         let Some(uid) = seen.as_ref().and_then(|seen| ended(hook, seen)) else {
@@ -169,9 +162,7 @@ pub(super) async fn tidy_up(
     if doomed.is_empty() {
         return Ok(());
     }
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let writer = subject.writer(context);
     let outcome = apply::delete(&writer, &doomed, stop).await;
     for (id, outcome) in &outcome.outcomes {
         match outcome {

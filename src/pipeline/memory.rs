@@ -101,6 +101,14 @@ pub(super) enum Pending {
     Status,
 }
 
+/// What was written of the wave that is under way: it is not written twice where the wave was interrupted or waits.
+#[derive(Debug, Default)]
+pub(super) struct Wave {
+    pub(super) attempt: u64,
+    pub(super) number: u32,
+    pub(super) written: BTreeSet<ObjectId>,
+}
+
 /// How long nothing is expected to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
@@ -179,9 +187,7 @@ pub struct Memory {
     /// Sets as they are sent.
     pub(super) placed: Placements,
     pub(super) plan: Option<Arc<Plan>>,
-    /// What was written of the wave that is under way, by attempt and number: it is not written twice where the
-    /// wave was interrupted or waits.
-    pub(super) wave: (u64, u32, BTreeSet<ObjectId>),
+    pub(super) wave: Wave,
     /// The set of whose findings people were told.
     pub(super) preflight_told: Option<Digest>,
     /// Whether the plan was made by another life than the one that began the attempt.
@@ -295,7 +301,7 @@ impl Memory {
         match self.rollout.state {
             State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => {
                 self.plan = None;
-                self.wave.2.clear();
+                self.wave.written.clear();
             }
             State::Applying { .. } | State::Pruning | State::Returning { .. } => {}
         }

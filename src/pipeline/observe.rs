@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Error, inventory::Forms};
 use crate::{
-    api::{ConflictPolicy, ConflictRule, DriftPolicy},
+    api::{ApplicationSpec, ConflictPolicy, ConflictRule, DriftPolicy},
     cluster::{Answer, Missing, MissingObject, Reader},
     model::{
         Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Packed, Refusal,
@@ -62,7 +62,19 @@ const NEVER_AGAIN: [(&str, &str); 4] = [
     ("apiextensions.k8s.io", "CustomResourceDefinition"),
 ];
 
-impl Manner<'_> {
+impl<'a> Manner<'a> {
+    /// Returns what a spec says, for a look at what is live: every form is read, and hooks stay as they are.
+    pub(super) fn of(spec: &'a ApplicationSpec) -> Self {
+        Self {
+            conflicts: spec.apply.conflicts,
+            rules: &spec.apply.conflict_rules,
+            drift: spec.drift,
+            read_all: true,
+            recreate: &spec.apply.recreate,
+            hooks: Hooks::Leave,
+        }
+    }
+
     fn may_recreate(&self, object: &Object) -> bool {
         let id = object.id();
         let named = |name: &String| match name.split_once('.') {

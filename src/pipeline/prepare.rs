@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{Class, Reason, SetStatus},
-    cluster::{Claim, Identity},
+    cluster::Claim,
     model::{AttemptKind, Carried, Head, ObjectId, Refusal, RefusalReason, Yielded, text},
     plan::{Inventory, Plan, Policy, plan, questions, runs_anew},
     preflight::Finding,
@@ -76,9 +76,7 @@ async fn look_ahead(
         return Ok(Ok(Vec::new()));
     }
     let desired = placed(context, subject, memory, &wanted.rendered).await?;
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let shared = Some((&context.lists, (context.clock)().monotonic));
     let looked = preflight::look(&reader, &desired, plan, &subject.spec, shared).await?;
     if !looked.not_checked.is_empty() {
@@ -178,16 +176,11 @@ async fn plan_wanted(
         before.as_ref().map(|set| set.as_slice()),
         &doubtful,
     );
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let manner = Manner {
-        conflicts: subject.spec.apply.conflicts,
-        rules: &subject.spec.apply.conflict_rules,
-        drift: subject.spec.drift,
         read_all: false,
-        recreate: &subject.spec.apply.recreate,
         hooks: Hooks::Run,
+        ..Manner::of(&subject.spec)
     };
     let live = observe(&reader, &asked, &desired, &forms(&sets), manner).await?;
     let policy = Policy {

@@ -10,7 +10,7 @@ use super::{
     Error,
     inventory::{Forms, add_forms},
     marked::marked,
-    observe::{Hooks, Manner, observe},
+    observe::{Manner, observe},
     placements::{Placed, place},
     preflight,
     prune::candidate,
@@ -90,14 +90,7 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
         .map(|rendered| (0, Arc::new(placed(rendered))))
         .collect();
     let asked = questions(&objects, None, &BTreeSet::new());
-    let manner = Manner {
-        conflicts: spec.apply.conflicts,
-        rules: &spec.apply.conflict_rules,
-        drift: spec.drift,
-        read_all: true,
-        recreate: &spec.apply.recreate,
-        hooks: Hooks::Leave,
-    };
+    let manner = Manner::of(spec);
     let reader = cluster.reader(Identity::Person);
     let mut forms = Forms::new();
     for (_, set) in &before {

@@ -150,9 +150,7 @@ async fn same_objects(
     set: &[Object],
     mut candidates: Vec<Candidate>,
 ) -> Result<Vec<Candidate>, Error> {
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     for candidate in candidates
         .iter_mut()
         .filter(|candidate| candidate.live.is_some())
@@ -221,9 +219,7 @@ async fn carry_out(
     stop: &CancellationToken,
 ) -> Result<Event, Error> {
     let attempt = begin(context, subject, memory, plan).await?;
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let writer = subject.writer(context);
     let outcome = apply::delete(&writer, plan.deletes(), stop).await;
     let is_stopped = outcome.is_stopped();
     let mut waiting = plan.waiting().to_vec();
@@ -323,9 +319,7 @@ pub(super) async fn candidates(
     inventory: &Inventory,
     ids: &[ObjectId],
 ) -> Result<Vec<Candidate>, Error> {
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let reads: Vec<_> = ids
         .iter()
         .map(|id| candidate(&reader, inventory, id))
@@ -448,9 +442,7 @@ pub(super) async fn remove(
             .map(|doomed| format!("{} needs approval", doomed.id)),
     );
     let go: Vec<Doomed> = go.into_iter().cloned().collect();
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let writer = subject.writer(context);
     let outcome = apply::delete(&writer, &go, stop).await;
     for (id, outcome) in outcome.outcomes {
         match outcome {

@@ -12,7 +12,7 @@ use super::{
     Context, Error, Memory, Subject,
     inventory::{Written, empty_head, forms, inventory, placed_set, written},
     memory::Notes,
-    observe::{Hooks, Manner, observe},
+    observe::{Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     prune,
     write::{leaving, note},
@@ -20,7 +20,6 @@ use super::{
 use crate::{
     api::SetStatus,
     apply,
-    cluster::Identity,
     model::{AttemptKind, Object, ObjectId, Refusal},
     plan::{Inventory, Policy, plan, questions},
     rollout::{Event, State},
@@ -66,17 +65,10 @@ pub(super) async fn restore(
         .cloned()
         .collect();
     let sets = written(context, subject, memory).await?;
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let manner = Manner {
-        conflicts: subject.spec.apply.conflicts,
-        rules: &subject.spec.apply.conflict_rules,
         drift: crate::api::DriftPolicy::Repair,
-        // Many are asked about that need no write: their live form tells.
-        read_all: true,
-        recreate: &subject.spec.apply.recreate,
-        hooks: Hooks::Leave,
+        ..Manner::of(&subject.spec)
     };
     // Deleted or changed by others meanwhile: asked about although both sets agree on it.
     let mut doubtful: BTreeSet<ObjectId> = memory.drifted.iter().cloned().collect();
@@ -97,9 +89,7 @@ pub(super) async fn restore(
     if plan.is_refused() {
         return refused(plan.refused());
     }
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let writer = subject.writer(context);
     for wave in plan.waves() {
         let outcome = apply::apply(&reader, &writer, wave, stop).await;
         note(memory, wave, &outcome);

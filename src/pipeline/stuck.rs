@@ -48,9 +48,7 @@ pub(super) async fn free(
     if doomed.is_empty() {
         return None;
     }
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let writer = subject.writer(context);
     let outcome = apply::delete(&writer, &doomed, stop).await;
     let mut refused: Option<Refusal> = None;
     for doomed in &doomed {

@@ -7,6 +7,7 @@
 use super::Context;
 use crate::{
     api::{Application, ApplicationSpec, Class, RESERVED_NAMESPACES, Reason},
+    cluster::{Identity, Reader, Writer},
     model::{AccountName, ApplicationKey, SourceSpec},
     render::RenderSpec,
     rollout::{Failure, Gates},
@@ -38,6 +39,20 @@ pub fn application_key(application: &Application) -> ApplicationKey {
 }
 
 impl Subject {
+    /// Returns what reads as the account of the Application.
+    pub(super) fn reader(&self, context: &Context) -> Reader {
+        context
+            .cluster
+            .reader(Identity::Account(self.account.clone()))
+    }
+
+    /// Returns what writes as the account of the Application, as long as the lease is ours.
+    pub(super) fn writer(&self, context: &Context) -> Writer {
+        context
+            .cluster
+            .writer(self.account.clone(), context.fence.clone())
+    }
+
     /// Parses an Application.
     ///
     /// # Errors

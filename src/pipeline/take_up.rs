@@ -132,22 +132,19 @@ fn held(record: &Value) -> Option<Held> {
 /// Goes on with an attempt that the status does not know of.
 fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head) {
     memory.rollout.attempt = memory.rollout.attempt.max(head.attempt);
+    let set = SetStatus {
+        revision: head.revision.clone(),
+        digest: head.digest.clone(),
+        attempt: head.set_attempt,
+    };
     if head.kind == AttemptKind::Sync {
         // What was under way is superseded by it, and that has a record too.
         let event = Event::Began {
-            target: SetStatus {
-                revision: head.revision.clone(),
-                digest: head.digest.clone(),
-                attempt: head.set_attempt,
-            },
+            target: set.clone(),
             attempt: head.attempt,
             carried: head.carried_from.clone(),
         };
-        let now = (context.clock)();
-        let taken = step(memory.rollout.clone(), event, &subject.gates, now);
-        let (rollout, effects) = taken.into_parts();
-        queue(context, subject, memory, effects);
-        memory.rollout = rollout;
+        take(context, subject, memory, event);
         memory.return_begun = false;
         memory.prune_attempt = None;
         memory.drift_attempt = None;
@@ -167,18 +164,7 @@ fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head)
     });
     if matches!(head.kind, AttemptKind::Prune | AttemptKind::Drift) {
         // Its set was written whole before, perhaps later than the status was.
-        let event = Event::FoundWritten {
-            set: SetStatus {
-                revision: head.revision.clone(),
-                digest: head.digest.clone(),
-                attempt: head.set_attempt,
-            },
-        };
-        let now = (context.clock)();
-        let taken = step(memory.rollout.clone(), event, &subject.gates, now);
-        let (rollout, effects) = taken.into_parts();
-        queue(context, subject, memory, effects);
-        memory.rollout = rollout;
+        take(context, subject, memory, Event::FoundWritten { set });
     }
     match head.kind {
         AttemptKind::Sync => {}
@@ -196,6 +182,14 @@ fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head)
             memory.drifted.extend(head.creates.iter().cloned());
         }
     }
+}
+
+fn take(context: &Context, subject: &Subject, memory: &mut Memory, event: Event) {
+    let now = (context.clock)();
+    let taken = step(memory.rollout.clone(), event, &subject.gates, now);
+    let (rollout, effects) = taken.into_parts();
+    queue(context, subject, memory, effects);
+    memory.rollout = rollout;
 }
 
 fn doomed(head: &Head) -> Vec<ObjectId> {

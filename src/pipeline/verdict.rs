@@ -40,14 +40,14 @@ pub(super) async fn look_at_health(
         State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => true,
         State::Applying { .. } | State::Pruning | State::Returning { .. } => false,
     };
+    let may_change = || !paused && context.archive.forbids_changes().is_none();
     if is_written
-        && !paused
-        && context.archive.forbids_changes().is_none()
+        && may_change()
         && let Some(event) = drift::repair(context, subject, memory, stop).await?
     {
         return Ok(Some(event));
     }
-    if !paused && context.archive.forbids_changes().is_none() {
+    if may_change() {
         hooks::tidy_up(context, subject, memory, &objects, stop).await?;
     }
     let now = (context.clock)();

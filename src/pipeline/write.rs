@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject, health,
     inventory::{forms, head_of, placed_set, written},
+    memory::Wave,
     observe::{Hooks, Manner, observe},
     prepare::refusals_failure,
 };
 use crate::{
     api::{Class, SetStatus},
     apply,
-    cluster::{Catalogue, Identity, Lookup, Reader},
+    cluster::{Catalogue, Lookup, Reader},
     history::ObjectChange,
     model::{Applied, GroupKind, Object, ObjectId, Outcome, Packed, Refusal, RefusalReason, text},
     plan::{Change, Plan, Policy, is_before, plan, questions},
@@ -55,7 +56,7 @@ pub(super) async fn write_wave(
             Ok(plan) => {
                 memory.plan = Some(Arc::new(plan));
                 memory.plan_is_anew = true;
-                memory.wave.2.clear();
+                memory.wave.written.clear();
                 if let State::Applying { wave, .. } = &mut memory.rollout.state {
                     *wave = 0;
                 }
@@ -73,9 +74,7 @@ pub(super) async fn write_wave(
     let Some(plan) = memory.plan.clone() else {
         return Ok(Wrote::Wait(Duration::ZERO));
     };
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let done: Vec<&Change> = plan.waves().iter().take(wave as usize).flatten().collect();
     if !definitions_served(context, &reader, &done).await? {
         return Ok(Wrote::Wait(ESTABLISHED_AGAIN));
@@ -105,9 +104,7 @@ pub(super) async fn write_wave(
         return Ok(wrote);
     }
     let started = (context.clock)().monotonic;
-    let writer = context
-        .cluster
-        .writer(subject.account.clone(), context.fence.clone());
+    let writer = subject.writer(context);
     let left = left_of(memory, wave, changes);
     let outcome = apply::apply(&reader, &writer, &left, stop).await;
     note(memory, &left, &outcome);
@@ -153,10 +150,14 @@ pub(super) async fn write_wave(
 /// Returns what is left to write of a wave that was interrupted, or waits.
 fn left_of(memory: &mut Memory, wave: u32, changes: &[Change]) -> Vec<Change> {
     let attempt = memory.rollout.under_way;
-    if (memory.wave.0, memory.wave.1) != (attempt, wave) {
-        memory.wave = (attempt, wave, BTreeSet::new());
+    if (memory.wave.attempt, memory.wave.number) != (attempt, wave) {
+        memory.wave = Wave {
+            attempt,
+            number: wave,
+            written: BTreeSet::new(),
+        };
     }
-    let is_left = |change: &&Change| !memory.wave.2.contains(change.object.id());
+    let is_left = |change: &&Change| !memory.wave.written.contains(change.object.id());
     changes.iter().filter(is_left).cloned().collect()
 }
 
@@ -245,16 +246,10 @@ pub(super) async fn plan_all(
     let attempt = memory.rollout.under_way;
     let head = head_of(context, subject, memory, attempt).await?;
     let left = head.map_or_else(Vec::new, |head| head.recreates.clone());
-    let reader = context
-        .cluster
-        .reader(Identity::Account(subject.account.clone()));
+    let reader = subject.reader(context);
     let manner = Manner {
-        conflicts: subject.spec.apply.conflicts,
-        rules: &subject.spec.apply.conflict_rules,
-        drift: subject.spec.drift,
-        read_all: true,
-        recreate: &subject.spec.apply.recreate,
         hooks: Hooks::Resume(&left),
+        ..Manner::of(&subject.spec)
     };
     let asked = questions(desired, None, &BTreeSet::new());
     let live = observe(&reader, &asked, desired, &forms(&sets), manner).await?;
@@ -347,7 +342,7 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
             continue;
         };
         memory.drifted.remove(id);
-        memory.wave.2.insert(id.clone());
+        memory.wave.written.insert(id.clone());
         if let Some(doomed) = &change.replaces {
             memory.replaced.insert(id.clone(), doomed.uid.clone());
         }

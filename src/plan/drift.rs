@@ -86,13 +86,11 @@ fn is_meant(target: &RuleTarget, object: &Object) -> bool {
     let id = object.id();
     let fits =
         |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|text| text == found);
-    let labels = target.match_labels.iter();
+    let mut labels = target.match_labels.iter();
     fits(&target.group, &id.group)
         && fits(&target.kind, &id.kind)
         && fits(&target.name, &id.name)
-        && labels.fold(true, |all, (key, value)| {
-            all && object.label(key) == Some(value.as_str())
-        })
+        && labels.all(|(key, value)| object.label(key) == Some(value.as_str()))
 }
 
 /// Returns the object without the fields that ignore rules name.

@@ -20,13 +20,13 @@ use super::{
     peer::{self, Peer, Service},
     receive_pack,
 };
-use crate::model::Credentials;
+use crate::model::{Credentials, Secret};
 
 /// A branch that is kept elsewhere, and its copy here.
 #[derive(Clone, Debug)]
 pub struct Branch {
     /// Where it is kept: https, ssh, or http to this very machine.
-    pub url: String,
+    pub url: Secret<String>,
     /// Whole name, `refs/heads/...`.
     pub reference: String,
     /// A bare repository on this machine that nobody else writes; made when it is not there.
@@ -64,8 +64,8 @@ impl Mirrors {
         credentials: Credentials,
         work: impl FnOnce(&BranchRound) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
-        let address = Address::parse(&branch.url).map_err(|source| Error::Address {
-            url: DisplaySafeUrl::redacted(&branch.url),
+        let address = Address::parse(branch.url.expose()).map_err(|source| Error::Address {
+            url: DisplaySafeUrl::redacted(branch.url.expose()),
             source,
         })?;
         let url = address.display();

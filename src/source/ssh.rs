@@ -122,17 +122,36 @@ impl Ssh {
         })
     }
 
-    fn say(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// Sends a request and hands its answer, at most `limit` bytes, to `read`.
+    fn exchange(
+        &mut self,
+        request: &[u8],
+        limit: u64,
+        read: impl FnOnce(&DisplaySafeUrl, Limited<Stream<'_>>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let said = self
             .channel
-            .write_all(bytes)
+            .write_all(request)
             .and_then(|()| self.channel.flush());
         said.map_err(|error| {
             self.net
                 .check_time(&self.url)
                 .err()
                 .unwrap_or_else(|| Error::from_io(&self.url, "write to", error))
-        })
+        })?;
+        let mut heard = false;
+        let answer = Limited {
+            stream: Stream {
+                net: &self.net,
+                url: &self.url,
+                channel: &mut self.channel,
+                heard: &mut heard,
+            },
+            left: limit,
+            counters: Arc::clone(&self.net.counters),
+            too_large: too_large(&self.url, &self.net),
+        };
+        read(&self.url, answer)
     }
 
     /// Says why the other side closed without a word: git ended with a status, or the connection broke.
@@ -190,37 +209,15 @@ impl Peer for Ssh {
         sink: &mut dyn Write,
     ) -> Result<(), Error> {
         let (body, form) = upload_pack::request(advertisement, wants, haves);
-        self.say(&body)?;
-        let mut heard = false;
-        let stream = Limited {
-            stream: Stream {
-                net: &self.net,
-                url: &self.url,
-                channel: &mut self.channel,
-                heard: &mut heard,
-            },
-            left: limit,
-            counters: Arc::clone(&self.net.counters),
-            too_large: too_large(&self.url, &self.net),
-        };
-        upload_pack::receive(&self.url, stream, form, sink)
+        self.exchange(&body, limit, |url, answer| {
+            upload_pack::receive(url, answer, form, sink)
+        })
     }
 
     fn update(&mut self, request: Vec<u8>, reference: &str) -> Result<(), Error> {
-        self.say(&request)?;
-        let mut heard = false;
-        let stream = Limited {
-            stream: Stream {
-                net: &self.net,
-                url: &self.url,
-                channel: &mut self.channel,
-                heard: &mut heard,
-            },
-            left: receive_pack::MAX_REPORT,
-            counters: Arc::clone(&self.net.counters),
-            too_large: too_large(&self.url, &self.net),
-        };
-        receive_pack::accepted(&self.url, stream, reference)
+        self.exchange(&request, receive_pack::MAX_REPORT, |url, answer| {
+            receive_pack::accepted(url, answer, reference)
+        })
     }
 
     fn too_large(&self) -> Error {

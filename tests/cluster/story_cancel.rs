@@ -59,8 +59,27 @@ async fn cancel(place: &Place, phase: &str) -> Seen {
     seen
 }
 
+/// Pushes a wave of many objects, each of them slow, until some are written; returns the mark before it and the commit.
+async fn a_slow_wave(bench: &Bench, place: &Place) -> (AuditMark, String) {
+    bench.proxy.rule(|asked| {
+        if is_write_of_object(asked) {
+            Fate::Delay(Duration::from_millis(500))
+        } else {
+            Fate::Pass
+        }
+    });
+    let mark = place.mark();
+    let commit = place
+        .push("shop", &[("deploy/many.yaml", Some(&many("1")))])
+        .await;
+    eventually(SOON, "some are written", || async {
+        (writes(place, mark) >= 16).then_some(())
+    })
+    .await;
+    (mark, commit)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "a story is told in one go")]
 async fn an_attempt_is_ended_in_each_phase_at_the_next_object() {
     let bench = Bench::set("cancel").await;
     let place = Place::on(&bench.stage, "cancel").await;
@@ -74,21 +93,7 @@ async fn an_attempt_is_ended_in_each_phase_at_the_next_object() {
     place.until_good("shop", &good).await;
 
     // Applying: one wave of many objects, each of them slow.
-    bench.proxy.rule(|asked| {
-        if is_write_of_object(asked) {
-            Fate::Delay(Duration::from_millis(500))
-        } else {
-            Fate::Pass
-        }
-    });
-    let mark = place.mark();
-    place
-        .push("shop", &[("deploy/many.yaml", Some(&many("1")))])
-        .await;
-    eventually(SOON, "some are written", || async {
-        (writes(&place, mark) >= 16).then_some(())
-    })
-    .await;
+    let (mark, _) = a_slow_wave(&bench, &place).await;
     let seen = cancel(&place, "applying").await;
     let written = writes(&place, mark);
     assert!(written < MANY, "all {written} were written");
@@ -268,21 +273,7 @@ async fn a_newer_commit_takes_over_at_the_next_object() {
         .application("shop", json!({"health": {"soak": "300ms"}}))
         .await;
     place.until_good("shop", &good).await;
-    bench.proxy.rule(|asked| {
-        if is_write_of_object(asked) {
-            Fate::Delay(Duration::from_millis(500))
-        } else {
-            Fate::Pass
-        }
-    });
-    let mark = place.mark();
-    let superseded = place
-        .push("shop", &[("deploy/many.yaml", Some(&many("1")))])
-        .await;
-    eventually(SOON, "some are written", || async {
-        (writes(&place, mark) >= 16).then_some(())
-    })
-    .await;
+    let (mark, superseded) = a_slow_wave(&bench, &place).await;
     // A person asks for nothing new: what is under way goes on where it was, and nothing is written twice.
     place.ask("shop").await;
     eventually(SOON, "more are written", || async {

@@ -4,6 +4,8 @@
 //! Leaves: verdicts from live objects and from the API server's audit log.
 //! Never: a policy taken from another Application's story.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -118,22 +120,23 @@ async fn a_fight_is_named_and_backed_off_from() {
     place.until_good("shop", &commit).await;
     let settings = place.config_path("settings");
     let mark = place.mark();
-    let mut rounds = 0;
+    let rounds = AtomicUsize::new(0);
     // Another controller sets its value whenever it is not there.
-    let seen = loop {
+    let seen = eventually(SOON, "it is said to be a fight", || async {
         let seen = crate::story_support::Seen(place.get("shop").await);
         if seen.is("Drifted", "True") {
-            break seen;
+            return Some(seen);
         }
         let live = place.admin.get(&settings).await.unwrap();
         if live["data"]["key"] == "ours" {
-            rounds += 1;
-            assert!(rounds < 40, "nobody says that it is a fight");
+            let round = rounds.fetch_add(1, Ordering::Relaxed);
+            assert!(round < 39, "nobody says that it is a fight");
             let theirs = json!({"data": {"key": "theirs"}});
             place.admin.patch(&settings, "fighter", &theirs).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
+        None
+    })
+    .await;
     let message = seen.message("Drifted");
     assert!(
         message.contains("again and again by fighter") && message.contains("settings"),

@@ -40,7 +40,7 @@ impl Audit {
 
     fn branch(&self, url: &str) -> Branch {
         Branch {
-            url: url.to_owned(),
+            url: Secret::new(url.to_owned()),
             reference: REFERENCE.to_owned(),
             copy: self.root.path().join("copy.git"),
         }
