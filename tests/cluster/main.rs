@@ -34,6 +34,7 @@ mod story_refused;
 mod story_return;
 mod story_rollback;
 mod story_scenarios;
+mod story_shards;
 mod story_support;
 mod story_sync;
 #[expect(
