@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use super::Cause;
 use crate::{cluster, history};
 
 /// Why a sink did not take what it was given, or cannot be used.
@@ -31,8 +32,17 @@ pub enum Error {
         #[source]
         source: git2::Error,
     },
+    /// The server that a branch is kept on.
+    #[error("{act}")]
+    Upstream {
+        /// What was done.
+        act: &'static str,
+        /// Cause.
+        #[source]
+        source: Cause,
+    },
     /// The repository is none that can be written to.
-    #[error("use {url} as audit repository: only a path or a file:// URL can be written to")]
+    #[error("use {url} as audit repository: it is neither an absolute path nor a file:// URL")]
     Scheme {
         /// The URL.
         url: String,
@@ -96,7 +106,11 @@ impl Error {
     /// Says whether the sink must be opened anew before it is tried again.
     pub(super) fn needs_opening(&self) -> bool {
         match self {
-            Self::Disk { .. } | Self::Git { .. } | Self::Moved { .. } | Self::Task(_) => true,
+            Self::Disk { .. }
+            | Self::Git { .. }
+            | Self::Upstream { .. }
+            | Self::Moved { .. }
+            | Self::Task(_) => true,
             Self::Scheme { .. }
             | Self::OtherCluster { .. }
             | Self::OtherHistory { .. }

@@ -1,4 +1,4 @@
-//! The git sink: a branch `audit/<cluster>` of a repository on a path.
+//! The git sink: a branch `audit/<cluster>` of a repository on a path, which may be the copy of one on a server.
 //!
 //! Enters: lines.
 //! Leaves: one commit a batch; files of 100 records of one chain each, and of checkpoints.
@@ -27,6 +27,11 @@ pub(super) struct GitSink {
     pub(super) heads: Heads,
 }
 
+/// Returns the whole name of the branch of a cluster.
+pub(super) fn branch(cluster: &str) -> String {
+    format!("refs/heads/audit/{cluster}")
+}
+
 fn git(act: &'static str) -> impl FnOnce(git2::Error) -> Error {
     move |source| Error::Git { act, source }
 }
@@ -46,16 +51,28 @@ impl GitSink {
             }
             None => url,
         };
-        let path = PathBuf::from(path);
-        let repository = open(&path)?;
+        Self::at(Path::new(path), cluster)
+    }
+
+    /// Opens the repository at a path.
+    ///
+    /// # Errors
+    /// Git says no.
+    pub(super) fn at(path: &Path, cluster: &str) -> Result<Self, Error> {
+        let repository = open(path)?;
         let mut sink = Self {
-            branch: format!("refs/heads/audit/{cluster}"),
-            path,
+            branch: branch(cluster),
+            path: path.to_owned(),
             tip: None,
             heads: Heads::default(),
         };
         sink.read(&repository)?;
         Ok(sink)
+    }
+
+    /// Returns the commit that the branch is at.
+    pub(super) fn tip(&self) -> Option<String> {
+        self.tip.map(|tip| tip.to_string())
     }
 
     /// Reads the newest file of each chain.

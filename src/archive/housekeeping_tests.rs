@@ -45,7 +45,7 @@ fn names() -> Vec<RecordName> {
 }
 
 fn leave(settings: Settings, days: i64) -> Vec<u64> {
-    let archive = Archive::new(settings, || at(0));
+    let archive = Archive::new(settings, None, || at(0));
     leaving(archive.inner(), &chain(), &names(), at(days))
         .iter()
         .map(|name| name.sequence)
@@ -98,6 +98,7 @@ fn a_sink_that_fails_or_is_late_stops_changes_only_where_that_is_chosen() {
                 directory: Some("/nowhere".into()),
                 ..Settings::default()
             },
+            None,
             || Now {
                 wall: Timestamp::UNIX_EPOCH,
                 monotonic: Duration::from_secs(100),

@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Settings, Standing,
+    Error, Settings, Standing, Upstream,
     heads::Heads,
     housekeeping, keep,
     sink::{Place, Sink},
@@ -254,7 +254,13 @@ impl Inner {
 
 impl Archive {
     /// Makes an archive; nothing is opened before it runs.
-    pub fn new(settings: Settings, clock: fn() -> Now) -> Self {
+    ///
+    /// `upstream` reaches the server of [`Settings::remote`]; None where the settings name none.
+    pub fn new(
+        settings: Settings,
+        upstream: Option<Arc<dyn Upstream>>,
+        clock: fn() -> Now,
+    ) -> Self {
         let mut places = Vec::new();
         if let Some(path) = &settings.directory {
             places.push(Place::Directory {
@@ -262,8 +268,10 @@ impl Archive {
                 rotate: settings.rotate_bytes,
             });
         }
-        if let Some(url) = &settings.repository {
-            places.push(Place::Repository { url: url.clone() });
+        match (&settings.repository, upstream) {
+            (_, Some(upstream)) => places.push(Place::Upstream(upstream)),
+            (Some(url), None) => places.push(Place::Repository { url: url.clone() }),
+            (None, None) => {}
         }
         let state = State {
             heads: places.iter().map(|_| None).collect(),
@@ -483,6 +491,7 @@ impl SinkLoop {
         let any = !lines.is_empty();
         if any {
             let now = (self.inner.clock)();
+            let old = sink.tip();
             let append = move || {
                 let appended = sink.append(&lines, now);
                 (sink, appended)
@@ -495,6 +504,7 @@ impl SinkLoop {
                 self.sink = Some(sink);
                 return Err(error);
             }
+            self.place.push(&self.cluster, old).await?;
         }
         let failure = self.refused.values().next().cloned();
         self.inner
@@ -507,6 +517,7 @@ impl SinkLoop {
     }
 
     async fn open(&self) -> Result<Sink, Error> {
+        self.place.bring(&self.cluster).await?;
         let (place, cluster) = (self.place.clone(), self.cluster.clone());
         tokio::task::spawn_blocking(move || Sink::open(&place, &cluster))
             .await

@@ -16,8 +16,10 @@ mod sink;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 pub use error::Error;
 pub use keeping::Archive;
 pub use settings::{KeySource, Settings};
 pub use standing::{SinkStanding, Standing};
+pub use upstream::{Cause, Upstream};

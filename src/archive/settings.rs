@@ -22,7 +22,7 @@ pub struct Settings {
     pub identity: String,
     /// Directory of the file sink; None for none.
     pub directory: Option<PathBuf>,
-    /// Repository of the git sink, a path or `file://`; None for none.
+    /// Repository of the git sink: a path, `file://`, or what an [`Upstream`](super::Upstream) reaches; None for none.
     pub repository: Option<String>,
     /// Size at which a file of the file sink is followed by the next. 64 MiB: it opens in less than a second.
     pub rotate_bytes: u64,
@@ -40,6 +40,15 @@ pub struct Settings {
     pub checkpoint_every: u64,
     /// Time after which one is signed if anything is new.
     pub checkpoint_interval: Duration,
+}
+
+impl Settings {
+    /// Returns the URL of the git sink if it is on a server.
+    pub fn remote(&self) -> Option<&str> {
+        self.repository
+            .as_deref()
+            .filter(|url| !url.starts_with('/') && !url.starts_with("file://"))
+    }
 }
 
 impl Default for Settings {

@@ -4,13 +4,18 @@
 //! Leaves: how far it has come; lines that are kept.
 //! Never: a decision what is due.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use super::{Error, file::FileSink, git::GitSink, heads::Heads};
+use super::{
+    Error, Upstream,
+    file::FileSink,
+    git::{GitSink, branch},
+    heads::Heads,
+};
 use crate::model::Now;
 
 /// Where a sink is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Place {
     /// A directory.
     Directory {
@@ -19,11 +24,13 @@ pub(super) enum Place {
         /// Size at which a file is followed by the next.
         rotate: u64,
     },
-    /// A repository.
+    /// A repository on this machine.
     Repository {
         /// Path or `file://` URL.
         url: String,
     },
+    /// A repository on a server.
+    Upstream(Arc<dyn Upstream>),
 }
 
 impl Place {
@@ -31,8 +38,40 @@ impl Place {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Directory { .. } => "file",
-            Self::Repository { .. } => "git",
+            Self::Repository { .. } | Self::Upstream(_) => "git",
         }
+    }
+}
+
+impl Place {
+    /// Makes a copy level with its server.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub(super) async fn bring(&self, cluster: &str) -> Result<(), Error> {
+        let Self::Upstream(upstream) = self else {
+            return Ok(());
+        };
+        let brought = upstream.bring(branch(cluster)).await;
+        brought.map_err(|source| Error::Upstream {
+            act: "read the audit branch at the server",
+            source,
+        })
+    }
+
+    /// Takes what was appended to a copy to its server.
+    ///
+    /// # Errors
+    /// The server does not take it; the sink has to be opened anew.
+    pub(super) async fn push(&self, cluster: &str, old: Option<String>) -> Result<(), Error> {
+        let Self::Upstream(upstream) = self else {
+            return Ok(());
+        };
+        let pushed = upstream.push(branch(cluster), old).await;
+        pushed.map_err(|source| Error::Upstream {
+            act: "push the audit branch",
+            source,
+        })
     }
 }
 
@@ -54,6 +93,15 @@ impl Sink {
                 FileSink::open(path, cluster, *rotate).map(Self::File)
             }
             Place::Repository { url } => GitSink::open(url, cluster).map(Self::Git),
+            Place::Upstream(upstream) => GitSink::at(upstream.copy(), cluster).map(Self::Git),
+        }
+    }
+
+    /// Returns the commit that a branch is at; None for no branch.
+    pub(super) fn tip(&self) -> Option<String> {
+        match self {
+            Self::File(_) => None,
+            Self::Git(sink) => sink.tip(),
         }
     }
 

@@ -270,7 +270,7 @@ fn a_branch_that_somebody_moved_is_not_written_to() {
 }
 
 #[test]
-fn an_audit_repository_is_a_path() {
+fn a_sink_on_this_machine_is_an_absolute_path() {
     for url in [
         "https://user:token@git.example.org/audit",
         "ssh://git@host/audit",

@@ -593,9 +593,17 @@ pub struct ControllerArgs {
     /// Directory where every record is kept, in append-only files
     #[arg(long, value_name = "DIRECTORY", env = "PLIMSOLL_HISTORY_DIRECTORY")]
     pub history_directory: Option<PathBuf>,
-    /// Git repository where every record is kept, on a branch audit/CLUSTER: a path or a file:// URL
+    /// Git repository where every record is kept, on a branch audit/CLUSTER: a path, or a URL of https, ssh or file
     #[arg(long, value_name = "URL", env = "PLIMSOLL_HISTORY_REPOSITORY")]
     pub history_repository: Option<String>,
+    /// Secret in the controller's own namespace that opens it, with the keys that credentialsRef takes
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PLIMSOLL_HISTORY_REPOSITORY_SECRET",
+        requires = "history_repository"
+    )]
+    pub history_repository_secret: Option<String>,
     /// Change nothing while records cannot be kept there
     #[arg(long, env = "PLIMSOLL_HISTORY_FAIL_CLOSED")]
     pub history_fail_closed: bool,

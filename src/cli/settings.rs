@@ -83,6 +83,7 @@ pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, ge
     };
     Ok(ControllerSettings {
         archive: archive(args, &identity),
+        archive_secret: args.history_repository_secret.clone(),
         connect: ConnectSettings {
             kubeconfig: if in_cluster {
                 Vec::new()

@@ -92,13 +92,26 @@ impl Keeper {
         }
     }
 
+    /// Reads a Secret in the controller's own namespace.
+    ///
+    /// # Errors
+    /// The API server cannot be asked or refuses.
+    pub async fn own_secret_object(&self, name: &str) -> Result<Option<Value>, Error> {
+        let resource = Resource::secrets();
+        read::get(&self.cluster, &WHO, &resource, &self.namespace, name).await
+    }
+
+    /// Returns the namespace of the controller.
+    pub fn own_namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Reads one value of a Secret in the controller's own namespace.
     ///
     /// # Errors
     /// The API server cannot be asked or refuses.
     pub async fn own_secret(&self, name: &str, key: &str) -> Result<Option<Secret<String>>, Error> {
-        let resource = Resource::secrets();
-        let found = read::get(&self.cluster, &WHO, &resource, &self.namespace, name).await?;
+        let found = self.own_secret_object(name).await?;
         let text = found
             .as_ref()
             .and_then(|found| found.get("data")?.get(key)?.as_str())

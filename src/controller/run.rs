@@ -18,7 +18,7 @@ use crate::{
     clock,
     cluster::{self, Cluster, ConnectSettings, Keeper, Lease, LeaseSettings, Share, Watches},
     model::{RepositoryName, text},
-    pipeline::{Archive, ArchiveSettings, Context, Voice},
+    pipeline::{Archive, ArchiveSettings, AuditBranch, Context, Upstream, Voice},
     report::Metrics,
     server::{self, Ready, Webhooks},
     source::{self, Mirrors},
@@ -54,6 +54,8 @@ pub struct ControllerSettings {
     pub webhook_secret: Option<PathBuf>,
     /// Where records are kept beside the cluster.
     pub archive: ArchiveSettings,
+    /// Secret in the controller's own namespace that opens the repository of records; None for none.
+    pub archive_secret: Option<String>,
     /// Hosts from which remote bases and files may come.
     pub remote_hosts: Vec<String>,
 }
@@ -134,7 +136,8 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         tracing::info!(identity = settings.identity, "the lease is ours");
         let keeper = cluster.keeper(&settings.namespace, fence.clone());
         let cluster_uid = uid_of(&keeper).await;
-        let archive = Archive::new(settings.archive.clone(), clock::now);
+        let upstream = upstream(&settings, &mirrors, &keeper);
+        let archive = Archive::new(settings.archive.clone(), upstream, clock::now);
         let round = stop.child_token();
         let (hints, incoming) = mpsc::channel(HINTS);
         let context = Arc::new(Context {
@@ -200,6 +203,22 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         Some(listener) => end_of(listener).await,
         None => Ok(()),
     }
+}
+
+/// Returns what reaches the repository of records, if it is on a server.
+fn upstream(
+    settings: &ControllerSettings,
+    mirrors: &Mirrors,
+    keeper: &Keeper,
+) -> Option<Arc<dyn Upstream>> {
+    let url = settings.archive.remote()?.to_owned();
+    Some(Arc::new(AuditBranch {
+        mirrors: mirrors.clone(),
+        keeper: keeper.clone(),
+        url,
+        secret: settings.archive_secret.clone(),
+        copy: settings.source.cache.join("history.git"),
+    }))
 }
 
 /// Waits for the end of the listener.

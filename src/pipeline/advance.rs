@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject, barrier, command, finalize, health,
     inventory::{placed, set},
-    look::{self, next_ask},
+    look,
     memory::{Hold, Rest},
     perform::{perform, queue, write_status},
     pin,
@@ -20,7 +20,7 @@ use super::{
     record::record_command,
     restore, take_up,
     verdict::look_at_health,
-    watching,
+    wake, watching,
     write::{self, Wrote},
 };
 use crate::{
@@ -40,12 +40,8 @@ pub struct Wake {
 
 /// Steps of one reconcile; a set goes from wanted to soaking in about eight.
 const STEPS: usize = 32;
-/// Shortest time between two looks that nothing else wakes.
-const SHORTEST: Duration = Duration::from_millis(20);
 /// How soon an Application that waits for another is looked at again.
 const DEPENDENCY_AGAIN: Duration = Duration::from_secs(2);
-/// Longest time between two looks at what is under way, if no watch and no window wakes us earlier.
-const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// When an Application that cannot be worked on is looked at again, if it does not change before.
 const REFUSED_AGAIN: Duration = Duration::from_secs(300);
@@ -85,6 +81,7 @@ pub async fn reconcile(
         return refuse(context, application, memory, failure).await;
     }
     memory.blocked = None;
+    let began = (context.clock)().monotonic;
     match run(context, application, &subject, memory, stop).await {
         Ok(()) => {
             memory.forgive();
@@ -93,7 +90,7 @@ pub async fn reconcile(
                 .metrics
                 .count_reconcile(Some((context.clock)().wall.as_second()));
             Wake {
-                after: next_wake(&subject, memory, (context.clock)()),
+                after: wake::next(&subject, memory, began, (context.clock)()),
                 failed: false,
             }
         }
@@ -591,54 +588,4 @@ async fn sweep_if_due(context: &Context, subject: &Subject, memory: &mut Memory)
         Ok(()) => memory.sweep_due = false,
         Err(error) => tracing::debug!(error = %text::chain(&error), "could not sweep stored sets"),
     }
-}
-
-/// Returns when to look again if nothing happens before.
-fn next_wake(subject: &Subject, memory: &Memory, now: Now) -> Duration {
-    let asked = memory.asked.map_or(Duration::ZERO, |at| now.since(at));
-    let mut wake = match command::paused_for(subject, now) {
-        // Git is not asked meanwhile.
-        Some(left) => left,
-        None => next_ask(subject, memory).saturating_sub(asked),
-    };
-    // A moment that has passed asks for nothing any more.
-    let mut earlier = |at: Duration| {
-        if let Some(left) = at.checked_sub(now.monotonic).filter(|left| !left.is_zero()) {
-            wake = wake.min(left);
-        }
-    };
-    if let Some(at) = memory.next_look {
-        earlier(at);
-    }
-    let retry = memory
-        .rollout
-        .quarantine
-        .iter()
-        .filter_map(|entry| entry.retry_at)
-        .min();
-    if let Some(at) = retry {
-        let left = at
-            .as_millisecond()
-            .saturating_sub(now.wall.as_millisecond());
-        earlier(now.monotonic + Duration::from_millis(u64::try_from(left).unwrap_or_default()));
-    }
-    if let Some(at) = memory.drift_hold {
-        earlier(at);
-    }
-    if let Some(at) = memory.status_due {
-        earlier(at);
-    }
-    if let Some((at, _)) = &memory.hold {
-        earlier(*at);
-    }
-    match memory.rollout.state {
-        State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => {
-            earlier(now.monotonic + UNDER_WAY);
-        }
-        State::Soaking { spent, .. } => {
-            earlier(now.monotonic + subject.gates.soak.saturating_sub(spent));
-        }
-        State::Idle | State::Pruning | State::Failed { .. } => {}
-    }
-    wake.max(SHORTEST)
 }

@@ -52,7 +52,7 @@ pub(super) async fn credentials(
 }
 
 #[expect(clippy::map_err_ignore, reason = "the cause quotes bytes of the value")]
-fn parse(secret: &Value, id: &ObjectId) -> Result<Credentials, Error> {
+pub(super) fn parse(secret: &Value, id: &ObjectId) -> Result<Credentials, Error> {
     let invalid = |what: String| {
         Error::failure(
             Reason::CredentialsInvalid,

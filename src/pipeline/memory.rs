@@ -358,16 +358,6 @@ impl Memory {
         self.unwatchable.insert(kind);
     }
 
-    /// Says whether Applications that depend on this one may go on.
-    pub fn is_ready(&self) -> bool {
-        self.rollout.applied.is_some()
-            && matches!(self.health, Some(Health::Ready))
-            && matches!(
-                self.rollout.state,
-                State::Idle | State::Soaking { .. } | State::Pruning
-            )
-    }
-
     /// Says whether repairs come so fast that somebody else undoes them.
     pub(super) fn is_fighting(&mut self, now: Duration) -> bool {
         self.repairs

@@ -5,6 +5,7 @@
 //! Never: a wait: a reconcile observes once, decides, stores, and is woken by a watch or a deadline.
 
 mod advance;
+mod audit_branch;
 mod barrier;
 mod command;
 mod context;
@@ -34,11 +35,13 @@ mod subject;
 mod take_up;
 mod verdict;
 mod voice;
+mod wake;
 mod watching;
 mod write;
 
-pub use crate::archive::{Archive, KeySource, Settings as ArchiveSettings};
+pub use crate::archive::{Archive, KeySource, Settings as ArchiveSettings, Upstream};
 pub use advance::{Wake, reconcile};
+pub use audit_branch::AuditBranch;
 pub use context::Context;
 pub use error::Error;
 pub use marked::{Marked, marked};

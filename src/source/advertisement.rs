@@ -45,11 +45,23 @@ pub(super) enum AdvertisementError {
 }
 
 impl Advertisement {
-    /// Reads an advertisement.
+    /// Reads an advertisement of what can be fetched.
     ///
     /// # Errors
     /// When the stream breaks, or carries an [`AdvertisementError`] of kind `InvalidData`.
     pub(super) fn read<R: Read>(packets: &mut Packets<R>) -> io::Result<Self> {
+        let advertisement = Self::read_any(packets)?;
+        if advertisement.references.is_empty() {
+            return Err(invalid(AdvertisementError::Empty));
+        }
+        Ok(advertisement)
+    }
+
+    /// Reads an advertisement of what can be written to: a new repository has no reference.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn read_any<R: Read>(packets: &mut Packets<R>) -> io::Result<Self> {
         let mut advertisement = Self::default();
         let mut lines = 0_usize;
         loop {
@@ -73,9 +85,6 @@ impl Advertisement {
                 continue;
             }
             advertisement.read_line(line).map_err(invalid)?;
-        }
-        if advertisement.references.is_empty() {
-            return Err(invalid(AdvertisementError::Empty));
         }
         Ok(advertisement)
     }

@@ -197,6 +197,16 @@ pub enum Error {
         /// Commit.
         commit: String,
     },
+    /// The server did not move the branch.
+    #[error(
+        "push {reference:?} to {url}: the server refused it; somebody else moved the branch, it is protected, or a hook of the server says no"
+    )]
+    PushRefused {
+        /// Address.
+        url: DisplaySafeUrl,
+        /// Reference.
+        reference: String,
+    },
     /// The reference does not lead to a commit.
     #[error("read {reference:?} of {url}: it leads to a {kind}, not to a commit")]
     NotACommit {
@@ -290,6 +300,8 @@ impl Error {
             Self::HostKeyUnknown { .. }
             | Self::HostKeyChanged { .. }
             | Self::Certificate { .. } => Reason::GitUntrusted,
+            // Only what the controller itself keeps elsewhere is pushed; no Application shows it.
+            Self::PushRefused { .. } => Reason::GitAuth,
             Self::Protocol { .. } | Self::Damaged { .. } => Reason::GitProtocol,
             Self::ReferenceGone { .. }
             | Self::CommitNotContained { .. }
@@ -308,6 +320,7 @@ impl Error {
             | Self::TimedOut { .. }
             | Self::Stopped { .. }
             | Self::Protocol { .. }
+            | Self::PushRefused { .. }
             | Self::NotInMirror { .. }
             | Self::Damaged { .. }
             // A full disk passes, for example.

@@ -115,6 +115,13 @@ impl Peer for LocalPeer {
             .map_err(|error| unreadable(&self.url, error))?
     }
 
+    fn update(&mut self, _request: Vec<u8>, _reference: &str) -> Result<(), Error> {
+        Err(Error::protocol(
+            &self.url,
+            "a repository on this machine is written to by its path",
+        ))
+    }
+
     fn too_large(&self) -> Error {
         Error::TooLarge {
             url: self.url.clone(),

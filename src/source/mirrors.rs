@@ -189,6 +189,19 @@ impl Mirrors {
             .read(u64::try_from(stores.len()).unwrap_or(u64::MAX), bytes)
     }
 
+    /// Certificates that the system trusts.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0.tls)
+    }
+
+    pub(super) fn threads(&self) -> &Threads {
+        &self.0.threads
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
     fn all(&self) -> Vec<Arc<Mirror>> {
         self.0
             .mirrors

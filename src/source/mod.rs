@@ -1,4 +1,4 @@
-//! FETCH: a git commit in a repository somewhere becomes files that can be read.
+//! FETCH: a git commit in a repository somewhere becomes files that can be read; a branch of our own is brought and pushed.
 //!
 //! Enters: `SourceSpec`, `Credentials`, a reading of the clock.
 //! Leaves: `Snapshot`: revision, commit, files; or an `Error` with its reason.
@@ -6,6 +6,7 @@
 
 mod address;
 mod advertisement;
+mod branch;
 mod cache;
 mod checkout;
 mod compact;
@@ -25,6 +26,7 @@ mod pack;
 mod packet;
 mod peer;
 mod process;
+mod receive_pack;
 mod reference;
 mod remote;
 mod remote_file;
@@ -40,6 +42,7 @@ mod tree;
 mod upload_pack;
 
 pub use address::{Address, AddressError, DisplaySafeUrl, Scheme};
+pub use branch::Branch;
 pub use checkout::checked_out;
 pub use counts::Counts;
 pub use egress::{Denied, Egress, Forbidden};

@@ -1,17 +1,20 @@
-//! The other side of a fetch, whatever it is reached by.
+//! The other side of a fetch or a push, whatever it is reached by.
 //!
 //! Enters: an address and credentials.
 //! Leaves: a `Peer`.
 //! Never: a decision about what to fetch.
 
-use std::{io::Write, sync::Arc};
+use std::{
+    io::{self, Read, Write},
+    sync::Arc,
+};
 
 use git2::Oid;
 use rustls::ClientConfig;
 
 use super::{
     Address, Error, address::Scheme, advertisement::Advertisement, connect::Net,
-    local_peer::LocalPeer, smart_http::SmartHttp, ssh::Ssh, tls,
+    local_peer::LocalPeer, packet::Packets, smart_http::SmartHttp, ssh::Ssh, tls,
 };
 use crate::model::Credentials;
 
@@ -19,6 +22,33 @@ use crate::model::Credentials;
 pub(super) const REPOSITORY: &str = "the repository";
 /// What is too large when a list of references is.
 pub(super) const REFERENCES: &str = "the list of references";
+
+/// What a server is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// Hand out what it has.
+    UploadPack,
+    /// Take what it has not.
+    ReceivePack,
+}
+
+impl Service {
+    /// Returns the name of the service in git's protocol.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::UploadPack => "git-upload-pack",
+            Self::ReceivePack => "git-receive-pack",
+        }
+    }
+
+    /// Reads what the server says it has.
+    pub(super) fn read<R: Read>(self, packets: &mut Packets<R>) -> io::Result<Advertisement> {
+        match self {
+            Self::UploadPack => Advertisement::read(packets),
+            Self::ReceivePack => Advertisement::read_any(packets),
+        }
+    }
+}
 
 /// A server, or a repository on this machine, that is asked once for its references and then, perhaps, for a pack.
 pub(super) trait Peer {
@@ -35,6 +65,9 @@ pub(super) trait Peer {
         sink: &mut dyn Write,
     ) -> Result<(), Error>;
 
+    /// Sends a request that moves one reference, and hears whether it was moved.
+    fn update(&mut self, request: Vec<u8>, reference: &str) -> Result<(), Error>;
+
     /// The error for a repository that is too large.
     fn too_large(&self) -> Error;
 }
@@ -48,6 +81,7 @@ pub(super) fn open(
     system_tls: &Arc<ClientConfig>,
     address: &Address,
     credentials: &Credentials,
+    service: Service,
 ) -> Result<Box<dyn Peer>, Error> {
     match address.scheme {
         Scheme::Https | Scheme::Http => {
@@ -60,9 +94,15 @@ pub(super) fn open(
                 tls,
                 address,
                 credentials,
+                service,
             )?))
         }
-        Scheme::Ssh => Ok(Box::new(Ssh::connect(net.clone(), address, credentials)?)),
+        Scheme::Ssh => Ok(Box::new(Ssh::connect(
+            net.clone(),
+            address,
+            credentials,
+            service,
+        )?)),
         Scheme::File => Ok(Box::new(LocalPeer::open(net.clone(), address)?)),
     }
 }

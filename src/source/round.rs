@@ -19,7 +19,7 @@ use super::{
     compact::compact,
     connect::Net,
     counts::count,
-    peer::{self, Peer},
+    peer::{self, Peer, Service},
     reference::{self, Target, Want},
     store::Store,
     upload_pack::MAX_HAVES,
@@ -159,7 +159,13 @@ impl Round {
 
     fn attempt(&self, kept: Option<Kept>, wants: &BTreeSet<Want>) -> Result<Done, Error> {
         count(&self.net.counters.ls_remotes);
-        let mut peer = peer::open(&self.net, &self.tls, &self.address, &self.credentials)?;
+        let mut peer = peer::open(
+            &self.net,
+            &self.tls,
+            &self.address,
+            &self.credentials,
+            Service::UploadPack,
+        )?;
         let advertisement = peer.advertisement()?;
         let mut kept = self.start(kept)?;
         kept.tips

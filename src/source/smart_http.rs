@@ -1,7 +1,7 @@
 //! Git over http and https.
 //!
 //! Enters: an address, credentials.
-//! Leaves: references and packs.
+//! Leaves: references and packs; a branch moved.
 //! Never: credentials to another host or over plain http; a redirect of anything but the first question;
 //! a page of HTML taken for git.
 
@@ -17,24 +17,21 @@ use super::{
     address::Scheme,
     advertisement::Advertisement,
     connect::{Limited, Net},
-    http::{Answer, Ask, Http},
+    http::{Answer, Ask, Body, Http},
     packet::{Packet, Packets},
-    peer::{Peer, REFERENCES, REPOSITORY},
-    upload_pack,
+    peer::{Peer, REFERENCES, REPOSITORY, Service},
+    receive_pack, upload_pack,
 };
 use crate::model::Credentials;
 
 /// Redirects followed for the first question; git's own client follows 20.
 const MAX_REDIRECTS: usize = 5;
-const SERVICE: &str = "/info/refs?service=git-upload-pack";
-const ADVERTISEMENT_TYPE: &str = "application/x-git-upload-pack-advertisement";
-const REQUEST_TYPE: &str = "application/x-git-upload-pack-request";
-const RESULT_TYPE: &str = "application/x-git-upload-pack-result";
 
 /// A repository behind http or https.
 pub(super) struct SmartHttp {
     net: Net,
     http: Http,
+    service: Service,
     /// Where the repository turned out to be.
     address: Address,
     authorization: Option<HeaderValue>,
@@ -50,10 +47,12 @@ impl SmartHttp {
         tls: Arc<ClientConfig>,
         address: &Address,
         credentials: &Credentials,
+        service: Service,
     ) -> Result<Self, Error> {
         Ok(Self {
             http: Http::new(net.clone(), tls),
             net,
+            service,
             address: address.clone(),
             authorization: authorization(address, credentials)?,
         })
@@ -82,13 +81,14 @@ impl SmartHttp {
     }
 
     fn ask_first(&mut self) -> Result<Answer, Error> {
+        let question = self.question();
         for _ in 0..=MAX_REDIRECTS {
             let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("*/*"))]);
-            let answer = self.ask(Method::GET, SERVICE, headers, Vec::new())?;
+            let answer = self.ask(Method::GET, &question, headers, Vec::new())?;
             if !answer.status.is_redirection() {
                 return Ok(answer);
             }
-            self.address = self.follow(&answer.headers)?;
+            self.address = self.follow(&answer.headers, &question)?;
         }
         Err(Error::protocol(
             &self.address.display(),
@@ -97,12 +97,12 @@ impl SmartHttp {
     }
 
     /// A server may send us to another path of its own, or from http to https on the same host.
-    fn follow(&self, headers: &HeaderMap) -> Result<Address, Error> {
+    fn follow(&self, headers: &HeaderMap, question: &str) -> Result<Address, Error> {
         let url = self.address.display();
         let location = headers
             .get(header::LOCATION)
             .and_then(|value| value.to_str().ok());
-        let base = location.and_then(|location| location.strip_suffix(SERVICE));
+        let base = location.and_then(|location| location.strip_suffix(question));
         let Some(base) = base else {
             return Err(Error::protocol(
                 &url,
@@ -126,6 +126,46 @@ impl SmartHttp {
         next.port = there.port;
         next.path = there.path;
         Ok(next)
+    }
+
+    /// The first question: which references there are.
+    fn question(&self) -> String {
+        format!("/info/refs?service={}", self.service.name())
+    }
+
+    /// The content type of one of the messages of this service.
+    fn content_type(&self, message: &str) -> String {
+        format!("application/x-{}-{message}", self.service.name())
+    }
+
+    /// Sends the second question and returns the stream of its answer, at most `limit` bytes.
+    fn post(&mut self, body: Vec<u8>, limit: u64) -> Result<Limited<Body>, Error> {
+        let expected = self.content_type("result");
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (header::CONTENT_TYPE, self.content_type("request")),
+            (header::ACCEPT, expected.clone()),
+        ] {
+            let value = HeaderValue::from_str(&value).map_err(|source| Error::Internal {
+                act: "name a content type",
+                source: Arc::new(source),
+            })?;
+            headers.insert(name, value);
+        }
+        let target = format!("/{}", self.service.name());
+        let answer = self.ask(Method::POST, &target, headers, body)?;
+        if answer.status.is_redirection() {
+            return Err(Error::Redirected {
+                url: self.address.display(),
+            });
+        }
+        self.check(&answer, &expected)?;
+        Ok(Limited {
+            stream: answer.body,
+            left: limit,
+            counters: Arc::clone(&self.net.counters),
+            too_large: self.too_large(),
+        })
     }
 
     fn check(&self, answer: &Answer, expected: &str) -> Result<(), Error> {
@@ -160,7 +200,7 @@ impl SmartHttp {
 impl Peer for SmartHttp {
     fn advertisement(&mut self) -> Result<Advertisement, Error> {
         let answer = self.ask_first()?;
-        self.check(&answer, ADVERTISEMENT_TYPE)?;
+        self.check(&answer, &self.content_type("advertisement"))?;
         let url = self.address.display();
         let limit = self.net.settings.max_advertisement_bytes;
         let mut packets = Packets::new(Limited {
@@ -175,7 +215,8 @@ impl Peer for SmartHttp {
         });
         let announced = matches!(
             packets.next().map_err(|error| upload_pack::wire_error(&url, error))?,
-            Some(Packet::Data(line)) if line.trim_ascii_end() == b"# service=git-upload-pack"
+            Some(Packet::Data(line))
+                if line.trim_ascii_end() == format!("# service={}", self.service.name()).as_bytes()
         );
         let ended = announced
             && matches!(
@@ -190,7 +231,7 @@ impl Peer for SmartHttp {
                 "the list of references is not announced as one",
             ));
         }
-        let advertisement = Advertisement::read(&mut packets);
+        let advertisement = self.service.read(&mut packets);
         let advertisement = advertisement.map_err(|error| upload_pack::wire_error(&url, error))?;
         // Only behind the end of an answer can the connection be used again.
         let rest = std::io::copy(&mut packets.into_inner(), &mut std::io::sink());
@@ -207,24 +248,13 @@ impl Peer for SmartHttp {
         sink: &mut dyn Write,
     ) -> Result<(), Error> {
         let (body, form) = upload_pack::request(advertisement, wants, haves);
-        let headers = HeaderMap::from_iter([
-            (header::CONTENT_TYPE, HeaderValue::from_static(REQUEST_TYPE)),
-            (header::ACCEPT, HeaderValue::from_static(RESULT_TYPE)),
-        ]);
-        let answer = self.ask(Method::POST, "/git-upload-pack", headers, body)?;
-        if answer.status.is_redirection() {
-            return Err(Error::Redirected {
-                url: self.address.display(),
-            });
-        }
-        self.check(&answer, RESULT_TYPE)?;
-        let stream = Limited {
-            stream: answer.body,
-            left: limit,
-            counters: Arc::clone(&self.net.counters),
-            too_large: self.too_large(),
-        };
+        let stream = self.post(body, limit)?;
         upload_pack::receive(&self.address.display(), stream, form, sink)
+    }
+
+    fn update(&mut self, request: Vec<u8>, reference: &str) -> Result<(), Error> {
+        let stream = self.post(request, receive_pack::MAX_REPORT)?;
+        receive_pack::accepted(&self.address.display(), stream, reference)
     }
 
     fn too_large(&self) -> Error {

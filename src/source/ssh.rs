@@ -1,7 +1,7 @@
 //! Git over ssh.
 //!
 //! Enters: an address, a private key, `known_hosts`.
-//! Leaves: references and packs.
+//! Leaves: references and packs; a branch moved.
 //! Never: a word to a host whose key is not known, an agent, a password, a configuration file, a process on our side.
 
 use std::{
@@ -20,8 +20,8 @@ use super::{
     connect::{Limited, Net},
     known_hosts::{self, Verdict},
     packet::Packets,
-    peer::{Peer, REFERENCES, REPOSITORY},
-    upload_pack,
+    peer::{Peer, REFERENCES, REPOSITORY, Service},
+    receive_pack, upload_pack,
 };
 use crate::model::Credentials;
 
@@ -45,6 +45,7 @@ const HOST_KEYS: [&str; 6] = [
 pub(super) struct Ssh {
     net: Net,
     url: DisplaySafeUrl,
+    service: Service,
     session: Session,
     channel: Channel,
     socket: TcpStream,
@@ -61,6 +62,7 @@ impl Ssh {
         net: Net,
         address: &Address,
         credentials: &Credentials,
+        service: Service,
     ) -> Result<Self, Error> {
         let url = address.display();
         let Some(identity) = &credentials.identity else {
@@ -105,17 +107,31 @@ impl Ssh {
             let mut channel = session.channel_session()?;
             // What git says for people on the other side would fill the window.
             channel.handle_extended_data(ExtendedData::Ignore)?;
-            channel.exec(&format!("git-upload-pack {}", quoted(&address.path)))?;
+            channel.exec(&format!("{} {}", service.name(), quoted(&address.path)))?;
             Ok(channel)
         };
         let channel = open().map_err(|error| failed("start git on", error))?;
         Ok(Self {
             net,
             url,
+            service,
             session,
             channel,
             socket: kept,
             _watch: watch,
+        })
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let said = self
+            .channel
+            .write_all(bytes)
+            .and_then(|()| self.channel.flush());
+        said.map_err(|error| {
+            self.net
+                .check_time(&self.url)
+                .err()
+                .unwrap_or_else(|| Error::from_io(&self.url, "write to", error))
         })
     }
 
@@ -155,7 +171,7 @@ impl Peer for Ssh {
                 limit: format!("{limit} bytes"),
             },
         });
-        let result = Advertisement::read(&mut packets);
+        let result = self.service.read(&mut packets);
         drop(packets);
         match result {
             Err(error) if !heard && error.kind() == io::ErrorKind::InvalidData => {
@@ -174,16 +190,7 @@ impl Peer for Ssh {
         sink: &mut dyn Write,
     ) -> Result<(), Error> {
         let (body, form) = upload_pack::request(advertisement, wants, haves);
-        let sent = self
-            .channel
-            .write_all(&body)
-            .and_then(|()| self.channel.flush());
-        sent.map_err(|error| {
-            self.net
-                .check_time(&self.url)
-                .err()
-                .unwrap_or_else(|| Error::from_io(&self.url, "write to", error))
-        })?;
+        self.say(&body)?;
         let mut heard = false;
         let stream = Limited {
             stream: Stream {
@@ -197,6 +204,23 @@ impl Peer for Ssh {
             too_large: too_large(&self.url, &self.net),
         };
         upload_pack::receive(&self.url, stream, form, sink)
+    }
+
+    fn update(&mut self, request: Vec<u8>, reference: &str) -> Result<(), Error> {
+        self.say(&request)?;
+        let mut heard = false;
+        let stream = Limited {
+            stream: Stream {
+                net: &self.net,
+                url: &self.url,
+                channel: &mut self.channel,
+                heard: &mut heard,
+            },
+            left: receive_pack::MAX_REPORT,
+            counters: Arc::clone(&self.net.counters),
+            too_large: too_large(&self.url, &self.net),
+        };
+        receive_pack::accepted(&self.url, stream, reference)
     }
 
     fn too_large(&self) -> Error {

@@ -16,6 +16,12 @@ mod room_state;
 mod room_watch;
 mod room_write;
 mod scenario_rows;
+#[expect(
+    dead_code,
+    reason = "the tests of the room source ask more of the server than a story does"
+)]
+#[path = "../it/source/sshd.rs"]
+mod sshd;
 mod story_apply;
 mod story_cli;
 mod story_counts;

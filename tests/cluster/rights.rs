@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::{
     deploy::{CONTROLLER, deploy, path_of},
-    support::{Admin, AuditEntry, AuditMark, Devcluster, devcluster_of_its_own, eventually},
+    support::{Admin, AuditEntry, AuditMark, OwnDevcluster, devcluster_of_its_own, eventually},
 };
 
 /// The namespace that the overlay `dev` of the shop names.
@@ -36,7 +36,7 @@ const SOON: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_work_needs_the_rights_of_deploy_and_no_others() {
     let place = Place::new("rights").await;
-    let start = place.devcluster.audit_mark();
+    let start = place.devcluster.cluster().audit_mark();
     let mut controller = place.start_controller().await;
 
     let first = place.repository.head();
@@ -126,7 +126,7 @@ async fn the_controller_acts_as_the_named_account_and_as_no_other() {
     let path = "/apis/plimsoll.dev/v1alpha1/namespaces/shop-dev/applications/stranger";
     place.admin.delete(APPLICATION).await;
     place.admin.apply(path, &stranger).await;
-    let start = place.devcluster.audit_mark();
+    let start = place.devcluster.cluster().audit_mark();
     let _controller = place.start_controller().await;
     let reason = eventually(SOON, "the stranger is refused", || async {
         let found = place.admin.get(path).await?;
@@ -153,7 +153,7 @@ async fn the_controller_acts_as_the_named_account_and_as_no_other() {
 
 /// A cluster of its own in which `deploy/` is installed as it stands, a tenant, a repository and an Application.
 struct Place {
-    devcluster: &'static Devcluster,
+    devcluster: OwnDevcluster,
     admin: Admin,
     repository: Repository,
     directory: TempDir,
@@ -162,7 +162,7 @@ struct Place {
 impl Place {
     async fn new(name: &str) -> Self {
         let devcluster = devcluster_of_its_own(name);
-        let admin = Admin::of(devcluster).await;
+        let admin = Admin::of(devcluster.cluster()).await;
         for object in deploy().objects() {
             let value = object.value();
             if value["kind"] == "CustomResourceDefinition" {
@@ -250,7 +250,7 @@ impl Place {
 
     /// Asks for a look at git, with the command line and as a person.
     fn sync(&self) {
-        let kubeconfig = self.devcluster.kubeconfig.to_str().unwrap();
+        let kubeconfig = self.devcluster.cluster().kubeconfig.to_str().unwrap();
         plimsoll(&["sync", "shop", "-n", TENANT, "--kubeconfig", kubeconfig]);
     }
 
@@ -329,7 +329,7 @@ impl Place {
             "{} records: {results:?}",
             records.len()
         );
-        let kubeconfig = self.devcluster.kubeconfig.to_str().unwrap();
+        let kubeconfig = self.devcluster.cluster().kubeconfig.to_str().unwrap();
         let verify = ["history", "shop", "--verify", "-n", TENANT];
         plimsoll(&[&verify[..], &["--kubeconfig", kubeconfig]].concat());
 
@@ -356,7 +356,7 @@ impl Place {
     }
 
     fn requests_of_the_controller(&self, start: AuditMark) -> Vec<AuditEntry> {
-        let mut requests = self.devcluster.audit_since(start);
+        let mut requests = self.devcluster.cluster().audit_since(start);
         requests.retain(|entry| entry.user == CONTROLLER);
         requests
     }

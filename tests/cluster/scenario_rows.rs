@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 
 use crate::{story_support::Place, support::eventually};
 
-/// Windows that are longer than a test may take are cut by the deadline of the row: it says so by `HealthTimeout`.
-const PATIENT: &str = "100s";
-
 /// What is to become of a row.
 pub(crate) enum Expect {
     /// The last known good runs again; the change is at fault, for this reason.
@@ -22,6 +19,8 @@ pub(crate) enum Expect {
         /// Objects without a verdict.
         not_assessed: u64,
     },
+    /// It becomes good; so many objects may be without a verdict, if somebody else is quick enough to say why.
+    ReadyAtMost(u64),
     /// It was good, and is said not to be any more.
     Degrades,
     /// It failed, and so did the return: held.
@@ -32,6 +31,28 @@ pub(crate) enum Expect {
     Blocked(&'static str),
     /// Nothing was written.
     Refused(&'static str),
+}
+
+impl Expect {
+    /// The deadline of a set: what only it ends need not wait long, and what something else ends must not meet it,
+    /// however slow the machine is.
+    fn deadline(&self) -> &'static str {
+        match self {
+            Self::Returns("HealthTimeout")
+            | Self::Stays("HealthTimeout")
+            | Self::AsBefore("HealthTimeout")
+            | Self::Blocked("HealthTimeout") => "20s",
+            Self::Degrades => "60s",
+            Self::Returns(_)
+            | Self::Stays(_)
+            | Self::AsBefore(_)
+            | Self::Blocked(_)
+            | Self::Ready { .. }
+            | Self::ReadyAtMost(_)
+            | Self::ReturnFails
+            | Self::Refused(_) => "100s",
+        }
+    }
 }
 
 /// What is done around the bad commit.
@@ -46,6 +67,10 @@ pub(crate) enum Stage {
     DenyPods,
     /// What its controller says of a custom resource, once it is changed, and again after a return.
     Widget(Value, Option<Value>),
+    /// What its controller says of an object (version, plural, name), each time a field of its spec has a new value.
+    Says([&'static str; 3], &'static str, Vec<(&'static str, Value)>),
+    /// An object that is patched once it is there: path below the API, patch.
+    Patched(String, Value),
     /// What runs fails before the bad commit comes.
     Degraded,
 }
@@ -90,31 +115,54 @@ impl Stage {
                     })
                     .await;
             }
-            Self::ClusterAdmin | Self::Widget(..) => {}
+            Self::ClusterAdmin | Self::Widget(..) | Self::Says(..) | Self::Patched(..) => {}
         }
     }
 
     /// Plays what comes after it.
     pub(crate) async fn after(&self, place: &Place) {
-        if let Self::Widget(said, mended) = self {
-            says(place, 2, said).await;
-            if let Some(mended) = mended {
-                says(place, 1, mended).await;
+        match self {
+            Self::Widget(said, mended) => {
+                let path = place.path("stories.example.com/v1", "widgets", "widget");
+                says(place, &path, ("size", &json!(2)), said).await;
+                if let Some(mended) = mended {
+                    says(place, &path, ("size", &json!(1)), mended).await;
+                }
             }
+            Self::Says([version, plural, name], field, said) => {
+                let path = place.path(version, plural, name);
+                for (value, status) in said {
+                    says(place, &path, (field, &json!(value)), status).await;
+                }
+            }
+            Self::Patched(path, patch) => {
+                place
+                    .until_object(path, "it is there", Value::is_object)
+                    .await;
+                place.patch(path, patch).await;
+            }
+            Self::ClusterAdmin
+            | Self::Object(..)
+            | Self::NamespaceLabel(..)
+            | Self::DenyPods
+            | Self::Degraded => {}
         }
     }
 }
 
-/// Plays the controller of a widget: it looks at this size, and says so.
-async fn says(place: &Place, size: u64, status: &Value) {
-    let path = place.path("stories.example.com/v1", "widgets", "widget");
+/// Plays the controller of an object: it looks at this value in the spec, and says so.
+async fn says(place: &Place, path: &str, (field, value): (&str, &Value), status: &Value) {
     let seen = place
-        .until_object(&path, "the widget has the size", |live| {
-            live["spec"]["size"] == size
+        .until_object(path, "the spec has the value", |live| {
+            live["spec"][field] == *value
         })
         .await;
     let mut status = status.clone();
-    status["observedGeneration"] = seen["metadata"]["generation"].clone();
+    let generation = &seen["metadata"]["generation"];
+    status["observedGeneration"] = generation.clone();
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        condition["observedGeneration"] = generation.clone();
+    }
     place
         .patch(&format!("{path}/status"), &json!({"status": status}))
         .await;
@@ -257,9 +305,19 @@ fn definition(name: &str, plural: &str) -> String {
     }))
 }
 
-/// The kind of which the rows of custom resources are, for whoever installs it.
-pub(crate) fn widgets() -> Value {
-    serde_json::from_str(&definition("Widget", "widgets")).unwrap()
+/// The kinds of which the rows of custom resources are, for whoever installs them.
+pub(crate) fn definitions() -> Vec<Value> {
+    let mut all = vec![serde_json::from_str(&definition("Widget", "widgets")).unwrap()];
+    for (kind, plural) in [("Gateway", "gateways"), ("HTTPRoute", "httproutes")] {
+        let mut gateway: Value = serde_json::from_str(&definition(kind, plural)).unwrap();
+        gateway["metadata"]["name"] = json!(format!("{plural}.gateway.networking.k8s.io"));
+        // The API server wants to know of every group below k8s.io who approved it.
+        gateway["metadata"]["annotations"] =
+            json!({"api-approved.kubernetes.io": "unapproved, for tests"});
+        gateway["spec"]["group"] = json!("gateway.networking.k8s.io");
+        all.push(gateway);
+    }
+    all
 }
 
 fn row(name: &'static str, kind: &'static str, expect: Expect) -> Row {
@@ -268,7 +326,7 @@ fn row(name: &'static str, kind: &'static str, expect: Expect) -> Row {
         kind,
         good: vec![("settings", config("one"))],
         bad: vec![("settings", config("two"))],
-        spec: json!({"health": {"timeout": "20s", "soak": "1s"}}),
+        spec: json!({"health": {"soak": "1s"}}),
         stages: Vec::new(),
         expect,
     }
@@ -282,11 +340,6 @@ impl Row {
 
     fn bad(mut self, object: String) -> Self {
         self.bad.push(("object", object));
-        self
-    }
-
-    fn timeout(mut self, timeout: &str) -> Self {
-        self.spec["health"]["timeout"] = json!(timeout);
         self
     }
 
@@ -317,8 +370,13 @@ pub(crate) fn rows() -> Vec<Row> {
     all.extend(on_nodes());
     all.extend(once_only());
     all.extend(infrastructure());
+    all.extend(gateways());
+    all.extend(webhooks());
     all.extend(custom());
     all.extend(history());
+    for row in &mut all {
+        row.spec["health"]["timeout"] = json!(row.expect.deadline());
+    }
     all
 }
 
@@ -352,8 +410,7 @@ fn images() -> Vec<Row> {
             "registry answers 503",
             "web:registry-5xx",
             Expect::Stays("HealthTimeout"),
-        )
-        .timeout("12s"),
+        ),
         init(
             "image of an init container not found",
             "prepare:bad-image",
@@ -363,20 +420,17 @@ fn images() -> Vec<Row> {
             "init container crashes",
             "prepare:init-crash",
             Expect::Returns("CrashLoop"),
-        )
-        .timeout(PATIENT),
+        ),
         init(
             "init container is slow",
             "prepare:slow-5s",
             Expect::Ready { not_assessed: 0 },
-        )
-        .timeout(PATIENT),
+        ),
         init(
             "registry answers 503 to an init container",
             "prepare:registry-5xx",
             Expect::Stays("HealthTimeout"),
-        )
-        .timeout("12s"),
+        ),
     ]
 }
 
@@ -388,23 +442,20 @@ fn containers() -> Vec<Row> {
             "a Secret is missing",
             "web:config-error",
             Expect::Returns("ConfigError"),
-        )
-        .timeout(PATIENT),
+        ),
         row(
             "a key of a ConfigMap is missing",
             "Deployment",
             Expect::Returns("ConfigError"),
         )
         .good(deployment("web:1", &Value::Null))
-        .bad(workload("Deployment", &config_key, &Value::Null))
-        .timeout(PATIENT),
-        image("crash loop", "web:crash", Expect::Returns("CrashLoop")).timeout(PATIENT),
+        .bad(workload("Deployment", &config_key, &Value::Null)),
+        image("crash loop", "web:crash", Expect::Returns("CrashLoop")),
         image(
             "crash loop, the deadline comes first",
             "web:crash",
             Expect::Returns("HealthTimeout"),
-        )
-        .timeout("10s"),
+        ),
         image(
             "killed for memory",
             "web:oom",
@@ -415,14 +466,12 @@ fn containers() -> Vec<Row> {
             "web:flap",
             Expect::Returns("Flapping"),
         )
-        .timeout(PATIENT)
         .soak("60s"),
         image(
             "never ready",
             "web:never-ready",
             Expect::Returns("HealthTimeout"),
-        )
-        .timeout("10s"),
+        ),
         row(
             "crashes each time it was ready",
             "Deployment",
@@ -432,26 +481,23 @@ fn containers() -> Vec<Row> {
         .bad(deployment(
             "web:crash-after-ready",
             &json!({"minReadySeconds": 10}),
-        ))
-        .timeout("20s"),
+        )),
         row(
             "ready after 60 s",
             "Deployment",
             Expect::Ready { not_assessed: 0 },
         )
         .good(deployment("web:1", &json!({"replicas": 1})))
-        .bad(deployment("web:slow-60s", &json!({"replicas": 1})))
-        .timeout("130s"),
+        .bad(deployment("web:slow-60s", &json!({"replicas": 1}))),
         image(
             "fails while it soaks",
-            "web:fail-after-4s",
+            "web:fail-after-10s",
             Expect::Returns("HealthTimeout"),
         )
-        .timeout("10s")
         .soak("60s"),
         image(
             "fails after it soaked",
-            "web:fail-after-8s",
+            "web:fail-after-15s",
             Expect::Degrades,
         ),
         row(
@@ -463,8 +509,7 @@ fn containers() -> Vec<Row> {
         .bad(deployment(
             "web:never-ready",
             &json!({"progressDeadlineSeconds": 4}),
-        ))
-        .timeout(PATIENT),
+        )),
     ]
 }
 
@@ -489,7 +534,6 @@ fn around_pods() -> Vec<Row> {
             "web:denied",
             Expect::Returns("PodDenied"),
         )
-        .timeout(PATIENT)
         .stage(Stage::DenyPods),
         row(
             "Pod Security denies the pods",
@@ -498,7 +542,6 @@ fn around_pods() -> Vec<Row> {
         )
         .good(deployment("web:1", &Value::Null))
         .bad(workload("Deployment", &privileged, &Value::Null))
-        .timeout(PATIENT)
         .stage(Stage::NamespaceLabel(
             "pod-security.kubernetes.io/enforce",
             "baseline",
@@ -510,7 +553,6 @@ fn around_pods() -> Vec<Row> {
         )
         .good(deployment("web:1", &rolling(1, 0)))
         .bad(deployment("web:2", &rolling(1, 0)))
-        .timeout("12s")
         .stage(quota()),
         row(
             "quota, and old pods free it",
@@ -520,7 +562,6 @@ fn around_pods() -> Vec<Row> {
         .good(deployment("web:1", &rolling(1, 1)))
         .bad(deployment("web:2", &rolling(1, 1)))
         // Kubernetes tries again ever later, and quota is freed in its own time.
-        .timeout(PATIENT)
         .stage(quota()),
         row(
             "no node takes the pods",
@@ -528,8 +569,7 @@ fn around_pods() -> Vec<Row> {
             Expect::Stays("HealthTimeout"),
         )
         .good(deployment("web:1", &Value::Null))
-        .bad(workload("Deployment", &nowhere("web:2"), &Value::Null))
-        .timeout("10s"),
+        .bad(workload("Deployment", &nowhere("web:2"), &Value::Null)),
         row(
             "no node, and Kubernetes' own deadline passes",
             "Deployment",
@@ -540,8 +580,7 @@ fn around_pods() -> Vec<Row> {
             "Deployment",
             &nowhere("web:2"),
             &json!({"progressDeadlineSeconds": 4}),
-        ))
-        .timeout("20s"),
+        )),
         row(
             "git pauses the rollout",
             "Deployment",
@@ -593,15 +632,13 @@ fn ordered() -> Vec<Row> {
             &none,
             ("web:crash", &none),
             no_time(),
-        )
-        .timeout("10s"),
+        ),
         set(
             "never ready, pods in order",
             &none,
             ("web:never-ready", &none),
             no_time(),
-        )
-        .timeout("8s"),
+        ),
         set(
             "image not found, pods in parallel",
             &parallel,
@@ -643,16 +680,14 @@ fn on_nodes() -> Vec<Row> {
             ("web:denied", &none),
             Expect::Returns("PodDenied"),
         )
-        .stage(Stage::DenyPods)
-        .timeout(PATIENT),
+        .stage(Stage::DenyPods),
         set(
             "a policy denies the pods on nodes",
             &none,
             ("web:denied", &none),
             Expect::Returns("PodDenied"),
         )
-        .stage(Stage::DenyPods)
-        .timeout(PATIENT),
+        .stage(Stage::DenyPods),
         set(
             "image not found on each node",
             &none,
@@ -664,8 +699,7 @@ fn on_nodes() -> Vec<Row> {
             &none,
             ("web:never-ready", &none),
             no_time,
-        )
-        .timeout("8s"),
+        ),
         set(
             "OnDelete on nodes",
             &on_delete,
@@ -765,8 +799,7 @@ fn infrastructure() -> Vec<Row> {
         "PersistentVolumeClaim",
         Expect::Stays("HealthTimeout"),
     )
-    .bad(workload("Deployment", &claims, &Value::Null))
-    .timeout("10s");
+    .bad(workload("Deployment", &claims, &Value::Null));
     with_claim.bad.push(("claim", claim("manual")));
     let mut bound = row(
         "a claim that binds with its pod",
@@ -778,10 +811,9 @@ fn infrastructure() -> Vec<Row> {
     let mut scaled = row(
         "an autoscaler without metrics",
         "HorizontalPodAutoscaler",
-        Expect::Ready { not_assessed: 0 },
+        Expect::ReadyAtMost(1),
     )
-    .bad(deployment("web:2", &Value::Null))
-    .timeout("60s");
+    .bad(deployment("web:2", &Value::Null));
     scaled.bad.push((
         "scaler",
         plain("autoscaling/v2", "HorizontalPodAutoscaler", &target),
@@ -807,15 +839,13 @@ fn infrastructure() -> Vec<Row> {
             "Service",
             plain("v1", "Service", &ports("LoadBalancer")),
             Expect::Stays("HealthTimeout"),
-        )
-        .timeout("6s"),
+        ),
         added(
             "nobody writes an address",
             "Ingress",
             plain("networking.k8s.io/v1", "Ingress", &backend),
             Expect::Ready { not_assessed: 1 },
-        )
-        .timeout("40s"),
+        ),
         scaled,
         added(
             "a budget of pods that are not there",
@@ -847,13 +877,104 @@ fn infrastructure() -> Vec<Row> {
     ]
 }
 
+fn gateways() -> Vec<Row> {
+    let gateway = |class: &str| {
+        plain(
+            "gateway.networking.k8s.io/v1",
+            "Gateway",
+            &json!({"gatewayClassName": class, "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}),
+        )
+    };
+    let says = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "Said", "message": "so it says"});
+    let accepted = |programmed: &str| json!({"conditions": [says("Accepted", "True"), says("Programmed", programmed)]});
+    let gateway_row = |name, expect, said: Vec<(&'static str, Value)>| {
+        let of = ["gateway.networking.k8s.io/v1", "gateways", "web"];
+        row(name, "Gateway", expect)
+            .bad(gateway("two"))
+            .stage(Stage::ClusterAdmin)
+            .stage(Stage::Says(of, "gatewayClassName", said))
+    };
+    let route = json!({"parentRefs": [{"name": "absent"}], "rules": []});
+    vec![
+        gateway_row(
+            "accepted and programmed",
+            Expect::Ready { not_assessed: 0 },
+            vec![("two", accepted("True"))],
+        ),
+        gateway_row(
+            "accepted and not programmed",
+            Expect::Returns("HealthTimeout"),
+            vec![("two", accepted("False")), ("one", accepted("True"))],
+        )
+        .good(gateway("one")),
+        row(
+            "no gateway answers a route",
+            "HTTPRoute",
+            Expect::Stays("HealthTimeout"),
+        )
+        .bad(plain("gateway.networking.k8s.io/v1", "HTTPRoute", &route))
+        .stage(Stage::ClusterAdmin),
+    ]
+}
+
+fn webhooks() -> Vec<Row> {
+    // They match nothing that is there, so nobody waits for what does not answer.
+    let webhook = |bundle: Value| {
+        json!({
+            "name": "nothing.stories.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "failurePolicy": "Ignore",
+            "rules": [{"apiGroups": ["nothing.example.com"], "apiVersions": ["v1"], "resources": ["nothings"], "operations": ["CREATE"]}],
+            "clientConfig": {"service": {"namespace": "shop", "name": "webhook"}, "caBundle": bundle},
+        })
+    };
+    let configuration = |name: &str| {
+        let mut webhook = webhook(Value::Null);
+        webhook["clientConfig"]
+            .as_object_mut()
+            .unwrap()
+            .remove("caBundle");
+        text(&json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": name, "annotations": {"cert-manager.io/inject-ca-from": "shop/webhook"}},
+            "webhooks": [webhook],
+        }))
+    };
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/injected";
+    // Whoever injects it: a certificate that is one, of nobody.
+    let key = rcgen::generate_simple_self_signed(vec!["webhook.shop.svc".to_owned()]).unwrap();
+    let bundle = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        key.cert.pem().as_bytes(),
+    );
+    let webhook_row = |name, object: &str, expect| {
+        row(name, "ValidatingWebhookConfiguration", expect)
+            .bad(configuration(object))
+            .stage(Stage::ClusterAdmin)
+    };
+    vec![
+        webhook_row(
+            "its certificate authority is injected late",
+            "injected",
+            Expect::Ready { not_assessed: 0 },
+        )
+        .stage(Stage::Patched(
+            path.to_owned(),
+            json!({"webhooks": [webhook(json!(bundle))]}),
+        )),
+        webhook_row(
+            "its certificate authority is never injected",
+            "never-injected",
+            Expect::Stays("HealthTimeout"),
+        ),
+    ]
+}
+
 fn custom() -> Vec<Row> {
     let widget_row = |name, expect, said: Option<(Value, Option<Value>)>| {
         let mut row = row(name, "custom resource", expect)
             .good(widget(1))
             .bad(widget(2))
-            .stage(Stage::ClusterAdmin)
-            .timeout("20s");
+            .stage(Stage::ClusterAdmin);
         row.stages
             .extend(said.map(|(said, mended)| Stage::Widget(said, mended)));
         row
@@ -877,8 +998,7 @@ fn custom() -> Vec<Row> {
         Expect::Ready { not_assessed: 1 },
     )
     .bad(definition("Gadget", "gadgets"))
-    .stage(Stage::ClusterAdmin)
-    .timeout("60s");
+    .stage(Stage::ClusterAdmin);
     let gadget = json!({"apiVersion": "stories.example.com/v1", "kind": "Gadget", "metadata": {"name": "first"}});
     defined.bad.push(("gadget", text(&gadget)));
     let failed = || Expect::Returns("ObjectFailed");
@@ -893,8 +1013,7 @@ fn custom() -> Vec<Row> {
             "not Ready in time",
             Expect::Returns("HealthTimeout"),
             Some((says("Ready", "False"), mended())),
-        )
-        .timeout("6s"),
+        ),
         widget_row(
             "says that it is stalled",
             failed(),
@@ -957,8 +1076,7 @@ fn history() -> Vec<Row> {
             "Deployment",
             Expect::AsBefore("HealthTimeout"),
         )
-        .good(deployment("web:fail-after-8s", &Value::Null))
-        .stage(Stage::Degraded)
-        .timeout("10s"),
+        .good(deployment("web:fail-after-15s", &Value::Null))
+        .stage(Stage::Degraded),
     ]
 }

@@ -29,7 +29,7 @@ async fn a_person_restarts_pauses_and_undoes_a_rollout() {
         .repository
         .commit(&[("deploy/web.yaml", Some(&deployment("web", "web:1", 3)))]);
     place
-        .application("shop", json!({"health": {"timeout": "8s"}}))
+        .application("shop", json!({"health": {"timeout": "20s"}}))
         .await;
     place.until_good("shop", &one).await;
 
@@ -92,6 +92,46 @@ async fn a_person_restarts_pauses_and_undoes_a_rollout() {
         story.last().unwrap().contains("DriftRepair Ready"),
         "{story:?}"
     );
+}
+
+/// Pods of an older set that become ready say nothing of the one that is rolled out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_a_person_undoes_is_not_taken_for_done() {
+    let place = Place::new("undone").await;
+    let web = place.deployment_path("web");
+    let one = place
+        .repository
+        .commit(&[("deploy/web.yaml", Some(&deployment("web", "web:1", 3)))]);
+    place
+        .application("shop", json!({"health": {"timeout": "60s"}}))
+        .await;
+    place.until_good("shop", &one).await;
+    let two = place
+        .push(
+            "shop",
+            &[(
+                "deploy/web.yaml",
+                Some(&deployment("web", "web:slow-6s", 3)),
+            )],
+        )
+        .await;
+    place
+        .until("shop", "it is watched", |seen| seen.phase() == "Watching")
+        .await;
+    let containers = json!([{"name": "web", "image": "web:1"}]);
+    kubectl(
+        &place,
+        json!({"spec": {"template": {"spec": {"containers": containers}}}}),
+    )
+    .await;
+    place.until_good("shop", &two).await;
+    let live = place.admin.get(&web).await.unwrap();
+    let container = &live["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["image"], "web:slow-6s");
+    assert!(is_rolled_out(&live), "{live:#}");
+    for record in place.records("shop").await {
+        assert_eq!(record["result"], "Ready", "{record}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The history: complete, elsewhere as well, verifiable, and without a secret's value.
 //!
-//! Enters: a cluster of its own, for its controller keeps records in a directory and a repository.
+//! Enters: a cluster of its own, for its controller keeps records in a directory and at a server behind ssh.
 //! Leaves: what an auditor would ask, asked.
 //! Never: a moment chosen by a wait: a right that is missing holds the controller where it is to be killed.
 
@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    sshd::Sshd,
     story_support::{
         CONTROLLER, Controller, Place, SOON, Stage, allowed, config, deployment, plimsoll,
     },
-    support::{devcluster_of_its_own, eventually},
+    support::{OwnDevcluster, devcluster_of_its_own, eventually},
 };
 
 /// What no output, record or sink may hold: as it is, and as a Secret carries it.
@@ -28,6 +29,10 @@ struct Scene {
     stage: Stage,
     place: Place,
     root: TempDir,
+    /// Where the branch of records is kept.
+    sshd: Option<Sshd>,
+    /// Ends after everything else.
+    _own: OwnDevcluster,
 }
 
 impl Scene {
@@ -41,13 +46,19 @@ impl Scene {
 
     fn start(&self) -> Controller {
         let path = |name: &str| self.root.path().join(name).display().to_string();
+        let audit = self.root.path().join("audit.git");
+        let audit = self.sshd.as_ref().map(|sshd| sshd.url(&audit)).unwrap();
         Controller::start(
             &self.stage.kubeconfig,
             &[
                 "--history-directory",
                 &path("sink"),
                 "--history-repository",
-                &path("audit.git"),
+                &audit,
+                "--history-repository-secret",
+                "audit",
+                "--allow-host",
+                "127.0.0.1",
                 "--history-fail-closed",
                 "--history-keep",
                 "100",
@@ -171,7 +182,8 @@ fn no_canary(what: &str, text: &str) {
 }
 
 async fn set_up() -> Scene {
-    let stage = Stage::set(devcluster_of_its_own("history")).await;
+    let own = devcluster_of_its_own("history");
+    let stage = Stage::set(own.cluster()).await;
     let place = Place::on(&stage, "history").await;
     let root = TempDir::new().unwrap();
     let openssl = |arguments: &[&str]| {
@@ -184,7 +196,22 @@ async fn set_up() -> Scene {
     };
     openssl(&["genpkey", "-algorithm", "ed25519", "-out", "key.pem"]);
     openssl(&["pkey", "-in", "key.pem", "-pubout", "-out", "key.pub.pem"]);
-    Scene { stage, place, root }
+    git2::Repository::init_bare(root.path().join("audit.git")).unwrap();
+    let sshd = Sshd::start(&["ed25519"]);
+    let audit = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "audit", "namespace": "plimsoll-system"},
+        "stringData": {"identity": sshd.identity(), "known_hosts": sshd.known_hosts(&["ed25519"])}
+    });
+    let path = "/api/v1/namespaces/plimsoll-system/secrets/audit";
+    stage.admin.apply(path, &audit).await;
+    Scene {
+        stage,
+        place,
+        root,
+        sshd: Some(sshd),
+        _own: own,
+    }
 }
 
 /// Every kind of attempt, with a secret value in each.
@@ -620,12 +647,15 @@ async fn stopped(scene: &Scene, controller: &Controller) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_killed_beside_its_record_leaves_exactly_one() {
-    let stage = Stage::set(devcluster_of_its_own("killed")).await;
+    let own = devcluster_of_its_own("killed");
+    let stage = Stage::set(own.cluster()).await;
     let place = Place::on(&stage, "killed").await;
     let scene = Scene {
         stage,
         place,
         root: TempDir::new().unwrap(),
+        sshd: None,
+        _own: own,
     };
     let place = &scene.place;
     let start = || Controller::start(&scene.stage.kubeconfig, &[]);

@@ -125,7 +125,8 @@ async fn a_node_is_lost(place: &Place) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_and_a_lost_node_are_not_the_changes_fault() {
-    let stage = Stage::set(devcluster_of_its_own("outage")).await;
+    let own = devcluster_of_its_own("outage");
+    let stage = Stage::set(own.cluster()).await;
     let controller = Controller::start(&stage.kubeconfig, &[]);
     controller.until_leading().await;
     let place = Place::on(&stage, "outage").await;

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::{
     proxy::{Asked, Fate, Proxy},
     story_support::{Controller, Place, SOON, Stage, config, deployment},
-    support::{Devcluster, devcluster_of_its_own, eventually},
+    support::{Devcluster, OwnDevcluster, devcluster_of_its_own, eventually},
 };
 
 /// More writes than any story has: a controller that writes on and on does not make the test endless.
@@ -22,8 +22,10 @@ const MOST: usize = 60;
 static TURN: Mutex<()> = Mutex::const_new(());
 
 fn cluster() -> &'static Devcluster {
-    static CLUSTER: std::sync::OnceLock<&'static Devcluster> = std::sync::OnceLock::new();
-    CLUSTER.get_or_init(|| devcluster_of_its_own("points"))
+    static CLUSTER: std::sync::OnceLock<OwnDevcluster> = std::sync::OnceLock::new();
+    CLUSTER
+        .get_or_init(|| devcluster_of_its_own("points"))
+        .cluster()
 }
 
 /// A controller behind a proxy.

@@ -156,7 +156,7 @@ async fn a_bad_image_is_returned_from_while_old_pods_serve() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_and_a_pod_that_never_comes_up_are_returned_from() {
     let place = Place::new("crash").await;
-    let one = good(&place, "web:1", json!({"health": {"timeout": "8s"}})).await;
+    let one = good(&place, "web:1", json!({"health": {"timeout": "25s"}})).await;
     let crash = place
         .push(
             "shop",
@@ -174,7 +174,7 @@ async fn a_crash_and_a_pod_that_never_comes_up_are_returned_from() {
     place
         .patch(
             &place.application_path("shop"),
-            &json!({"spec": {"health": {"timeout": "5s"}}}),
+            &json!({"spec": {"health": {"timeout": "20s"}}}),
         )
         .await;
     let never = place
@@ -260,7 +260,7 @@ async fn a_failure_during_the_soak_is_returned_from_as_an_attempt_of_its_own() {
     place
         .patch(
             &place.application_path("shop"),
-            &json!({"spec": {"health": {"soak": "40s", "timeout": "8s"}}}),
+            &json!({"spec": {"health": {"soak": "90s", "timeout": "20s"}}}),
         )
         .await;
     let two = place
@@ -268,7 +268,7 @@ async fn a_failure_during_the_soak_is_returned_from_as_an_attempt_of_its_own() {
             "shop",
             &[(
                 "deploy/web.yaml",
-                Some(&deployment("web", "web:fail-after-4s", 4)),
+                Some(&deployment("web", "web:fail-after-15s", 4)),
             )],
         )
         .await;
@@ -293,7 +293,7 @@ async fn a_failure_after_the_soak_is_said_and_not_returned_from() {
             "shop",
             &[(
                 "deploy/web.yaml",
-                Some(&deployment("web", "web:fail-after-8s", 4)),
+                Some(&deployment("web", "web:fail-after-15s", 4)),
             )],
         )
         .await;
@@ -316,7 +316,7 @@ async fn a_return_gives_back_what_the_bad_commit_changed_added_and_left_out() {
     place
         .patch(
             &place.application_path("shop"),
-            &json!({"spec": {"health": {"timeout": "12s"}}}),
+            &json!({"spec": {"health": {"timeout": "20s"}}}),
         )
         .await;
     let secret = |value: &str| {
@@ -428,4 +428,48 @@ async fn a_newer_commit_takes_over_from_one_that_does_not_come_up() {
         place.story("shop").await,
         ["1 Sync Ready", "2 Sync Superseded", "3 Sync Ready"]
     );
+}
+
+/// What a return needs is in the cluster: git and what opens it may be gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_needs_neither_git_nor_what_opens_it() {
+    let place = Place::new("offline").await;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git"},
+        "stringData": {"username": "git", "password": "canary"},
+    });
+    place
+        .admin
+        .create(&place.path("v1", "secrets", ""), &secret)
+        .await;
+    let spec = json!({"source": {"credentialsRef": {"name": "git"}}, "health": {"timeout": "20s"}});
+    let one = good(&place, "web:1", spec).await;
+    let bad = place
+        .push(
+            "shop",
+            &[
+                (
+                    "deploy/web.yaml",
+                    Some(&deployment("web", "web:never-ready", 4)),
+                ),
+                ("deploy/settings.yaml", Some(&config("settings", "two"))),
+            ],
+        )
+        .await;
+    place
+        .until("shop", "it is watched", |seen| seen.phase() == "Watching")
+        .await;
+    place.repository.hide(true);
+    place
+        .admin
+        .delete(&place.path("v1", "secrets", "git"))
+        .await;
+    let seen = place.until_returned("shop", &bad).await;
+    assert!(seen.applied().contains(&one));
+    let settings = place.admin.get(&place.config_path("settings")).await;
+    assert_eq!(settings.unwrap()["data"]["key"], "one");
+    let live = place.admin.get(&place.deployment_path("web")).await;
+    assert!(is_whole(&live.unwrap(), "web:1"));
+    assert_eq!(place.story("shop").await, ["1 Sync Ready", "2 Sync Failed"]);
+    place.repository.hide(false);
 }

@@ -384,6 +384,46 @@ pub(crate) struct Place {
     cluster: &'static Devcluster,
 }
 
+/// What would go on and on: loops of crashes, pods that are ready in turns, Applications that watch them.
+const RESTLESS: [(&str, &str); 7] = [
+    ("plimsoll.dev/v1alpha1", "applications"),
+    ("apps/v1", "deployments"),
+    ("apps/v1", "statefulsets"),
+    ("apps/v1", "daemonsets"),
+    ("batch/v1", "cronjobs"),
+    ("batch/v1", "jobs"),
+    ("v1", "pods"),
+];
+
+/// Leaves nothing at work, for the tests that come after it share the machine.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let paths = RESTLESS.map(|(version, plural)| self.path(version, plural, ""));
+        let cluster = self.cluster;
+        // The runtime of the test may be ending.
+        let tidy = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let delete = async {
+                let admin = Admin::of(cluster).await;
+                for path in paths {
+                    // A cluster that ended first has nothing at work either.
+                    admin
+                        .send(Method::DELETE, &path, "application/json", None)
+                        .await;
+                }
+            };
+            let _in_time = runtime.block_on(async { tokio::time::timeout(SOON, delete).await });
+        });
+        let _ended = tidy.join();
+    }
+}
+
 impl Place {
     /// Makes a place for the shared controller.
     pub(crate) async fn new(prefix: &str) -> Self {

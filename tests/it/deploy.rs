@@ -311,12 +311,18 @@ fn values_reach_the_chart() {
     values["replicas"] = json!(2);
     values["image"]["tag"] = json!("9.9.9");
     values["extraArgs"] = json!(["--allow-host", "git.internal"]);
+    let volume = json!({"name": "history", "persistentVolumeClaim": {"claimName": "history"}});
+    let mount = json!({"name": "history", "mountPath": "/var/lib/plimsoll"});
+    values["extraVolumes"] = json!([volume]);
+    values["extraVolumeMounts"] = json!([mount]);
     let chart = charted(&values);
     let spec = &chart["Deployment plimsoll-system/plimsoll"]["spec"];
     assert_eq!(spec["replicas"], 2);
     let container = &spec["template"]["spec"]["containers"][0];
     assert_eq!(container["image"], "plimsoll:9.9.9");
     assert!(texts(&container["args"]).ends_with(&["--allow-host", "git.internal"]));
+    assert_eq!(spec["template"]["spec"]["volumes"][1], volume);
+    assert_eq!(container["volumeMounts"][1], mount);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Leaves: what the room's door returns.
 //! Never: anything beyond loopback.
 
+mod branch;
 mod broken_servers;
 mod cache;
 mod disk;
