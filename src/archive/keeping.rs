@@ -167,11 +167,13 @@ impl Inner {
         ) {
             state.standing.verification_failures += 1;
         }
+        let is_elsewhere = state.is_elsewhere;
         if let Some(standing) = state.standing.sinks.get_mut(index) {
             if standing.failure.as_ref() != Some(&failure) {
                 tracing::error!(sink = standing.kind, failure, "records are not kept");
             }
-            standing.failure = Some(failure);
+            // Another replica's sink is well, whatever our last try at it came to.
+            standing.failure = Some(failure).filter(|_| !is_elsewhere);
         }
         drop(state);
         self.news.send_modify(|news| *news += 1);

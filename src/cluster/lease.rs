@@ -295,8 +295,7 @@ impl Lease {
                     self.known = Some(written);
                     let after = (self.cluster.clock())();
                     // From before the request was sent: the share is ours at least this long.
-                    self.member
-                        .written(*table, now.monotonic, after.monotonic);
+                    self.member.written(*table, now.monotonic, after.monotonic);
                     self.tell();
                 }
             }
@@ -308,7 +307,10 @@ impl Lease {
     async fn look(&mut self) -> Result<Option<Duration>, Error> {
         let lease = self.read().await?;
         let now = (self.cluster.clock())();
-        let table = match lease.as_ref().map_or(Read::Table(Table::empty(0)), Table::read) {
+        let table = match lease
+            .as_ref()
+            .map_or(Read::Table(Table::empty(0)), Table::read)
+        {
             Read::Table(table) => table,
             Read::Foreign => {
                 self.member.lose();
@@ -427,11 +429,11 @@ impl Lease {
                     Err(error) => return self.is_not_released(&error),
                 }
             }
-            let Some(table) = self.member.farewell() else {
+            let now = (self.cluster.clock())();
+            let Some(table) = self.member.farewell(now.monotonic) else {
                 return;
             };
             let heir = table.members.keys().next().cloned().unwrap_or_default();
-            let now = (self.cluster.clock())();
             let body = self.body(&table, &heir, now.wall);
             match self.put(&body).await {
                 Ok(Some(_)) => return,
@@ -632,7 +634,10 @@ impl Sink for LeaseSink {
 
     async fn lost(&mut self, error: &Error) {
         // Renewals go on, and read it when they must.
-        tracing::debug!(error = error as &dyn std::error::Error, "cannot follow the lease for now");
+        tracing::debug!(
+            error = error as &dyn std::error::Error,
+            "cannot follow the lease for now"
+        );
     }
 
     async fn found(&mut self) {}

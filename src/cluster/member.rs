@@ -237,7 +237,8 @@ impl Member {
             self.news.clear();
         }
         next.announce(&self.name, self.news.iter().cloned());
-        let is_told = is_alone || table.members.get(&self.name).map(|member| &member.halt) == Some(&self.halt);
+        let is_told = is_alone
+            || table.members.get(&self.name).map(|member| &member.halt) == Some(&self.halt);
         let pause = if self.news.is_empty() {
             self.renew
         } else {
@@ -262,7 +263,12 @@ impl Member {
         if let Some(member) = next.members.get_mut(&self.name) {
             member.beat = member.beat.saturating_add(1);
             // Up: nobody may think that it ends before we do.
-            member.seconds = self.duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
+            member.seconds = self
+                .duration
+                .as_millis()
+                .div_ceil(1000)
+                .try_into()
+                .unwrap_or(u64::MAX);
             member.halt.clone_from(&self.halt);
         }
         next.writes = next.writes.saturating_add(1);
@@ -270,9 +276,12 @@ impl Member {
     }
 
     /// Returns the table without us, our slots spread among the others; None where we are in none.
-    pub(super) fn farewell(&self) -> Option<Table> {
+    pub(super) fn farewell(&self, now: Duration) -> Option<Table> {
         let mut table = self.table.clone()?;
         table.members.remove(&self.name)?;
+        table
+            .members
+            .retain(|name, member| self.ends(name, member).is_none_or(|ends| ends > now));
         table.spread(table.free());
         table.writes = table.writes.saturating_add(1);
         Some(table)

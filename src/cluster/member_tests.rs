@@ -410,7 +410,7 @@ fn a_part_that_nobody_takes_any_more_is_taken_up_again() {
     table = {
         let mut b = b;
         b.see(table.clone(), seconds(2));
-        b.farewell().unwrap()
+        b.farewell(seconds(2)).unwrap()
     };
     a.see(table.clone(), seconds(3));
     let (version, _) = a.share();

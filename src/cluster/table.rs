@@ -94,7 +94,12 @@ impl Table {
             .unwrap_or_default();
         let text = lease
             .get("metadata")
-            .and_then(|metadata| metadata.get("annotations")?.get(ANNOTATION_SHARES)?.as_str())
+            .and_then(|metadata| {
+                metadata
+                    .get("annotations")?
+                    .get(ANNOTATION_SHARES)?
+                    .as_str()
+            })
             .unwrap_or_default();
         let table = serde_json::from_str::<Self>(text)
             .ok()
@@ -247,9 +252,7 @@ mod tests {
 
     fn members(table: &mut Table, names: &[&str]) {
         for name in names {
-            table
-                .members
-                .insert((*name).to_owned(), Holding::default());
+            table.members.insert((*name).to_owned(), Holding::default());
         }
     }
 
@@ -276,8 +279,7 @@ mod tests {
 
     fn is_even(table: &Table) -> bool {
         let counts = counts(table);
-        table.free().is_empty()
-            && counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1
+        table.free().is_empty() && counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1
     }
 
     #[test]

@@ -67,8 +67,7 @@ pub(super) async fn tell_standing(
         let keeps = ours.keeps_house();
         let halt = share.as_ref().and_then(|share| share.halt.clone());
         archive.is_kept_here(keeps, halt);
-        ours.desk
-            .halt(archive.forbids_changes().filter(|_| keeps));
+        ours.desk.halt(archive.forbids_changes().filter(|_| keeps));
         metrics.set_leader(keeps);
         let (members, slots) = share.map_or((0, 0), |share| (share.members, share.slots.len()));
         metrics.set_share(members, slots);

@@ -23,11 +23,7 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    pub(super) fn new(
-        share: watch::Receiver<Option<Share>>,
-        membership: u64,
-        desk: Desk,
-    ) -> Self {
+    pub(super) fn new(share: watch::Receiver<Option<Share>>, membership: u64, desk: Desk) -> Self {
         Self {
             share,
             membership,

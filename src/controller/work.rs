@@ -133,7 +133,9 @@ pub(super) async fn work(
     let share = ours.now();
     let slots = share.as_ref().map_or(Slots::NONE, |share| share.slots);
     let mut kept = Kept::default();
-    kept.read(&context.keeper, slots, slots).await;
+    if !slots.is_empty() {
+        kept.read(&context.keeper, slots, slots).await;
+    }
     let applications = Applications::new(&context.cluster, None);
     let (told, mut news) = mpsc::channel(NEWS);
     let followed = applications.clone();
@@ -341,8 +343,10 @@ impl Work {
             }
             ApplicationEvent::Gone { key, uid } => {
                 self.forget(&key);
-                let now = self.now();
-                self.gone.insert(uid, (Some(key), now));
+                if self.slots.contains(Slot::HOUSE) {
+                    let now = self.now();
+                    self.gone.insert(uid, (Some(key), now));
+                }
             }
             ApplicationEvent::Synced => {
                 self.all_known = true;
@@ -535,6 +539,10 @@ impl Work {
         let gained = share.slots.without(self.slots);
         self.slots = share.slots;
         self.first = self.first.without(lost);
+        if lost.contains(Slot::HOUSE) {
+            // Who takes care of it now finds it by itself.
+            self.gone.clear();
+        }
         if !lost.is_empty() {
             let left = self.entries.keys().filter(|key| lost.covers(key));
             let left: Vec<ApplicationKey> = left.cloned().collect();

@@ -228,7 +228,10 @@ mod tests {
             counts[usize::from(slot)] += 1;
         }
         // A hundred each, give or take: six standard deviations.
-        assert!(counts.iter().all(|count| (40..=160).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (40..=160).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -40,7 +40,10 @@ impl Replica {
         let ends = desk.clone();
         let working = beside(async move {
             loop {
-                let version = changes.borrow_and_update().as_ref().map(|share| share.version);
+                let version = changes
+                    .borrow_and_update()
+                    .as_ref()
+                    .map(|share| share.version);
                 for task in [Task::Work, Task::House] {
                     ends.has_ended(task, version.unwrap_or_default());
                 }
@@ -102,7 +105,10 @@ async fn one_alone_has_everything_and_asks_nothing_but_its_lease() {
         .map(|entry| format!("{} {}", entry.verb, entry.resource))
         .collect();
     assert!(asked.len() >= 2, "{asked:?}");
-    assert!(asked.iter().all(|asked| asked == "update leases"), "{asked:?}");
+    assert!(
+        asked.iter().all(|asked| asked == "update leases"),
+        "{asked:?}"
+    );
     replica.stop.cancel();
     replica.running.await.unwrap();
     let lease = admin.get(&path(&namespace)).await.unwrap();

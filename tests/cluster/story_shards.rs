@@ -224,7 +224,10 @@ async fn a_push_reaches_all(place: &Place, controller: &Controller) {
             })
             .await;
     }
-    println!("a push told to one replica: all {APPLICATIONS} after {:.2?}", pushed.elapsed());
+    println!(
+        "a push told to one replica: all {APPLICATIONS} after {:.2?}",
+        pushed.elapsed()
+    );
     for number in 0..APPLICATIONS {
         place.until_good(&name(number), &commit).await;
     }
@@ -233,7 +236,8 @@ async fn a_push_reaches_all(place: &Place, controller: &Controller) {
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "a story is told in one go")]
 async fn replicas_share_the_applications_and_none_is_worked_on_by_two() {
-    let stage = Stage::set(devcluster_of_its_own("shards")).await;
+    let own = devcluster_of_its_own("shards");
+    let stage = Stage::set(own.cluster()).await;
     let secret = stage.kubeconfig.with_file_name("webhook-secret");
     std::fs::write(&secret, SECRET).unwrap();
     let place = Place::on(&stage, "shards").await;
@@ -263,11 +267,12 @@ async fn replicas_share_the_applications_and_none_is_worked_on_by_two() {
         assert!(four[name].without(*slots).is_empty(), "{name} got more");
     }
     let moved = (0..APPLICATIONS)
-        .filter(|number| {
-            holder(&three, &place, *number) != holder(&four, &place, *number)
-        })
+        .filter(|number| holder(&three, &place, *number) != holder(&four, &place, *number))
         .count();
-    println!("moved: {} of {SLOTS} slots, {moved} of {APPLICATIONS} Applications", four["replica-d"].len());
+    println!(
+        "moved: {} of {SLOTS} slots, {moved} of {APPLICATIONS} Applications",
+        four["replica-d"].len()
+    );
     assert_eq!(four["replica-d"].len(), SLOTS / 4);
     until_calm(&place, &[&a, &b, &c, &d], &four).await;
     let asked = place.asked_since(before);
@@ -277,7 +282,10 @@ async fn replicas_share_the_applications_and_none_is_worked_on_by_two() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(writes, Vec::<String>::new());
-    println!("requests for {moved} Applications that moved: {}", asked.len());
+    println!(
+        "requests for {moved} Applications that moved: {}",
+        asked.len()
+    );
     let news = (0..APPLICATIONS)
         .find(|number| holder(&four, &place, *number) == "replica-d")
         .unwrap();
@@ -294,14 +302,21 @@ async fn replicas_share_the_applications_and_none_is_worked_on_by_two() {
         (!table.contains_key("replica-c")).then_some(table)
     })
     .await;
-    println!("the part of one that was killed is taken over after {:.2?}", killed.elapsed());
+    println!(
+        "the part of one that was killed is taken over after {:.2?}",
+        killed.elapsed()
+    );
     for (name, slots) in &rest {
         assert!(four[name].without(*slots).is_empty(), "{name} lost a slot");
     }
     for number in &victims {
         is_worked_on(&place, *number).await;
     }
-    println!("all {} of its Applications are worked on after {:.2?}", victims.len(), killed.elapsed());
+    println!(
+        "all {} of its Applications are worked on after {:.2?}",
+        victims.len(),
+        killed.elapsed()
+    );
 
     // One stops as it should.
     let stopped = Instant::now();
@@ -309,7 +324,10 @@ async fn replicas_share_the_applications_and_none_is_worked_on_by_two() {
     let status = eventually(SOON, "it ends by itself", || async { b.ended() }).await;
     assert!(status.success(), "{status}");
     let two = until_shared(&place, &["replica-a", "replica-d"]).await;
-    println!("the part of one that stopped is taken over after {:.2?}", stopped.elapsed());
+    println!(
+        "the part of one that stopped is taken over after {:.2?}",
+        stopped.elapsed()
+    );
     until_calm(&place, &[&a, &d], &two).await;
     for number in 0..APPLICATIONS {
         is_worked_on(&place, number).await;
