@@ -174,6 +174,8 @@ pub struct Lease {
     halt: watch::Receiver<Option<String>>,
     /// The Lease as we saw it last; None where there is none, or it must be read.
     known: Option<Value>,
+    /// Its UID: another one has another table.
+    uid: Option<String>,
     /// When we saw a Lease of an older release change.
     observed: Option<Observed>,
 }
@@ -198,6 +200,7 @@ impl Lease {
             pushes,
             halt,
             known: None,
+            uid: None,
             observed: None,
         }
     }
@@ -292,6 +295,7 @@ impl Lease {
                         tokio::time::sleep(jittered(AFTER_OTHERS)?).await;
                         continue;
                     };
+                    self.uid = uid_of(&written);
                     self.known = Some(written);
                     let after = (self.cluster.clock())();
                     // From before the request was sent: the share is ours at least this long.
@@ -313,7 +317,7 @@ impl Lease {
         {
             Read::Table(table) => table,
             Read::Foreign => {
-                self.member.lose();
+                self.member.start_over();
                 let seen = lease.as_ref().map(view);
                 // Not by our name either: where the table is damaged, others may still work by the one before.
                 match claim(seen.as_ref(), self.observed.as_ref(), "", now) {
@@ -333,6 +337,11 @@ impl Lease {
                 }
             }
         };
+        let uid = lease.as_ref().and_then(uid_of);
+        if self.uid != uid {
+            self.member.start_over();
+            self.uid = uid;
+        }
         self.known = lease;
         self.member.see(table, now.monotonic);
         Ok(None)
@@ -340,11 +349,7 @@ impl Lease {
 
     /// Takes what the watch saw, if it is news; what does not fit is read.
     fn saw(&mut self, lease: Option<Value>) {
-        let uid = |lease: &Value| lease.pointer("/metadata/uid").cloned();
-        let is_same = match (&lease, &self.known) {
-            (Some(lease), Some(known)) => uid(lease) == uid(known),
-            (None, _) | (_, None) => false,
-        };
+        let is_same = lease.as_ref().and_then(uid_of) == self.uid;
         match (lease.as_ref().map(Table::read), self.member.table()) {
             (Some(Read::Table(table)), Some(known)) if is_same => {
                 if table.writes > known.writes {
@@ -553,6 +558,11 @@ fn set(lease: &mut Value, part: &str, field: &str, value: Value) {
     {
         part.insert(field.to_owned(), value);
     }
+}
+
+fn uid_of(lease: &Value) -> Option<String> {
+    let uid = lease.pointer("/metadata/uid")?.as_str()?;
+    Some(uid.to_owned())
 }
 
 fn view(lease: &Value) -> LeaseView {

@@ -128,10 +128,19 @@ impl Member {
         self.table = None;
     }
 
+    /// Forgets what was seen of the others: the table begins anew, and its numbers may come again.
+    pub(super) fn start_over(&mut self) {
+        self.lose();
+        self.observed.clear();
+    }
+
     /// Notes that the slots are not ours any more.
     pub(super) fn lose(&mut self) {
         let before = self.share().1;
-        self.until = None;
+        if self.until.take().is_some() {
+            // Who could not renew for so long did not see whether others could: an outage must not shuffle everything.
+            self.observed.clear();
+        }
         self.giving = Slots::NONE;
         self.count(before);
     }
@@ -260,8 +269,10 @@ impl Member {
             let first = ends.fold(again, Duration::min);
             return Step::Wait(first.saturating_sub(now));
         }
+        next.writes = next.writes.saturating_add(1);
         if let Some(member) = next.members.get_mut(&self.name) {
-            member.beat = member.beat.saturating_add(1);
+            // Never a number that was ours before, also not after we were removed and came back.
+            member.beat = next.writes;
             // Up: nobody may think that it ends before we do.
             member.seconds = self
                 .duration
@@ -271,7 +282,6 @@ impl Member {
                 .unwrap_or(u64::MAX);
             member.halt.clone_from(&self.halt);
         }
-        next.writes = next.writes.saturating_add(1);
         Step::Write(Box::new(next))
     }
 

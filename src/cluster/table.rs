@@ -27,7 +27,7 @@ const HALT: usize = 300;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Holding {
-    /// Grows with every renewal.
+    /// Changes with every renewal: the number of the write.
     pub(super) beat: u64,
     /// Time that it holds its slots without a renewal.
     pub(super) seconds: u64,

@@ -581,7 +581,8 @@ impl Work {
     fn told_of_pushes(&mut self, share: &Share) {
         let next = std::mem::replace(&mut self.next_push, share.next_push);
         let new = share.pushes.iter().filter(|push| push.number >= next);
-        let missed = share.next_push.saturating_sub(next) > new.clone().count() as u64;
+        let is_anew = share.next_push < next && share.next_push > 0;
+        let missed = is_anew || share.next_push.saturating_sub(next) > new.clone().count() as u64;
         if missed {
             // More than anybody remembers.
             let now = self.now();
