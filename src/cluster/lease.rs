@@ -4,38 +4,22 @@
 //! Leaves: `Share`, as it changes, with a `Fence` that is open while it is ours.
 //! Never: a write that outlives the share; a judgement, which is `member`'s.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{pin::Pin, time::Duration};
 
-use http::Method;
-use jiff::Timestamp;
-use serde_json::{Value, json};
-use tokio::sync::{Notify, mpsc, watch};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Cluster, Error, Fence, Identity, ListQuery, Push, Resource,
-    claim::{LONGEST, LeaseClaim, LeaseView, Observed, claim},
-    classify::{self, Said},
-    event::micro_time,
-    follow::{self, Sink, Target},
+    Cluster, Desk, Error, Fence, Share,
+    claim::{LeaseClaim, Observed, claim},
+    lease_file::{LeaseFile, follow_lease, view},
     member::{Member, Step},
-    request::{Call, JSON, Lane, jittered},
+    request::jittered,
     table::{Read, Table},
 };
-use crate::{
-    api::ANNOTATION_SHARES,
-    model::{RepositoryName, Slot, Slots, sha256_hex},
-};
+use crate::model::Slot;
 
-/// Time of one request about the Lease: three fit into its time.
-const DEADLINE: Duration = Duration::from_secs(4);
 /// How often a Lease that an older release holds is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// Pause after a failure.
@@ -44,7 +28,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 const TRIES: usize = 8;
 /// Pause before a try after others were faster; lengthened by up to a half.
 const AFTER_OTHERS: Duration = Duration::from_millis(20);
-/// What is told or seen and waits to be taken.
+/// Changes of the Lease that were seen and wait to be taken.
 const WAITING: usize = 64;
 
 /// Which Lease, and who we are.
@@ -75,91 +59,6 @@ impl LeaseSettings {
     }
 }
 
-/// What is ours now.
-#[derive(Clone, Debug)]
-pub struct Share {
-    /// Another number: everything was lost meanwhile, and may have been another's.
-    pub membership: u64,
-    /// Grows whenever slots come or go.
-    pub version: u64,
-    /// The slots to work in.
-    pub slots: Slots,
-    /// How many replicas there are, with us.
-    pub members: usize,
-    /// Why nothing may be changed, by who keeps the records; None where it may.
-    pub halt: Option<String>,
-    /// Repositories that were pushed to, newest last.
-    pub pushes: Arc<[Push]>,
-    /// Number of the push that comes next.
-    pub next_push: u64,
-    /// Open while the share is ours, never again after.
-    pub fence: Fence,
-}
-
-/// What ends when slots are given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// The work on Applications.
-    Work,
-    /// What only the holder of the first slot does.
-    House,
-}
-
-/// Where the end of work is told, and what others are to hear. Clones tell the same Lease.
-#[derive(Clone, Debug)]
-pub struct Desk {
-    inner: Arc<DeskInner>,
-    pushes: mpsc::Sender<String>,
-    halt: watch::Sender<Option<String>>,
-}
-
-#[derive(Debug, Default)]
-struct DeskInner {
-    work: AtomicU64,
-    house: AtomicU64,
-    told: Notify,
-}
-
-impl Desk {
-    /// Tells that all of a task has ended that lay outside of the share of this version.
-    pub fn has_ended(&self, task: Task, version: u64) {
-        let told = match task {
-            Task::Work => &self.inner.work,
-            Task::House => &self.inner.house,
-        };
-        if told.fetch_max(version, Ordering::AcqRel) < version {
-            self.inner.told.notify_one();
-        }
-    }
-
-    /// Tells the other replicas of a repository that was pushed to. Where there are too many at once they ask by themselves.
-    pub fn announce(&self, repository: &RepositoryName) {
-        // A full channel: what waits in it is more than the table takes, so that everything is asked.
-        let _full = self.pushes.try_send(push_name(repository));
-    }
-
-    /// Tells the other replicas why nothing may be changed.
-    pub fn halt(&self, halt: Option<String>) {
-        self.halt.send_if_modified(|before| {
-            let changed = *before != halt;
-            *before = halt;
-            changed
-        });
-    }
-
-    fn ended(&self) -> u64 {
-        let work = self.inner.work.load(Ordering::Acquire);
-        work.min(self.inner.house.load(Ordering::Acquire))
-    }
-}
-
-/// Returns a repository as a push tells it: who may read Leases need not know its name.
-pub fn push_name(repository: &RepositoryName) -> String {
-    let mut hash = sha256_hex(repository.as_str().as_bytes());
-    hash.truncate(16);
-    hash
-}
-
 /// Shares one Lease with other replicas.
 #[derive(Debug)]
 pub struct Lease {
@@ -172,10 +71,7 @@ pub struct Lease {
     desk: Desk,
     pushes: mpsc::Receiver<String>,
     halt: watch::Receiver<Option<String>>,
-    /// The Lease as we saw it last; None where there is none, or it must be read.
-    known: Option<Value>,
-    /// Its UID: another one has another table.
-    uid: Option<String>,
+    file: LeaseFile,
     /// When we saw a Lease of an older release change.
     observed: Option<Observed>,
 }
@@ -183,24 +79,18 @@ pub struct Lease {
 impl Lease {
     /// Returns a Lease of which nothing is ours yet; `run` works for it.
     pub fn new(cluster: &Cluster, settings: LeaseSettings) -> Self {
-        let (told, pushes) = mpsc::channel(WAITING);
-        let (halting, halt) = watch::channel(None);
+        let (desk, pushes, halt) = Desk::new();
         Self {
             fence: Fence::closed(cluster.clock()),
+            file: LeaseFile::new(cluster.clone(), settings.clone()),
             cluster: cluster.clone(),
             member: Member::new(&settings.holder, settings.duration, settings.renew),
             settings,
             membership: 0,
             share: watch::Sender::new(None),
-            desk: Desk {
-                inner: Arc::default(),
-                pushes: told,
-                halt: halting,
-            },
+            desk,
             pushes,
             halt,
-            known: None,
-            uid: None,
             observed: None,
         }
     }
@@ -252,7 +142,7 @@ impl Lease {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
-                () = desk.inner.told.notified() => {}
+                () = desk.told() => {}
                 () = poll(&mut following) => following = None,
                 Some(lease) = seen.recv() => self.saw(lease),
                 Some(repository) = self.pushes.recv() => self.member.announce(repository),
@@ -287,16 +177,14 @@ impl Lease {
                 Step::Write(table) => {
                     // Losing it by our own clock is told before anything else.
                     self.tell();
-                    let holder = self.settings.holder.clone();
-                    let body = self.body(&table, &holder, now.wall);
-                    let Some(written) = self.put(&body).await? else {
+                    let put = self.file.put(&table, &self.settings.holder, now.wall);
+                    let Some(written) = put.await? else {
                         // Somebody else was faster.
                         self.doubt();
                         tokio::time::sleep(jittered(AFTER_OTHERS)?).await;
                         continue;
                     };
-                    self.uid = uid_of(&written);
-                    self.known = Some(written);
+                    self.file.take(Some(written));
                     let after = (self.cluster.clock())();
                     // From before the request was sent: the share is ours at least this long.
                     self.member.written(*table, now.monotonic, after.monotonic);
@@ -309,7 +197,7 @@ impl Lease {
 
     /// Reads the Lease; returns how long to wait where an older release holds it.
     async fn look(&mut self) -> Result<Option<Duration>, Error> {
-        let lease = self.read().await?;
+        let lease = self.file.read().await?;
         let now = (self.cluster.clock())();
         let table = match lease
             .as_ref()
@@ -337,24 +225,21 @@ impl Lease {
                 }
             }
         };
-        let uid = lease.as_ref().and_then(uid_of);
-        if self.uid != uid {
+        if self.file.take(lease) {
             self.member.start_over();
-            self.uid = uid;
         }
-        self.known = lease;
         self.member.see(table, now.monotonic);
         Ok(None)
     }
 
     /// Takes what the watch saw, if it is news; what does not fit is read.
     fn saw(&mut self, lease: Option<Value>) {
-        let is_same = lease.as_ref().and_then(uid_of) == self.uid;
+        let is_same = self.file.is(lease.as_ref());
         match (lease.as_ref().map(Table::read), self.member.table()) {
             (Some(Read::Table(table)), Some(known)) if is_same => {
                 if table.writes > known.writes {
                     let now = (self.cluster.clock())().monotonic;
-                    self.known = lease;
+                    self.file.take(lease);
                     self.member.see(table, now);
                     self.tell();
                 }
@@ -366,7 +251,6 @@ impl Lease {
     }
 
     fn doubt(&mut self) {
-        self.known = None;
         self.member.doubt();
         self.tell();
     }
@@ -386,15 +270,15 @@ impl Lease {
             self.member.lose();
             return;
         };
-        if self.share.borrow().is_none() {
-            self.membership += 1;
-            tracing::info!(lease = %self.settings.name, "we share the lease");
-        }
         self.fence.extend(until);
         let (version, slots) = self.member.share();
         let Some(table) = self.member.table() else {
             return;
         };
+        if self.share.borrow().is_none() {
+            self.membership += 1;
+            tracing::info!(lease = %self.settings.name, "we share the lease");
+        }
         let holder = table.holder(Slot::HOUSE);
         let share = Share {
             membership: self.membership,
@@ -439,8 +323,7 @@ impl Lease {
                 return;
             };
             let heir = table.members.keys().next().cloned().unwrap_or_default();
-            let body = self.body(&table, &heir, now.wall);
-            match self.put(&body).await {
+            match self.file.put(&table, &heir, now.wall).await {
                 Ok(Some(_)) => return,
                 Ok(None) => self.member.doubt(),
                 Err(error) => return self.is_not_released(&error),
@@ -455,132 +338,6 @@ impl Lease {
             "failed to release the lease; it runs out by itself"
         );
     }
-
-    async fn read(&self) -> Result<Option<Value>, Error> {
-        let leases = Resource::leases();
-        let (namespace, name) = (&self.settings.namespace, &self.settings.name);
-        let act = format!("read Lease {namespace}/{name}");
-        let mut call = Call::get(act, leases.object(namespace, name)?, &Identity::Controller);
-        call.lane = Lane::Express;
-        call.deadline = Some(DEADLINE);
-        let reply = self.cluster.send(&call).await?;
-        if reply.is_success() {
-            return reply.read(&call.act).map(Some);
-        }
-        let own = Some((&leases, name.as_str()));
-        if classify::said(&reply.status(), reply.code, own) == Said::Absent {
-            return Ok(None);
-        }
-        Err(classify::failure(&call, own, &reply))
-    }
-
-    /// Writes the Lease over what we saw; None where somebody else was faster.
-    async fn put(&self, body: &Value) -> Result<Option<Value>, Error> {
-        let leases = Resource::leases();
-        let (namespace, name) = (&self.settings.namespace, &self.settings.name);
-        let (method, path) = if self.known.is_some() {
-            (Method::PUT, leases.object(namespace, name)?)
-        } else {
-            (Method::POST, leases.collection(Some(namespace))?)
-        };
-        let mut call = Call::with_body(
-            format!("write Lease {namespace}/{name}"),
-            method,
-            path,
-            &Identity::Controller,
-            JSON,
-            body.to_string().into_bytes(),
-        );
-        call.lane = Lane::Express;
-        call.deadline = Some(DEADLINE);
-        let reply = self.cluster.send(&call).await?;
-        if reply.is_success() {
-            return reply.read(&call.act).map(Some);
-        }
-        let own = Some((&leases, name.as_str()));
-        match classify::said(&reply.status(), reply.code, own) {
-            Said::Changed | Said::Exists | Said::Absent => Ok(None),
-            Said::Missing(_)
-            | Said::Conflicts(_)
-            | Said::Expired
-            | Said::NotImpersonated
-            | Said::Unauthorized
-            | Said::Refused(_)
-            | Said::Failed => Err(classify::failure(&call, own, &reply)),
-        }
-    }
-
-    fn body(&self, table: &Table, holder: &str, wall: Timestamp) -> Value {
-        let now = json!(micro_time(wall));
-        let before = self.member.table();
-        let is_same = before.is_some_and(|before| before.members.keys().eq(table.members.keys()));
-        let mut body = self.known.clone().unwrap_or_else(|| {
-            json!({
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": self.settings.name, "namespace": self.settings.namespace},
-            })
-        });
-        if !is_same {
-            let transitions = body
-                .pointer("/spec/leaseTransitions")
-                .and_then(Value::as_i64)
-                .map_or(0, |count| count.saturating_add(1));
-            set(&mut body, "spec", "leaseTransitions", json!(transitions));
-            set(&mut body, "spec", "acquireTime", now.clone());
-        }
-        // An older release respects whoever stands here, as long as it is renewed.
-        set(&mut body, "spec", "holderIdentity", json!(holder));
-        let seconds = if holder.is_empty() {
-            1
-        } else {
-            self.settings.duration.as_secs().max(1)
-        };
-        set(&mut body, "spec", "leaseDurationSeconds", json!(seconds));
-        set(&mut body, "spec", "renewTime", now);
-        let mut annotations = body
-            .pointer("/metadata/annotations")
-            .filter(|annotations| annotations.is_object())
-            .cloned()
-            .unwrap_or_else(|| json!({}));
-        annotations[ANNOTATION_SHARES] = json!(table.to_text());
-        set(&mut body, "metadata", "annotations", annotations);
-        body
-    }
-}
-
-fn set(lease: &mut Value, part: &str, field: &str, value: Value) {
-    if let Some(object) = lease.as_object_mut()
-        && let Some(part) = object
-            .entry(part)
-            .or_insert_with(|| json!({}))
-            .as_object_mut()
-    {
-        part.insert(field.to_owned(), value);
-    }
-}
-
-fn uid_of(lease: &Value) -> Option<String> {
-    let uid = lease.pointer("/metadata/uid")?.as_str()?;
-    Some(uid.to_owned())
-}
-
-fn view(lease: &Value) -> LeaseView {
-    let text = |pointer: &str| {
-        lease
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    LeaseView {
-        holder: text("/spec/holderIdentity"),
-        duration: lease
-            .pointer("/spec/leaseDurationSeconds")
-            .and_then(Value::as_u64)
-            .map_or(LONGEST, Duration::from_secs),
-        resource_version: text("/metadata/resourceVersion"),
-    }
 }
 
 /// Polls what may be there.
@@ -589,66 +346,4 @@ async fn poll(future: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
         Some(future) => future.await,
         None => std::future::pending().await,
     }
-}
-
-/// Tells every change of the Lease, until the future is dropped.
-async fn follow_lease(
-    cluster: Cluster,
-    settings: LeaseSettings,
-    told: mpsc::Sender<Option<Value>>,
-) {
-    let resource = Resource::leases();
-    let target = Target {
-        api_version: resource.api_version(),
-        kind: resource.kind,
-        who: Identity::Controller,
-        query: ListQuery {
-            namespace: Some(settings.namespace),
-            fields: format!("metadata.name={}", settings.name),
-            ..ListQuery::default()
-        },
-    };
-    let mut sink = LeaseSink { told };
-    follow::follow(&cluster, &target, &mut sink).await;
-}
-
-struct LeaseSink {
-    told: mpsc::Sender<Option<Value>>,
-}
-
-impl LeaseSink {
-    async fn tell(&self, lease: Option<Value>) {
-        // Nobody takes it any more: the process ends.
-        let _closed = self.told.send(lease).await;
-    }
-}
-
-impl Sink for LeaseSink {
-    type Kept = Value;
-
-    fn keep(&self, object: Value) -> Value {
-        object
-    }
-
-    async fn listed(&mut self, mut objects: Vec<Value>) {
-        self.tell(objects.pop()).await;
-    }
-
-    async fn applied(&mut self, object: Value) {
-        self.tell(Some(object)).await;
-    }
-
-    async fn deleted(&mut self, _object: Value) {
-        self.tell(None).await;
-    }
-
-    async fn lost(&mut self, error: &Error) {
-        // Renewals go on, and read it when they must.
-        tracing::debug!(
-            error = error as &dyn std::error::Error,
-            "cannot follow the lease for now"
-        );
-    }
-
-    async fn found(&mut self) {}
 }

@@ -189,19 +189,24 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             }
         };
     }
-    if has_ended {
-        release.cancel();
-    } else {
-        // What was cut may still be on its way to the API server: nobody takes over before the lease runs out.
-        lease_task.abort();
-    }
-    if has_ended && tokio::time::timeout(PATIENCE, lease_task).await.is_err() {
-        tracing::warn!("the lease was not released in time; it runs out by itself");
-    }
+    end_lease(lease_task, &release, has_ended).await;
     mirrors.close().await;
     match listener {
         Some(listener) => end_of(listener).await,
         None => Ok(()),
+    }
+}
+
+/// Ends our share: the others take it over at once, but where something of it may still be under way.
+async fn end_lease(lease: JoinHandle<()>, release: &CancellationToken, has_ended: bool) {
+    if !has_ended {
+        // What was cut may still be on its way to the API server: nobody takes over before the lease runs out.
+        lease.abort();
+        return;
+    }
+    release.cancel();
+    if tokio::time::timeout(PATIENCE, lease).await.is_err() {
+        tracing::warn!("the lease was not released in time; it runs out by itself");
     }
 }
 
