@@ -328,10 +328,12 @@ proptest! {
             world.check()?;
         }
         // And when everything is calm again, everything is held, evenly.
+        for replica in &mut world.replicas {
+            replica.paused = 0;
+        }
         for _ in 0..80 {
             world.act(Act::Pass(1_000));
             for index in 0..world.replicas.len() {
-                world.replicas[index].paused = 0;
                 for act in [Act::Step(index), Act::Step(index), Act::Ended(index), Act::Step(index)] {
                     world.act(act);
                     while !world.flying.is_empty() {
