@@ -234,7 +234,6 @@ async fn a_push_reaches_all(place: &Place, controller: &Controller) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "a story is told in one go")]
 async fn replicas_share_the_applications_and_none_is_worked_on_by_two() {
     let own = devcluster_of_its_own("shards");
     let stage = Stage::set(own.cluster()).await;
