@@ -113,7 +113,8 @@ fn look(what: &str, lines: &[String]) {
     assert!(verdict.is_whole() && verdict.records == lines.len());
     let filter = Filter {
         actor: Some("Ann".into()),
-        revision: Some("ff".into()),
+        // Every chain has a hundredth record.
+        revision: Some("64".into()),
         ..Filter::default()
     };
     let meant = timed("  filter and export to CSV", || {
@@ -124,7 +125,7 @@ fn look(what: &str, lines: &[String]) {
             .map(|told| csv_line(&told.value).len())
             .sum::<usize>()
     });
-    assert!(meant > 0 || lines.len() < 256);
+    assert!(meant > 0);
     timed("  report and figures", || {
         let (mut report, mut dora) = (Compliance::default(), Dora::new(None));
         for line in lines {

@@ -150,6 +150,10 @@ pub struct ApplySpec {
     /// What happens when another manager owns a field of ours. Default fail.
     #[serde(default)]
     pub conflicts: ConflictPolicy,
+    /// Fields for which something else holds than `conflicts` says; of several rules the first holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub conflict_rules: Vec<ConflictRule>,
     /// Whether objects that the server takes are applied although it refuses others. Default false.
     #[serde(default)]
     pub partial: bool,
@@ -180,16 +184,30 @@ pub enum ConflictPolicy {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IgnoreRule {
     /// The objects.
-    pub target: IgnoreTarget,
+    pub target: RuleTarget,
     /// JSON pointers, for example `/spec/replicas`.
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new("self.all(field, field.startsWith('/') && field.size() <= 512)").message("fields are JSON pointers"))]
     pub fields: Vec<String>,
 }
 
-/// The objects of an ignore rule: every part that is given must agree.
+/// What happens when another manager owns one of these fields.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConflictRule {
+    /// The objects.
+    pub target: RuleTarget,
+    /// JSON pointers, for example `/spec/replicas`; what lies below one is meant too.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.all(field, field.startsWith('/') && field.size() <= 512)").message("fields are JSON pointers"))]
+    pub fields: Vec<String>,
+    /// What happens.
+    pub conflicts: ConflictPolicy,
+}
+
+/// The objects of a rule: every part that is given must agree.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct IgnoreTarget {
+#[serde(rename_all = "camelCase")]
+pub struct RuleTarget {
     /// API group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -199,6 +217,9 @@ pub struct IgnoreTarget {
     /// Name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Labels that they carry in git.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub match_labels: std::collections::BTreeMap<String, String>,
 }
 
 /// What happens to objects that left git.

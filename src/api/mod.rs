@@ -14,9 +14,9 @@ mod status;
 mod sync_record;
 
 pub use application::{
-    Application, ApplicationSpec, ApplySpec, Barrier, ConflictPolicy, DeletionPolicy, Dependency,
-    DriftPolicy, HealthExpression, HealthSpec, IgnoreRule, IgnoreTarget, PruneSpec, RewindPolicy,
-    RollbackMode, RollbackSpec, SecretReference, Source, Target,
+    Application, ApplicationSpec, ApplySpec, Barrier, ConflictPolicy, ConflictRule, DeletionPolicy,
+    Dependency, DriftPolicy, HealthExpression, HealthSpec, IgnoreRule, PruneSpec, RewindPolicy,
+    RollbackMode, RollbackSpec, RuleTarget, SecretReference, Source, Target,
 };
 pub use commands::{Approve, Cancel, Commands, Ended, Pause, Pin, Release, SyncCommand};
 pub use condition::{Class, Condition, ConditionStatus, ConditionType, Reason};

@@ -36,6 +36,10 @@ pub const ANNOTATION_SYNC_WAVE: &str = "argocd.argoproj.io/sync-wave";
 pub const ANNOTATION_HOOK: &str = "argocd.argoproj.io/hook";
 /// Helm's hook annotation, as a rendered chart carries it.
 pub const ANNOTATION_HELM_HOOK: &str = "helm.sh/hook";
+/// When Argo CD deletes a hook.
+pub const ANNOTATION_HOOK_DELETE: &str = "argocd.argoproj.io/hook-delete-policy";
+/// When Helm deletes a hook.
+pub const ANNOTATION_HELM_HOOK_DELETE: &str = "helm.sh/hook-delete-policy";
 /// cli-utils' dependency annotation, honoured as it stands.
 pub const ANNOTATION_DEPENDS_ON: &str = "config.kubernetes.io/depends-on";
 /// Namespaces in which no Application is taken up, beside the controller's own.

@@ -4,13 +4,15 @@
 //! Leaves: an outcome for each.
 //! Never: a second try that could write twice: an apply is idempotent, all else is read again.
 
-use futures::{StreamExt as _, stream};
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 
 use super::AT_ONCE;
 use crate::{
     cluster::{Answer, Deletion, Error, Reader, Writer, Written},
-    model::{Applied, Doomed, Object, ObjectId, Outcome, Refusal, RefusalReason, text},
+    model::{Applied, Doomed, Object, ObjectId, Outcome, Packed, Refusal, RefusalReason, text},
     plan::{Action, Change, belongs_to_other},
 };
 
@@ -24,15 +26,22 @@ pub async fn apply(
     wave: &[Change],
     stop: &CancellationToken,
 ) -> Applied {
-    // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
-    let writes: Vec<_> = wave
-        .iter()
+    // Made one by one: of a large wave the requests not begun would take more memory than its objects.
+    let mut changes = wave.iter();
+    let mut writes: FuturesUnordered<_> = changes
+        .by_ref()
+        .take(AT_ONCE)
         .map(|change| write_one(reader, writer, change, stop))
         .collect();
-    let outcomes = stream::iter(writes)
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let mut outcomes = BTreeMap::new();
+    while let Some((id, outcome)) = writes.next().await {
+        outcomes.insert(id, outcome);
+        writes.extend(
+            changes
+                .next()
+                .map(|change| write_one(reader, writer, change, stop)),
+        );
+    }
     Applied { outcomes }
 }
 
@@ -70,7 +79,10 @@ async fn write(reader: &Reader, writer: &Writer, change: &Change) -> Outcome {
         }
     }
     match apply_twice(writer, &change.object, change.force).await {
-        Ok(Answer::Accepted(Written { created, live, .. })) => Outcome::Written { created, live },
+        Ok(Answer::Accepted(Written { created, live, .. })) => Outcome::Written {
+            created,
+            live: Packed::of(&live),
+        },
         Ok(other) => declined(id, other),
         Err(error) => failed(id, &error),
     }

@@ -113,9 +113,12 @@ fn before(directory: &Path, application: &Application, namespace: &str) -> Vec<R
             default_namespace: namespace.to_owned(),
         };
         // A revision that does not render as it did is not what was applied, and says nothing here.
-        if let Ok(rendered) =
-            pipeline::render_local(snapshot.files(), &spec, &kustomize::Options::default())
-            && *rendered.digest() == set.digest
+        if let Ok(rendered) = pipeline::render_local(
+            snapshot.files(),
+            &spec,
+            &kustomize::Options::default(),
+            &str::to_owned,
+        ) && *rendered.digest() == set.digest
         {
             before.push(rendered);
         }

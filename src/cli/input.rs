@@ -38,6 +38,29 @@ pub(super) fn absolute(path: &Path) -> Result<String, Failure> {
     })
 }
 
+/// Returns a file as a person would reach it who named `directory`, whose real path is `root`: so that it can be
+/// opened from where the command was given.
+pub(super) fn shown(directory: &Path, root: &str, file: &str) -> String {
+    let root: Vec<&str> = parts(root).collect();
+    let file: Vec<&str> = parts(file).collect();
+    let same = root.iter().zip(&file).take_while(|(a, b)| a == b).count();
+    let given = directory.to_string_lossy();
+    let mut shown: Vec<&str> = parts(&given).filter(|part| *part != ".").collect();
+    for _ in same..root.len() {
+        match shown.last() {
+            None | Some(&"..") => shown.push(".."),
+            Some(_) => drop(shown.pop()),
+        }
+    }
+    shown.extend(file.iter().skip(same));
+    let start = if given.starts_with('/') { "/" } else { "" };
+    format!("{start}{}", shown.join("/"))
+}
+
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}
+
 /// The disk, with the limits of the renderer: a file of 32 MiB, a directory of 50,000 names.
 pub(super) fn files() -> LocalFiles {
     LocalFiles::new(32 << 20, 50_000)
@@ -187,4 +210,53 @@ fn decode<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
             format!("decode what the API server answered: {error}"),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_shown_as_it_is_reached_from_where_the_person_stands() {
+        for (directory, root, file, expected) in [
+            (
+                ".",
+                "/home/a/shop",
+                "/home/a/shop/deploy/web.yaml",
+                "deploy/web.yaml",
+            ),
+            (
+                "./shop",
+                "/home/a/shop",
+                "/home/a/shop/deploy/web.yaml",
+                "shop/deploy/web.yaml",
+            ),
+            (
+                "shop/prod",
+                "/home/a/shop/prod",
+                "/home/a/shop/base/web.yaml",
+                "shop/base/web.yaml",
+            ),
+            (
+                ".",
+                "/home/a/shop/prod",
+                "/home/a/shop/base/web.yaml",
+                "../base/web.yaml",
+            ),
+            (
+                "..",
+                "/home/a/shop",
+                "/home/a/base/web.yaml",
+                "../../base/web.yaml",
+            ),
+            (
+                "/tmp/shop",
+                "/tmp/shop",
+                "/tmp/shop/deploy/web.yaml",
+                "/tmp/shop/deploy/web.yaml",
+            ),
+        ] {
+            assert_eq!(shown(Path::new(directory), root, file), expected);
+        }
+    }
 }

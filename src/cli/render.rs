@@ -85,6 +85,7 @@ pub(super) fn local(
         &input::files(),
         &spec,
         &kustomize::Options::default(),
+        &|file| input::shown(directory, &root, file),
     )?)
 }
 
@@ -121,8 +122,7 @@ fn print(format: OutputFormat, objects: &[Object]) -> Result<(), Failure> {
                         id.group_kind().to_string(),
                         id.name.clone(),
                         object
-                            .location
-                            .as_ref()
+                            .location()
                             .map(ToString::to_string)
                             .unwrap_or_default(),
                     ]

@@ -22,7 +22,7 @@ use crate::{
     clock,
     cluster::{self, ListQuery},
     health::{Health, Member, Rules, Sightings, View, assess},
-    model::{Object, ObjectId, Seen, text},
+    model::{Object, ObjectId, Packed, Seen, text},
     pipeline,
 };
 
@@ -145,7 +145,7 @@ fn judge(
     let rules = rules.map_err(|error| Failure::new(Exit::Usage, text::chain(&error)))?;
     let seen: Vec<Seen> = objects
         .iter()
-        .map(|object| Seen::Present(Arc::new(object.value().clone())))
+        .map(|object| Seen::Present(Packed::of(object.value())))
         .collect();
     let members: Vec<Member<'_>> = objects
         .iter()

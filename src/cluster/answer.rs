@@ -11,7 +11,7 @@ use super::{
     classify::{self, Said},
     request::{Call, Reply},
 };
-use crate::model::{Conflict, DryRun, GroupKind, Object, ObjectId, Refusal, RefusalReason};
+use crate::model::{Conflict, DryRun, GroupKind, Object, ObjectId, Packed, Refusal, RefusalReason};
 
 /// What the API server answered about one object.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl From<Written> for DryRun {
         Self {
             created,
             before: None,
-            after: live,
+            after: Packed::of(&live),
             warnings,
         }
     }

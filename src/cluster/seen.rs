@@ -85,7 +85,7 @@ pub(super) struct Kept {
     pub(super) controller: Option<ObjectId>,
     /// UID of what controls it.
     owner: Option<String>,
-    whole: Packed,
+    pub(super) whole: Packed,
 }
 
 impl Kept {

@@ -101,7 +101,7 @@ async fn pack_objects(act: &str, set: &StoredSet) -> Result<Vec<u8>, Error> {
         if index % BREAK_EVERY == BREAK_EVERY - 1 {
             tokio::task::yield_now().await;
         }
-        let line = json!({"location": object.location, "object": object.value()});
+        let line = json!({"location": object.location(), "object": object.value()});
         let mut text = canonical_json(&line);
         text.push('\n');
         encoder.write_all(text.as_bytes()).map_err(io_error(act))?;

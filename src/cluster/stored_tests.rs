@@ -71,7 +71,7 @@ async fn a_small_set_travels_in_its_head() {
     let (chunks, found) = round_trip(&set).await;
     assert_eq!(chunks, 0);
     assert_eq!(found.objects, set.objects);
-    assert_eq!(found.objects[0].location, set.objects[0].location);
+    assert_eq!(found.objects[0].location(), set.objects[0].location());
 }
 
 #[tokio::test]

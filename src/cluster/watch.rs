@@ -205,7 +205,7 @@ impl Watches {
             return Seen::Unknown;
         }
         match store.objects.get(&(id.namespace.clone(), id.name.clone())) {
-            Some(object) => object.open().map_or(Seen::Unknown, Seen::Present),
+            Some(object) => Seen::Present(object.whole.clone()),
             None => Seen::Absent,
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     clock,
     cluster::{self, Cluster, ConnectSettings, Keeper, Lease, LeaseSettings, Share, Watches},
     model::{RepositoryName, text},
-    pipeline::{Archive, ArchiveSettings, AuditBranch, Context, Upstream, Voice},
+    pipeline::{Archive, ArchiveSettings, AuditBranch, Context, Lists, Upstream, Voice},
     report::Metrics,
     server::{self, Ready, Webhooks},
     source::{self, Mirrors},
@@ -154,6 +154,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             namespace: settings.namespace.clone(),
             default_account: settings.default_account.clone(),
             voice: Voice::default(),
+            lists: Lists::default(),
             render: rendering(),
             remote_hosts: settings.remote_hosts.clone(),
         });

@@ -70,6 +70,8 @@ struct Entry {
     /// How it was found; taken when it is worked on first.
     found: Option<Found>,
     stop: CancellationToken,
+    /// Ends the reconcile that is under way at its next object: there is news that it does not know.
+    interrupt: CancellationToken,
 }
 
 /// How an Application was found.
@@ -261,7 +263,8 @@ impl Work {
             memory.cannot_watch(kind.clone());
         }
         let application = entry.application.clone();
-        let stop = entry.stop.clone();
+        entry.interrupt = entry.stop.child_token();
+        let stop = entry.interrupt.clone();
         let context = self.context.clone();
         self.busy.insert(key.clone());
         let span = tracing::info_span!(
@@ -382,6 +385,8 @@ impl Work {
                 entry.repository = repository_of(&application);
                 entry.application = application;
                 if news {
+                    // A command, a deletion or another spec: a wave of thousands of objects does not go on before it.
+                    entry.interrupt.cancel();
                     entry.ask = Some(now);
                     self.queue.at(&key, now);
                 }
@@ -404,6 +409,7 @@ impl Work {
                         ask: None,
                         unwatchable: BTreeSet::new(),
                         found: Some(found),
+                        interrupt: CancellationToken::new(),
                         stop: self.stop.child_token(),
                     },
                 );
@@ -518,6 +524,8 @@ impl Work {
         let mut woken = 0;
         for (key, entry) in &mut self.entries {
             if entry.repository.as_ref() == Some(&repository) {
+                // A newer revision takes over at the next object; where it is none, what is under way goes on there.
+                entry.interrupt.cancel();
                 entry.ask = Some(at);
                 self.queue.at(key, at);
                 woken += 1;

@@ -75,13 +75,15 @@ pub fn assess(
     let mut remembered = BTreeMap::new();
     for member in view.members {
         let mut memory = sightings.objects.remove(member.id).unwrap_or_default();
-        let health = match member.live {
+        // Opened one after the other: of a large set all together would take a hundred megabytes.
+        let live = member.live.value();
+        let health = match (member.live, &live) {
             // That it could not be read is never the change's fault.
-            Seen::Unknown => {
+            (Seen::Unknown, _) | (Seen::Present(_), None) => {
                 Health::waits_for(Class::Environment, format!("{}: not read yet", member.id))
             }
-            Seen::Absent => kinds::absent(member, rules, &mut memory, now, &mut look),
-            Seen::Present(live) => {
+            (Seen::Absent, _) => kinds::absent(member, rules, &mut memory, now, &mut look),
+            (Seen::Present(_), Some(live)) => {
                 memory.seen = true;
                 present(
                     member,
@@ -99,10 +101,7 @@ pub fn assess(
             }
         };
         // A bare pod is its own pod.
-        let own = match member.live {
-            Seen::Present(live) => fields::uid(live),
-            Seen::Absent | Seen::Unknown => None,
-        };
+        let own = live.as_ref().and_then(fields::uid);
         memory.end(now, rules.windows.forget, |uid| {
             known.contains(uid) || own == Some(uid)
         });

@@ -245,8 +245,7 @@ fn images(images: &[String]) -> Value {
         }
         Value::Object(out)
     };
-    let all: Vec<Value> = images.iter().map(image).collect();
-    let (kept, digest) = within(all, IMAGES_LIMIT);
+    let (kept, digest) = within(images.iter().map(image), IMAGES_LIMIT);
     let mut out = json!({"count": images.len(), "list": kept});
     if let (Some(map), Some(digest)) = (out.as_object_mut(), digest) {
         map.insert("digest".to_owned(), digest.as_str().into());
@@ -255,22 +254,24 @@ fn images(images: &[String]) -> Value {
 }
 
 /// Returns as many of these as fit into so many bytes, and the digest of all where some do not.
-fn within(all: Vec<Value>, limit: usize) -> (Vec<Value>, Option<Digest>) {
-    let mut left = limit;
-    let fitting = all
-        .iter()
-        .take_while(|value| {
-            let size = canonical_json(value).len() + 1;
-            let fits = size <= left;
-            left = left.saturating_sub(size);
-            fits
-        })
-        .count();
-    if fitting == all.len() {
-        return (all, None);
+fn within(all: impl Iterator<Item = Value>, limit: usize) -> (Vec<Value>, Option<Digest>) {
+    let mut kept = Vec::new();
+    let mut is_cut = false;
+    // The canonical JSON of the whole list; the values beyond the limit are not held.
+    let mut whole = String::from("[");
+    for value in all {
+        let text = canonical_json(&value);
+        if whole.len() > 1 {
+            whole.push(',');
+        }
+        whole.push_str(&text);
+        is_cut |= whole.len() > limit;
+        if !is_cut {
+            kept.push(value);
+        }
     }
-    let digest = Digest::of(canonical_json(&Value::from(all.clone())).as_bytes());
-    (all.into_iter().take(fitting).collect(), Some(digest))
+    whole.push(']');
+    (kept, is_cut.then(|| Digest::of(whole.as_bytes())))
 }
 
 /// Returns a text as a record keeps it: of one length at most, and nothing in it that a terminal would obey.
@@ -355,8 +356,7 @@ fn changes(entry: &Entry) -> Value {
         }
         value
     };
-    let all: Vec<Value> = entry.changes.iter().map(object).collect();
-    let (kept, digest) = within(all, CHANGES_LIMIT);
+    let (kept, digest) = within(entry.changes.iter().map(object), CHANGES_LIMIT);
     let mut value = json!({"count": entry.changes.len(), "unchanged": entry.unchanged});
     if let Some(map) = value.as_object_mut() {
         if let Some(digest) = digest {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::ObjectId;
+use super::{ObjectId, Packed};
 
 /// Why the API server, or we on its behalf, did not take an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,8 +120,8 @@ pub enum Outcome {
     Written {
         /// Whether it was created.
         created: bool,
-        /// The object as the server answered it.
-        live: Value,
+        /// The object as the server answered it, packed.
+        live: Packed,
     },
     /// Nothing to write.
     Unchanged,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{ObjectId, Refusal};
+use super::{ObjectId, Packed, Refusal};
 
 /// One field of ours that another manager owns, as the API server named it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,10 +24,10 @@ pub struct Conflict {
 pub struct DryRun {
     /// Whether the object was absent and would be created.
     pub created: bool,
-    /// The live object as it stood before, where it was read.
-    pub before: Option<Value>,
+    /// The live object as it stood before, where it was read. Packed: of a large set each object has such an answer.
+    pub before: Option<Packed>,
     /// The object as it would be.
-    pub after: Value,
+    pub after: Packed,
     /// Warning headers of the API server, in order.
     pub warnings: Vec<String>,
 }
@@ -54,7 +54,7 @@ pub enum Observed {
         /// The fields and their owners.
         conflicts: Vec<Conflict>,
         /// The live object.
-        before: Value,
+        before: Packed,
         /// Answer to a forced dry-run, if the caller asked for one and the server took it.
         forced: Option<DryRun>,
     },

@@ -4,6 +4,8 @@
 //! Leaves: `Object`, with its identity parsed once.
 //! Never: typed structs of a kind; unknown fields pass through untouched.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use serde_json::Value;
 
@@ -22,22 +24,32 @@ pub enum ObjectError {
 
 /// One Kubernetes object as JSON, with its identity and its place in git.
 ///
-/// Cloning is cheap in neither direction: sets are shared behind `Arc`.
+/// A clone shares all of it: a set, the plan that is made of it and what is remembered of it hold one tree. A change
+/// copies it first, where it is shared.
+#[derive(Clone)]
+pub struct Object(Arc<Parts>);
+
 #[derive(Clone, PartialEq)]
-pub struct Object {
+struct Parts {
     id: ObjectId,
     api_version: String,
-    value: Value,
-    /// Where the object stands in the repository, if it came from there.
-    pub location: Option<Location>,
+    /// Shared for itself too: sets have most objects alike, and these move in their files.
+    value: Arc<Value>,
+    location: Option<Location>,
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
 }
 
 /// The kind and name only: values can be a Secret's.
 impl std::fmt::Debug for Object {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Object")
-            .field("id", &self.id)
-            .field("location", &self.location)
+            .field("id", &self.0.id)
+            .field("location", &self.0.location)
             .finish_non_exhaustive()
     }
 }
@@ -67,7 +79,7 @@ impl Object {
         let group = api_version
             .split_once('/')
             .map_or_else(String::new, |(group, _)| group.to_owned());
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             id: ObjectId {
                 group,
                 kind,
@@ -75,58 +87,78 @@ impl Object {
                 name,
             },
             api_version,
-            value,
+            value: Arc::new(value),
             location,
-        })
+        })))
     }
 
     /// Returns the object's identity.
     pub fn id(&self) -> &ObjectId {
-        &self.id
+        &self.0.id
     }
 
     /// Returns `apiVersion`, for example `apps/v1`.
     pub fn api_version(&self) -> &str {
-        &self.api_version
+        &self.0.api_version
     }
 
     /// Returns the version without the group, for example `v1`.
     pub fn version(&self) -> &str {
-        self.api_version
-            .rsplit_once('/')
-            .map_or(self.api_version.as_str(), |(_, version)| version)
+        let text = self.api_version();
+        text.rsplit_once('/').map_or(text, |(_, version)| version)
     }
 
     /// Returns the object's kind.
     pub fn group_kind(&self) -> GroupKind {
-        self.id.group_kind()
+        self.0.id.group_kind()
     }
 
     /// Returns the whole object as JSON.
     pub fn value(&self) -> &Value {
-        &self.value
+        &self.0.value
+    }
+
+    /// Returns where the object stands in the repository, if it came from there.
+    pub fn location(&self) -> Option<&Location> {
+        self.0.location.as_ref()
+    }
+
+    /// Says whether two objects are the same JSON, wherever they stand.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.value, &other.0.value) || self.0.value == other.0.value
+    }
+
+    /// Returns this object with the JSON of `other`, where that is the same: it is held once then.
+    #[must_use]
+    pub fn sharing(mut self, other: &Self) -> Self {
+        if !self.is_same(other) {
+            return self;
+        }
+        if self.0.location == other.0.location {
+            return other.clone();
+        }
+        Arc::make_mut(&mut self.0).value = Arc::clone(&other.0.value);
+        self
     }
 
     /// Returns the JSON and forgets the identity.
     pub fn into_value(self) -> Value {
-        self.value
+        Arc::unwrap_or_clone(Arc::unwrap_or_clone(self.0).value)
     }
 
     /// Returns the object with `namespace` set, or removed where it is empty.
     #[must_use]
     pub fn with_namespace(mut self, namespace: &str) -> Self {
-        if let Some(metadata) = self
-            .value
-            .get_mut("metadata")
-            .and_then(Value::as_object_mut)
-        {
+        let parts = Arc::make_mut(&mut self.0);
+        let metadata = Arc::make_mut(&mut parts.value).get_mut("metadata");
+        if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
             if namespace.is_empty() {
                 metadata.remove("namespace");
             } else {
                 metadata.insert("namespace".to_owned(), Value::from(namespace));
             }
         }
-        namespace.clone_into(&mut self.id.namespace);
+        namespace.clone_into(&mut parts.id.namespace);
         self
     }
 
@@ -137,10 +169,11 @@ impl Object {
     /// for the API server to refuse.
     #[must_use]
     pub fn with_plain_data(mut self) -> Self {
-        if !self.id.group.is_empty() || self.id.kind != "Secret" {
+        if !self.id().is("", "Secret") || self.value().get("stringData").is_none() {
             return self;
         }
-        let Some(fields) = self.value.as_object_mut() else {
+        let parts = Arc::make_mut(&mut self.0);
+        let Some(fields) = Arc::make_mut(&mut parts.value).as_object_mut() else {
             return self;
         };
         let Some(Value::Object(texts)) = fields.get("stringData") else {
@@ -168,23 +201,23 @@ impl Object {
     /// Returns the object under another name.
     #[must_use]
     pub fn with_name(mut self, name: &str) -> Self {
-        if let Some(metadata) = self
-            .value
-            .get_mut("metadata")
-            .and_then(Value::as_object_mut)
-        {
+        let parts = Arc::make_mut(&mut self.0);
+        let metadata = Arc::make_mut(&mut parts.value).get_mut("metadata");
+        if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
             metadata.insert("name".to_owned(), Value::from(name));
         }
-        name.clone_into(&mut self.id.name);
+        name.clone_into(&mut parts.id.name);
         self
     }
 
     /// Changes the JSON in place; what makes the identity must stay as it is.
     pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
-        change(&mut self.value);
+        let parts = Arc::make_mut(&mut self.0);
+        change(Arc::make_mut(&mut parts.value));
+        let name = parts.value.pointer("/metadata/name");
         debug_assert_eq!(
-            self.value.pointer("/metadata/name").and_then(Value::as_str),
-            Some(self.id.name.as_str()),
+            name.and_then(Value::as_str),
+            Some(parts.id.name.as_str()),
             "the identity of an object does not change"
         );
     }
@@ -200,7 +233,7 @@ impl Object {
     }
 
     fn metadata_text(&self, map: &str, key: &str) -> Option<&str> {
-        self.value.get("metadata")?.get(map)?.get(key)?.as_str()
+        self.value().get("metadata")?.get(map)?.get(key)?.as_str()
     }
 }
 
@@ -223,6 +256,22 @@ mod tests {
         );
         assert_eq!(object.version(), "v1");
         assert_eq!(object.id().to_string(), "Deployment/shop/web");
+    }
+
+    #[test]
+    fn a_clone_shares_its_json_until_one_of_them_changes() {
+        let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"b": "c"}});
+        let at = |line| Some(Location::line("a.yaml", line));
+        let first = Object::new(value.clone(), at(1)).unwrap();
+        let mut second = first.clone();
+        assert!(std::ptr::eq(first.value(), second.value()));
+        second.edit(|value| value["data"]["b"] = json!("d"));
+        assert_eq!(first.value()["data"]["b"], "c");
+        assert!(!first.is_same(&second));
+        let moved = Object::new(value, at(7)).unwrap().sharing(&first);
+        assert!(std::ptr::eq(first.value(), moved.value()), "held once");
+        assert_eq!(moved.location(), at(7).as_ref());
+        assert!(second.clone().sharing(&first) == second);
     }
 
     #[test]

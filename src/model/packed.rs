@@ -18,6 +18,20 @@ impl Packed {
         Self(Arc::from(value.to_string().into_bytes()))
     }
 
+    /// Packs values as one list, without a copy of their trees.
+    pub fn of_all<'a>(values: impl Iterator<Item = &'a Value>) -> Self {
+        let mut bytes = Vec::new();
+        for value in values {
+            bytes.push(if bytes.is_empty() { b'[' } else { b',' });
+            bytes.extend_from_slice(value.to_string().as_bytes());
+        }
+        if bytes.is_empty() {
+            bytes.push(b'[');
+        }
+        bytes.push(b']');
+        Self(Arc::from(bytes))
+    }
+
     /// Returns the value; None where it is nested deeper than JSON is read, which no answer of an API server is.
     pub fn value(&self) -> Option<Value> {
         serde_json::from_slice(&self.0).ok()
@@ -41,6 +55,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn values_are_packed_as_one_list() {
+        let values = [json!({"a": 1}), json!("b")];
+        assert_eq!(
+            Packed::of_all(values.iter()).value(),
+            Some(json!([{"a": 1}, "b"]))
+        );
+        assert_eq!(Packed::of_all([].iter()).value(), Some(json!([])));
+    }
 
     #[test]
     fn what_is_packed_comes_back_and_is_not_printed() {

@@ -4,9 +4,9 @@
 //! Leaves: `Seen`.
 //! Never: a proof of absence: before anything is believed gone it is read as the account.
 
-use std::sync::Arc;
-
 use serde_json::Value;
+
+use super::Packed;
 
 /// What a watch knows of one object.
 #[derive(Clone, Debug)]
@@ -15,6 +15,16 @@ pub enum Seen {
     Unknown,
     /// The watch has listed and does not have it.
     Absent,
-    /// The object as last seen, cut to what the set and health need.
-    Present(Arc<Value>),
+    /// The object as last seen, cut to what the set and health need; packed, for there may be very many.
+    Present(Packed),
+}
+
+impl Seen {
+    /// Returns the object, where there is one.
+    pub fn value(&self) -> Option<Value> {
+        match self {
+            Self::Present(live) => live.value(),
+            Self::Unknown | Self::Absent => None,
+        }
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, barrier, command, finalize, health,
-    inventory::{placed, set},
+    Context, Error, Memory, Subject, barrier, command, finalize, health, hooks,
+    inventory::placed_set,
     look,
     memory::{Hold, Rest},
     perform::{perform, queue, write_status},
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     api::{Application, ApplicationStatus, Class, DeletionPolicy, FINALIZER, Reason},
     model::{Now, text},
-    rollout::{self, Event, State, Work, step, work},
+    rollout::{self, Ending, Event, PruneOutcome, State, Work, step, work},
 };
 
 /// When to look again.
@@ -190,7 +190,7 @@ async fn run(
         events.extend(is_approved(subject, memory).then_some(Event::PruneApproved));
     }
     for event in events {
-        take(context, application, subject, memory, event).await?;
+        take(context, application, subject, memory, event, stop).await?;
     }
     for _ in 0..STEPS {
         if stop.is_cancelled() {
@@ -207,7 +207,7 @@ async fn run(
         let Some(event) = do_work(context, subject, memory, next, paused, stop).await? else {
             break;
         };
-        take(context, application, subject, memory, event).await?;
+        take(context, application, subject, memory, event, stop).await?;
     }
     write_status(context, application, subject, memory, false).await?;
     sweep_if_due(context, subject, memory).await;
@@ -332,7 +332,13 @@ async fn take(
     subject: &Subject,
     memory: &mut Memory,
     event: Event,
+    stop: &CancellationToken,
 ) -> Result<(), Error> {
+    if let Some(ended) = ends_prune(memory, &event) {
+        // It has a record of its own, before what ends it goes on.
+        Box::pin(take(context, application, subject, memory, ended, stop)).await?;
+        memory.prune_attempt = None;
+    }
     let now = (context.clock)();
     let before = std::mem::discriminant(&memory.rollout.state);
     let moment = Moment::of(&event);
@@ -341,6 +347,10 @@ async fn take(
     let ran_good = runs_good(memory);
     let taken = step(memory.rollout.clone(), event, &gates, now);
     let (rollout, effects) = taken.into_parts();
+    if let Some(target) = hooks::failed(&memory.rollout.state, &rollout.state) {
+        // Before the end is told: what ran belongs to the record of the attempt.
+        hooks::run(context, subject, memory, &target).await;
+    }
     tracing::debug!(
         phase = rollout.phase().as_str(),
         effects = effects.len(),
@@ -381,6 +391,20 @@ async fn take(
     }
     queue(context, subject, memory, effects);
     perform(context, application, subject, memory).await
+}
+
+/// Returns the end of a prune that was begun, where this event ends it.
+fn ends_prune(memory: &Memory, event: &Event) -> Option<Event> {
+    let attempt = memory.prune_attempt?;
+    let ending = match (&memory.rollout.state, event) {
+        (State::Pruning, Event::Began { .. }) => Ending::Superseded,
+        (State::Pruning, Event::Cancelled { by }) => Ending::Cancelled { by: by.clone() },
+        _ => return None,
+    };
+    Some(Event::Prune {
+        attempt: Some(attempt),
+        outcome: PruneOutcome::Ended(ending),
+    })
 }
 
 /// What an event is a moment of, for the record.
@@ -486,8 +510,8 @@ async fn do_work(
             })))
         }
         Work::Apply { target } => {
-            let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
-            let objects = placed(context, subject, &rendered).await?;
+            let objects =
+                placed_set(context, subject, memory, target.attempt, &target.digest).await?;
             watching::demand(context, subject, memory, &objects);
             match write::write_wave(context, subject, memory, &target, stop).await? {
                 Wrote::Event(event) => {
@@ -513,7 +537,7 @@ async fn do_work(
             let event = prune::prune(context, subject, memory, stop).await?;
             memory.prune_waits = None;
             if let Event::Prune {
-                outcome: rollout::PruneOutcome::Partly { why },
+                outcome: PruneOutcome::Partly { why },
                 ..
             } = &event
             {

@@ -4,13 +4,11 @@
 //! Leaves: the gates of a step, with the object that blocks a return.
 //! Never: a barrier for what both sets hold alike: it ran before.
 
-use super::{
-    Context, Error, Memory, Subject,
-    inventory::{placed, set},
-};
+use super::{Context, Error, Memory, Subject, inventory::placed_set};
 use crate::{
     api::{Barrier, SetStatus},
     model::{Object, ObjectId},
+    plan::{Phase, phase},
     rollout::{Gates, State},
 };
 
@@ -37,10 +35,8 @@ pub(super) async fn look(
     let barriers = &subject.spec.rollback.barriers;
     let mut found = Vec::new();
     if !barriers.is_empty() && target.digest != good.digest {
-        let new = set(context, subject, memory, target.attempt, &target.digest).await?;
-        let new = placed(context, subject, &new).await?;
-        let old = set(context, subject, memory, good.attempt, &good.digest).await?;
-        let old = placed(context, subject, &old).await?;
+        let new = placed_set(context, subject, memory, target.attempt, &target.digest).await?;
+        let old = placed_set(context, subject, memory, good.attempt, &good.digest).await?;
         found = crossed(barriers, &new, &old);
     }
     memory.barriers = Some((memory.rollout.under_way, subject.generation, found));
@@ -76,8 +72,9 @@ fn begun(state: &State) -> Option<SetStatus> {
 /// Returns the declared objects that the new set brings or changes.
 fn crossed(barriers: &[Barrier], new: &[Object], old: &[Object]) -> Vec<ObjectId> {
     new.iter()
+        .filter(|object| phase(object) != Phase::OnFailure)
         .filter(|object| barriers.iter().any(|barrier| is_one(barrier, object)))
-        .filter(|object| !old.iter().any(|known| known == *object))
+        .filter(|object| !old.iter().any(|known| known.is_same(object)))
         .map(|object| object.id().clone())
         .collect()
 }

@@ -10,7 +10,7 @@ use super::{Memory, Subject, pin::subject_of};
 use crate::{
     history::{Actor, Command},
     model::{Digest, Now},
-    rollout::Event,
+    rollout::{Event, State},
 };
 
 /// One-time commands that are remembered as dealt with; the spec keeps the last 20 of each of four lists.
@@ -95,7 +95,7 @@ fn once<'a>(subject: &'a Subject, memory: &Memory) -> Vec<Given<'a>> {
         });
     }
     for command in &commands.cancel {
-        let is_it = command.attempt == memory.rollout.under_way && memory.rollout.is_in_flight();
+        let is_it = is_under_way(command.attempt, command.at, memory);
         all.push(Given {
             verb: "cancel",
             subject: command.attempt.to_string(),
@@ -108,6 +108,28 @@ fn once<'a>(subject: &'a Subject, memory: &Memory) -> Vec<Given<'a>> {
         });
     }
     all
+}
+
+/// Says whether a person who names this attempt means what is under way. The status may not have told yet, when the
+/// command was given, that a newer one had begun: then the older number means that.
+fn is_under_way(attempt: u64, given: jiff::Timestamp, memory: &Memory) -> bool {
+    let rollout = &memory.rollout;
+    let begun = match rollout.state {
+        // What waits for approval, or was not begun, has nothing to end.
+        State::Pruning => memory.prune_attempt.is_some(),
+        State::Applying { .. } | State::Watching { .. } | State::Returning { .. } => true,
+        State::Idle | State::Soaking { .. } | State::Failed { .. } => false,
+    };
+    let notes = &memory.notes;
+    let had_begun = notes.attempt == rollout.under_way
+        && notes
+            .began
+            .is_some_and(|began| began.as_second() <= given.as_second());
+    let was_told = memory
+        .under_way_told
+        .is_some_and(|(told, at)| told == rollout.under_way && at < given);
+    let means_it = attempt < rollout.under_way && had_begun && !was_told;
+    begun && (attempt == rollout.under_way || means_it)
 }
 
 /// Returns the commands that hold until they are ended, or their ends.

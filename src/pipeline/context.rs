@@ -4,7 +4,7 @@
 //! Leaves: `Context`.
 //! Never: anything of one Application.
 
-use super::Voice;
+use super::{Voice, lists::Lists};
 use crate::{
     archive::Archive,
     cluster::{Cluster, Fence, Keeper, Watches},
@@ -41,6 +41,8 @@ pub struct Context {
     pub default_account: Option<String>,
     /// How much good news is told.
     pub voice: Voice,
+    /// What the preflight read of namespaces.
+    pub lists: Lists,
     /// How files are rendered.
     pub render: kustomize::Options,
     /// Hosts from which remote bases and files may come; none by default.

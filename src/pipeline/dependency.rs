@@ -4,6 +4,8 @@
 //! Leaves: what is waited for, if anything.
 //! Never: another namespace.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use super::{Context, Error, Subject};
 use crate::{
     api::{Application, Class, ConditionStatus, ConditionType, Reason},
@@ -36,14 +38,13 @@ pub(super) async fn waits_for(
                 "spec.dependsOn names {key}, which does not exist"
             ))));
         };
-        if other
-            .spec
-            .depends_on
-            .iter()
-            .any(|back| back.name == subject.key.name)
-        {
+        if is_ready(&other) && !names(&other).any(|name| name == subject.key.name) {
+            continue;
+        }
+        if let Some(circle) = circle(context, subject, &other).await? {
             return Ok(Some(invalid(format!(
-                "{key} and this Application depend on each other"
+                "spec.dependsOn goes round in a circle: {}",
+                circle.join(" -> ")
             ))));
         }
         if !is_ready(&other) {
@@ -56,6 +57,52 @@ pub(super) async fn waits_for(
     }
     Ok(None)
 }
+
+fn names(application: &Application) -> impl Iterator<Item = &str> {
+    let dependencies = application.spec.depends_on.iter();
+    dependencies.map(|dependency| dependency.name.as_str())
+}
+
+/// Returns how a dependency leads back to the Application, by name; None where it does not. Only those that are not
+/// Ready are followed: one that is Ready lets others go on, whatever it depends on.
+async fn circle(
+    context: &Context,
+    subject: &Subject,
+    first: &Application,
+) -> Result<Option<Vec<String>>, Error> {
+    let own = subject.key.name.as_str();
+    let start = vec![
+        own.to_owned(),
+        first.metadata.name.clone().unwrap_or_default(),
+    ];
+    let mut seen: BTreeSet<String> = start.iter().cloned().collect();
+    let mut open: VecDeque<(Vec<String>, Application)> = [(start, first.clone())].into();
+    while let Some((path, application)) = open.pop_front() {
+        for name in names(&application) {
+            let mut path = path.clone();
+            path.push(name.to_owned());
+            if name == own {
+                return Ok(Some(path));
+            }
+            if seen.len() >= FOLLOWED || !seen.insert(name.to_owned()) {
+                continue;
+            }
+            let key = ApplicationKey {
+                namespace: subject.key.namespace.clone(),
+                name: name.to_owned(),
+            };
+            if let Some(next) = context.keeper.get_application(&key).await?
+                && !is_ready(&next)
+            {
+                open.push_back((path, next));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Applications that are followed to find a circle: a chain that is longer waits, and says on what.
+const FOLLOWED: usize = 32;
 
 fn is_ready(application: &Application) -> bool {
     let generation = application.metadata.generation.unwrap_or_default();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Error, Memory, Subject,
     inventory::{applied, empty_head, forms, head_of, written, yields_of},
-    memory::Notes,
+    memory::{Notes, REPAIRS},
     observe::{Hooks, Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
     restore::is_exempt,
@@ -23,7 +23,7 @@ use crate::{
     apply,
     cluster::Identity,
     model::{AttemptKind, Head, Live, Object, ObjectId, Observed, Packed, Seen, text},
-    plan::{Plan, Policy, by_contract, live_differs, plan, questions, without_paths},
+    plan::{Phase, Plan, Policy, by_contract, live_differs, phase, plan, questions, without_paths},
     rollout::{Event, State},
 };
 
@@ -75,7 +75,11 @@ pub(super) async fn repair(
         .filter(|object| doubtful.contains(object.id()))
         .cloned()
         .collect();
-    let (plan, yielding) = plan_repair(context, subject, memory, &desired, &set).await?;
+    let Planned {
+        plan,
+        yielding,
+        others,
+    } = plan_repair(context, subject, memory, &desired, &set).await?;
     if subject.spec.drift == DriftPolicy::Report {
         // It is looked at again with the next hint, and until then it stays said.
         memory.drifted = unknown;
@@ -99,7 +103,7 @@ pub(super) async fn repair(
         .collect();
     for object in unchanged {
         // The server's own form of a value is no drift: from now on it is what we expect.
-        if let Seen::Present(live) = watching::seen(context, subject, memory, object) {
+        if let Some(live) = watching::seen(context, subject, memory, object).value() {
             memory.expected.insert(
                 object.id().clone(),
                 Packed::of(&ours(object.value(), &live)),
@@ -114,21 +118,30 @@ pub(super) async fn repair(
     }
     if plan.is_empty() || memory.is_fighting((context.clock)().monotonic) {
         // Nothing can be written, or it was written again and again: said, and looked at again later.
-        let refused: Vec<String> = plan.refused().iter().map(ToString::to_string).collect();
-        memory.drift_message = Some(if refused.is_empty() {
-            format!(
-                "changed again and again by others: {}",
-                text::list(&what, 5)
-            )
-        } else {
-            format!("cannot be given back: {}", text::list(&refused, 5))
-        });
+        memory.drift_message = Some(in_vain(&plan, &what, &others));
         memory.drift_hold = Some((context.clock)().monotonic + FIGHT);
         return Ok(None);
     }
     memory.drift_message = None;
     memory.repairs.push((context.clock)().monotonic);
     give_back(context, subject, memory, &target, &plan, stop).await
+}
+
+/// Says why drift stays for now.
+fn in_vain(plan: &Plan, what: &[String], others: &[String]) -> String {
+    if !plan.refused().is_empty() {
+        let refused: Vec<String> = plan.refused().iter().map(ToString::to_string).collect();
+        return format!("cannot be given back: {}", text::list(&refused, 5));
+    }
+    let who = match others {
+        [] => "others".to_owned(),
+        others => text::list(others, 5),
+    };
+    format!(
+        "changed again and again by {who}: {}; given back {REPAIRS} times within {}, looked at again after that",
+        text::list(what, 5),
+        text::duration(FIGHT)
+    )
 }
 
 /// A repair that an earlier life of the controller began and carried out is recorded.
@@ -172,6 +185,8 @@ fn differing(
         .iter()
         .filter(|object| memory.drifted.contains(object.id()))
         .filter(|object| !(returned && is_exempt(object)))
+        // One that ran for an earlier failure is as that set had it.
+        .filter(|object| phase(object) != Phase::OnFailure)
     {
         let id = object.id();
         let expected = memory.expected.get(id).and_then(Packed::value);
@@ -184,6 +199,7 @@ fn differing(
             Seen::Absent if object.id().is("batch", "Job") => None,
             Seen::Absent => Some("is gone".to_owned()),
             Seen::Present(live) => {
+                let Some(live) = live.value() else { continue };
                 let expected = expected.as_ref().unwrap_or(object.value());
                 match head.and_then(|head| yields_of(head, id)) {
                     // What is left to its owner is not looked at.
@@ -204,19 +220,29 @@ fn differing(
     }
 }
 
+/// What would be given back.
+struct Planned {
+    plan: Plan,
+    /// What policy leaves as it is.
+    yielding: BTreeSet<ObjectId>,
+    /// Managers that have fields of ours, for people.
+    others: Vec<String>,
+}
+
 async fn plan_repair(
     context: &Context,
     subject: &Subject,
     memory: &mut Memory,
     desired: &[Object],
     set: &[Object],
-) -> Result<(Plan, BTreeSet<ObjectId>), Error> {
+) -> Result<Planned, Error> {
     let sets = written(context, subject, memory).await?;
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
+        rules: &subject.spec.apply.conflict_rules,
         drift: subject.spec.drift,
         read_all: true,
         recreate: &subject.spec.apply.recreate,
@@ -224,6 +250,21 @@ async fn plan_repair(
     };
     let asked = questions(desired, None, &BTreeSet::new());
     let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;
+    let others: BTreeSet<String> = live
+        .objects
+        .values()
+        .flat_map(|observed| match observed {
+            Observed::Conflicting { conflicts, .. } | Observed::Yielding { conflicts, .. } => {
+                conflicts.as_slice()
+            }
+            Observed::Unchanged
+            | Observed::Accepted(_)
+            | Observed::Refused(_)
+            | Observed::Deferred { .. }
+            | Observed::Replacing { .. } => &[],
+        })
+        .map(|conflict| conflict.manager.clone())
+        .collect();
     // What policy leaves to others is what runs: nothing to write for it, and under `report` it is said.
     let mut yielding = BTreeSet::new();
     live.objects.retain(|id, observed| {
@@ -247,7 +288,11 @@ async fn plan_repair(
         conflicts: subject.spec.apply.conflicts,
         partial: true,
     };
-    Ok((plan(desired.to_vec(), None, &live, &policy), yielding))
+    Ok(Planned {
+        plan: plan(desired.to_vec(), None, &live, &policy),
+        yielding,
+        others: others.into_iter().collect(),
+    })
 }
 
 async fn give_back(

@@ -30,9 +30,10 @@ pub(super) fn look(
     for object in objects {
         let live = watching::seen(context, subject, memory, object);
         // Of an object that was created again, the watch may still show the one that went.
-        let went = memory.replaced.get(object.id()).is_some_and(|uid| {
-            matches!(&live, Seen::Present(live) if live.pointer("/metadata/uid").and_then(serde_json::Value::as_str) == Some(uid))
-        });
+        let went = memory
+            .replaced
+            .get(object.id())
+            .is_some_and(|uid| uid_of(&live).as_ref() == Some(uid));
         seen.push(if went { Seen::Unknown } else { live });
     }
     let members: Vec<Member<'_>> = objects
@@ -49,12 +50,11 @@ pub(super) fn look(
         .iter()
         .map(|object| object.id().namespace.as_str())
         .collect();
-    let owners: BTreeSet<String> = seen
+    let owners: BTreeSet<String> = objects
         .iter()
-        .filter_map(|live| match live {
-            Seen::Present(live) => Some(live.pointer("/metadata/uid")?.as_str()?.to_owned()),
-            Seen::Unknown | Seen::Absent => None,
-        })
+        .zip(&seen)
+        .filter(|(object, _)| watching::has_pods(&object.group_kind()))
+        .filter_map(|(_, live)| uid_of(live))
         .collect();
     let (mut pods, mut replica_sets) = (Vec::new(), Vec::new());
     for namespace in namespaces {
@@ -85,7 +85,7 @@ pub(super) fn look(
     if !all_unknown {
         memory.counts = Some(assessment.counts());
     }
-    let verdict = verdict(assessment.verdict(), &places(memory, objects));
+    let verdict = verdict(assessment.verdict(), objects);
     memory.health = Some(match &verdict {
         Verdict::Ready => Health::Ready,
         Verdict::Progressing { .. } if all_unknown => Health::Unknown,
@@ -146,25 +146,17 @@ fn failing(assessment: &Assessment) -> BTreeMap<ObjectId, Reason> {
         .collect()
 }
 
-/// Returns where git says what an object is: known of sets that were rendered by this process.
-fn places(memory: &Memory, objects: &[Object]) -> BTreeMap<ObjectId, String> {
-    let digest = memory.rollout.applied.as_ref().map(|set| &set.digest);
-    let rendered = digest
-        .and_then(|digest| memory.sets.held(digest))
-        .and_then(|held| held.rendered().ok());
-    let rendered = rendered.iter().flat_map(|set| set.objects());
-    objects
-        .iter()
-        .chain(rendered)
-        .filter_map(|object| {
-            let place = object.location.as_ref()?;
-            (!place.file.is_empty()).then(|| (object.id().clone(), place.to_string()))
-        })
-        .collect()
+fn uid_of(live: &Seen) -> Option<String> {
+    Some(live.value()?.pointer("/metadata/uid")?.as_str()?.to_owned())
 }
 
-fn verdict(assessed: Assessed, places: &BTreeMap<ObjectId, String>) -> Verdict {
-    let at = |id: &ObjectId, message: String| match places.get(id) {
+fn verdict(assessed: Assessed, objects: &[Object]) -> Verdict {
+    // Where git says what an object is.
+    let place = |id: &ObjectId| {
+        let object = objects.iter().find(|object| object.id() == id)?;
+        object.location().filter(|place| !place.file.is_empty())
+    };
+    let at = |id: &ObjectId, message: String| match place(id) {
         Some(place) => format!("{message} [{place}]"),
         None => message,
     };

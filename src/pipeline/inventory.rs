@@ -6,17 +6,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
-use serde_json::Value;
-
-use super::{Context, Error, Memory, Subject, memory::Placed};
+use super::{
+    Context, Error, Memory, Subject,
+    placements::{Basis, Placed, place},
+    sets::Held,
+};
 use crate::{
     api::SetStatus,
-    cluster::{self, Lookup},
-    model::{AttemptKind, Digest, GroupKind, Head, Object, ObjectId},
-    plan::{Inventory, Phase, phase, without_ignored, without_paths},
-    render::{self, Rendered, Scope},
+    cluster::{self, Catalogue},
+    model::{AttemptKind, Digest, Head, Object, ObjectId},
+    plan::{Inventory, without_paths},
+    render::{self, Rendered},
 };
+use jiff::Timestamp;
 
 /// Returns the set that an attempt stored, from memory or from the store.
 pub(super) async fn set(
@@ -31,8 +33,6 @@ pub(super) async fn set(
         .get(attempt)
         .filter(|known| known.digest() == digest)
     {
-        // It is needed now: it stays open until the reconcile ends.
-        memory.sets.insert(attempt, known.clone());
         return Ok(known);
     }
     let loaded = context
@@ -60,22 +60,53 @@ pub(super) async fn set(
 pub(super) async fn placed(
     context: &Context,
     subject: &Subject,
-    rendered: &Rendered,
+    memory: &mut Memory,
+    held: &Held,
 ) -> Result<Placed, Error> {
     let catalogue = context.cluster.discovery().catalogue().await?;
-    let scopes = |kind: &GroupKind| match catalogue.preferred(kind) {
-        Lookup::Served(resource) if resource.namespaced => Some(Scope::Namespaced),
-        Lookup::Served(_) => Some(Scope::Cluster),
-        Lookup::Unknown | Lookup::NotLooked => None,
-    };
-    Ok(Arc::new(
-        rendered
-            .placed(&subject.key, &scopes)
-            .iter()
-            .filter(|object| phase(object) != Phase::Never)
-            .map(|object| without_ignored(object, &subject.spec.apply.ignore))
-            .collect(),
-    ))
+    let basis = basis(subject, held.digest(), &catalogue);
+    if let Some(known) = memory.placed.get(&basis) {
+        return Ok(known);
+    }
+    let rendered = held.rendered()?;
+    Ok(keep(subject, memory, basis, &rendered, &catalogue))
+}
+
+/// Returns the set that an attempt stored, as it is sent.
+pub(super) async fn placed_set(
+    context: &Context,
+    subject: &Subject,
+    memory: &mut Memory,
+    attempt: u64,
+    digest: &Digest,
+) -> Result<Placed, Error> {
+    let catalogue = context.cluster.discovery().catalogue().await?;
+    let basis = basis(subject, digest, &catalogue);
+    if let Some(known) = memory.placed.get(&basis) {
+        return Ok(known);
+    }
+    let rendered = set(context, subject, memory, attempt, digest).await?;
+    Ok(keep(subject, memory, basis, &rendered, &catalogue))
+}
+
+fn basis(subject: &Subject, digest: &Digest, catalogue: &Arc<Catalogue>) -> Basis {
+    Basis {
+        digest: digest.clone(),
+        generation: subject.generation,
+        catalogue: Arc::downgrade(catalogue),
+    }
+}
+
+fn keep(
+    subject: &Subject,
+    memory: &mut Memory,
+    basis: Basis,
+    rendered: &Rendered,
+    catalogue: &Catalogue,
+) -> Placed {
+    let rules = &subject.spec.apply.ignore;
+    let objects = place(rendered, &subject.key, rules, catalogue);
+    memory.placed.keep(basis, objects)
 }
 
 /// Returns the applied set as it is sent; None before the first.
@@ -90,24 +121,15 @@ pub(super) async fn applied(
     else {
         return Ok(None);
     };
-    if let Some((known, generation, placed)) = &memory.placed
-        && *known == digest
-        && *generation == subject.generation
-    {
-        return Ok(Some(placed.clone()));
-    }
-    let rendered = match set(context, subject, memory, attempt, &digest).await {
-        Ok(rendered) => rendered,
+    match placed_set(context, subject, memory, attempt, &digest).await {
+        Ok(placed) => Ok(Some(placed)),
         // Nothing is assumed of what is live: everything is asked about.
         Err(error) if is_lost(&error) => {
             memory.lost.insert(attempt);
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(error),
-    };
-    let made = placed(context, subject, &rendered).await?;
-    memory.placed = Some((digest, subject.generation, made.clone()));
-    Ok(Some(made))
+        Err(error) => Err(error),
+    }
 }
 
 /// One set that was written, with the head that stored it.
@@ -170,8 +192,7 @@ async fn written_by(
             act: format!("read the head of attempt {attempt}"),
         }));
     };
-    let rendered = set(context, subject, memory, attempt, &head.digest).await?;
-    let set = placed(context, subject, &rendered).await?;
+    let set = placed_set(context, subject, memory, attempt, &head.digest).await?;
     Ok(Written { head, set })
 }
 
@@ -195,17 +216,21 @@ pub(super) fn forms(sets: &[Written]) -> Forms {
 }
 
 /// The forms of each object in sets that were written, oldest first, each once.
-pub(super) type Forms = BTreeMap<ObjectId, Vec<Value>>;
+pub(super) type Forms = BTreeMap<ObjectId, Vec<Object>>;
 
 /// Adds the forms of one set; without a head nothing is known of what was left to others.
 pub(super) fn add_forms(forms: &mut Forms, set: &[Object], head: Option<&Head>) {
     for object in set {
         let form = match head.and_then(|head| yields_of(head, object.id())) {
-            Some(paths) => without_paths(object.value(), paths),
-            None => object.value().clone(),
+            Some(paths) => {
+                let mut form = object.clone();
+                form.edit(|value| *value = without_paths(value, paths));
+                form
+            }
+            None => object.clone(),
         };
         let known = forms.entry(object.id().clone()).or_default();
-        if !known.contains(&form) {
+        if !known.iter().any(|known| known.is_same(&form)) {
             known.push(form);
         }
     }

@@ -13,15 +13,18 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::sets::{Held, Sets};
+use super::{
+    placements::Placements,
+    sets::{Held, SMALL, Sets},
+};
 use crate::{
-    api::{ApplicationStatus, Class, HealthCounts, Predecessor, Reason, RecordHead},
+    api::{ApplicationStatus, Class, HealthCounts, Predecessor, Reason, RecordHead, SetStatus},
     cluster::Kept,
     health::{Rules, Sightings, StuckPod},
     history::{Entry, ObjectChange},
     model::{
-        Asked, CommitInfo, Credentials, Digest, GroupKind, Head, Object, ObjectId, Packed,
-        Revision, SourceSpec,
+        Asked, CommitInfo, Credentials, Digest, GroupKind, Head, ObjectId, Packed, Revision,
+        SourceSpec,
     },
     plan::Plan,
     render::RenderSpec,
@@ -87,19 +90,16 @@ pub(super) struct Notes {
 }
 
 /// Repairs within a minute that are no fight yet.
-const REPAIRS: usize = 10;
+pub(super) const REPAIRS: usize = 10;
 
 /// An effect that must be performed before anything else.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     /// A record, made when the attempt ended.
-    Record(Box<Entry>),
+    Record(Arc<Entry>),
     /// The status, before anything is written to the cluster's objects.
     Status,
 }
-
-/// Objects of a set that is packed whenever a reconcile ends: it is opened in less than a millisecond.
-const SMALL: usize = 64;
 
 /// How long nothing is expected to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,9 +123,6 @@ pub(super) enum Hold {
     Error,
 }
 
-/// A set as it is sent, by object.
-pub(super) type Placed = Arc<Vec<Object>>;
-
 /// What a process remembers of one Application.
 #[derive(Default)]
 #[expect(
@@ -141,6 +138,8 @@ pub struct Memory {
     pub(super) status: ApplicationStatus,
     pub(super) resource_version: String,
     pub(super) status_written: Option<Duration>,
+    /// The attempt under way that the status tells of, and since when.
+    pub(super) under_way_told: Option<(u64, Timestamp)>,
     pub(super) record: Option<RecordHead>,
     /// What an earlier Application of this name left, and whether it was looked for.
     pub(super) predecessor: Option<Predecessor>,
@@ -177,9 +176,12 @@ pub struct Memory {
     pub(super) kept: Option<Kept>,
     /// Until when a status that only says what is under way is not written yet.
     pub(super) status_due: Option<Duration>,
-    /// The applied set as it is sent, by digest and generation: the spec says what is ignored.
-    pub(super) placed: Option<(Digest, i64, Placed)>,
-    pub(super) plan: Option<Plan>,
+    /// Sets as they are sent.
+    pub(super) placed: Placements,
+    pub(super) plan: Option<Arc<Plan>>,
+    /// What was written of the wave that is under way, by attempt and number: it is not written twice where the
+    /// wave was interrupted or waits.
+    pub(super) wave: (u64, u32, BTreeSet<ObjectId>),
     /// The set of whose findings people were told.
     pub(super) preflight_told: Option<Digest>,
     /// Whether the plan was made by another life than the one that began the attempt.
@@ -231,6 +233,8 @@ pub struct Memory {
     /// Pods that block their StatefulSets, as of the last look, and UIDs of those that were deleted for it.
     pub(super) stuck: Vec<StuckPod>,
     pub(super) freed: BTreeSet<String>,
+    /// UIDs of hooks that were deleted because they ended, or could not be: each is tried once.
+    pub(super) tidied: BTreeSet<String>,
     /// Events that tell why something is not there, which are wanted, when they were read, and under which generation
     /// of the spec the account might not.
     pub(super) events: Vec<Arc<Value>>,
@@ -285,8 +289,8 @@ impl Memory {
         self.loaded = true;
     }
 
-    /// Packs what is needed only when something happens again: small sets at once, large ones where nothing happened
-    /// for a while, for they take long to open.
+    /// Packs what is needed only when something happens again. The set that runs or is under way stays as it is sent
+    /// where it is large and something may happen soon, for it takes long to be opened.
     pub fn rest(&mut self, rest: Rest) {
         let objects = match rest {
             Rest::Short => SMALL,
@@ -297,24 +301,31 @@ impl Memory {
         match self.rollout.state {
             State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => {
                 self.plan = None;
+                self.wave.2.clear();
             }
             State::Applying { .. } | State::Pruning | State::Returning { .. } => {}
         }
-        if self
-            .placed
-            .as_ref()
-            .is_some_and(|(_, _, placed)| placed.len() <= objects)
-        {
-            self.placed = None;
-        }
-        self.sets.pack(objects);
+        let (applied, target) = (&self.rollout.applied, self.rollout.state.target());
+        let named: Vec<&SetStatus> = applied.iter().chain(target).collect();
+        self.placed.forget(objects, |digest| {
+            named.iter().any(|set| set.digest == *digest)
+        });
+        self.sets.pack();
+        self.share_sets();
         let pinned = self.pinned.as_mut();
         let pinned = pinned.and_then(|pinned| pinned.wanted.as_mut());
         for wanted in self.wanted.iter_mut().chain(pinned) {
-            match self.sets.held(&wanted.desired.digest) {
-                // The bytes are shared.
-                Some(held) => wanted.rendered = held.clone(),
-                None => wanted.rendered.pack(objects),
+            wanted.rendered.pack();
+        }
+    }
+
+    /// Lets what is wanted be held once, where its set is known by an attempt too.
+    pub(super) fn share_sets(&mut self) {
+        let pinned = self.pinned.as_mut();
+        let pinned = pinned.and_then(|pinned| pinned.wanted.as_mut());
+        for wanted in self.wanted.iter_mut().chain(pinned) {
+            if let Some(held) = self.sets.held(&wanted.desired.digest) {
+                wanted.rendered = held.clone();
             }
         }
     }

@@ -6,18 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, inventory::Forms};
 use crate::{
-    api::{ConflictPolicy, DriftPolicy},
+    api::{ConflictPolicy, ConflictRule, DriftPolicy},
     cluster::{Answer, Missing, MissingObject, Reader},
     model::{
-        Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
+        Conflict, Digest, Doomed, DryRun, Live, Object, ObjectId, Observed, Packed, Refusal,
+        RefusalReason,
     },
     plan::{
-        Question, by_contract, git_changed, is_manifest_tool, judge, runs_anew, without_conflicts,
+        Question, by_contract, conflict_policy, git_changed, is_manifest_tool, judge, runs_anew,
+        without_conflicts,
     },
 };
 
@@ -29,6 +31,8 @@ const AT_ONCE: usize = 16;
 pub(super) struct Manner<'a> {
     /// What happens when another manager owns a field of ours.
     pub(super) conflicts: ConflictPolicy,
+    /// Fields for which something else holds.
+    pub(super) rules: &'a [ConflictRule],
     /// What happens to drift.
     pub(super) drift: DriftPolicy,
     /// Whether the live form of every object is read, for people or to see that nothing differs.
@@ -78,24 +82,25 @@ pub(super) async fn observe(
     reader: &Reader,
     questions: &[Question<'_>],
     set: &[Object],
-    written: &BTreeMap<ObjectId, Vec<Value>>,
+    written: &Forms,
     manner: Manner<'_>,
 ) -> Result<Live, Error> {
-    // Made before they are polled: a closure inside the stream would tie its lifetime to the task's.
-    let asked: Vec<_> = questions
-        .iter()
-        .map(|question| {
-            let forms = written
-                .get(question.object.id())
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            ask(reader, question, set, forms, manner)
-        })
+    // Made one by one: of a large set the requests not begun would take more memory than its objects.
+    let mut left = questions.iter();
+    let mut asked: FuturesUnordered<_> = left
+        .by_ref()
+        .take(AT_ONCE)
+        .map(|question| ask(reader, question, set, written, manner))
         .collect();
-    let objects = stream::iter(asked)
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let mut objects = BTreeMap::new();
+    while let Some(answer) = asked.next().await {
+        let (id, observed) = answer?;
+        objects.insert(id, observed);
+        asked.extend(
+            left.next()
+                .map(|question| ask(reader, question, set, written, manner)),
+        );
+    }
     Ok(Live { objects })
 }
 
@@ -103,9 +108,13 @@ async fn ask(
     reader: &Reader,
     question: &Question<'_>,
     set: &[Object],
-    forms: &[Value],
+    written: &Forms,
     manner: Manner<'_>,
 ) -> Result<(ObjectId, Observed), Error> {
+    let forms = written
+        .get(question.object.id())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let observed = ask_one(reader, question, set, forms, manner).await?;
     Ok((question.object.id().clone(), observed))
 }
@@ -114,7 +123,7 @@ async fn ask_one(
     reader: &Reader,
     question: &Question<'_>,
     set: &[Object],
-    forms: &[Value],
+    forms: &[Object],
     manner: Manner<'_>,
 ) -> Result<Observed, Error> {
     let object = question.object;
@@ -126,7 +135,11 @@ async fn ask_one(
     match reader.dry_run(object, false).await? {
         Answer::Accepted(mut answer) => {
             if !answer.created && (manner.read_all || !question.known) {
-                answer.before = read(reader, object).await?;
+                answer.before = read(reader, object).await?.as_ref().map(Packed::of);
+            }
+            if answer.before.is_none() {
+                // Nobody compares it.
+                answer.after = Packed::of(&Value::Null);
             }
             Ok(Observed::Accepted(answer))
         }
@@ -213,11 +226,11 @@ async fn conflicting(
     set: &[Object],
     object: &Object,
     conflicts: Vec<Conflict>,
-    forms: &[Value],
+    forms: &[Object],
     manner: Manner<'_>,
 ) -> Result<Observed, Error> {
-    let before = read(reader, object).await?.unwrap_or(Value::Null);
-    let references: Vec<&Value> = forms.iter().collect();
+    let before = Packed::of(&read(reader, object).await?.unwrap_or(Value::Null));
+    let references: Vec<&Value> = forms.iter().map(Object::value).collect();
     // What another controller owns by contract is left out whatever policy says of the rest.
     let (contract, conflicts): (Vec<Conflict>, Vec<Conflict>) = conflicts
         .into_iter()
@@ -228,10 +241,23 @@ async fn conflicting(
         .foreign
         .retain(|conflict| !is_manifest_tool(&conflict.manager));
     let handed_over = judged.foreign.is_empty() && judged.drift.is_empty();
-    let give_back =
-        judged.foreign.is_empty() && (manner.drift == DriftPolicy::Repair || handed_over);
-    let forces = give_back || manner.conflicts == ConflictPolicy::Force;
-    if contract.is_empty() && forces {
+    let policy =
+        |conflict: &Conflict| conflict_policy(object, conflict, manner.rules, manner.conflicts);
+    let is = |wanted| {
+        judged
+            .foreign
+            .iter()
+            .any(|conflict| policy(conflict) == wanted)
+    };
+    let (fails, takes) = (is(ConflictPolicy::Fail), is(ConflictPolicy::Force));
+    let leaves: Vec<Conflict> = judged
+        .foreign
+        .iter()
+        .filter(|conflict| policy(conflict) == ConflictPolicy::Yield)
+        .cloned()
+        .collect();
+    let forces = manner.drift == DriftPolicy::Repair || handed_over;
+    if contract.is_empty() && !fails && leaves.is_empty() && forces {
         return Ok(match reader.dry_run(object, true).await? {
             Answer::Accepted(answer) => Observed::Conflicting {
                 conflicts,
@@ -251,20 +277,20 @@ async fn conflicting(
         });
     }
     // Drift that policy leaves is left out as under yield, until git changes its value; a foreign field still refuses.
-    let mut yields: Vec<Conflict> = match manner.conflicts {
-        ConflictPolicy::Yield => judged.foreign.clone(),
-        ConflictPolicy::Force => Vec::new(),
-        ConflictPolicy::Fail if judged.foreign.is_empty() => Vec::new(),
-        ConflictPolicy::Fail => {
-            return Ok(Observed::Conflicting {
-                conflicts,
-                before,
-                forced: None,
-            });
-        }
-    };
+    if fails {
+        return Ok(Observed::Conflicting {
+            conflicts: judged
+                .foreign
+                .into_iter()
+                .filter(|conflict| policy(conflict) == ConflictPolicy::Fail)
+                .collect(),
+            before,
+            forced: None,
+        });
+    }
+    let mut yields = leaves.clone();
     // What other tools hold beside it is handed over.
-    let mut force = manner.conflicts == ConflictPolicy::Force && !judged.foreign.is_empty()
+    let mut force = takes
         || conflicts
             .iter()
             .any(|conflict| is_manifest_tool(&conflict.manager));
@@ -283,10 +309,7 @@ async fn conflicting(
         {
             Answer::Accepted(answer) => Observed::Yielding {
                 conflicts: yields,
-                foreign: match manner.conflicts {
-                    ConflictPolicy::Yield => judged.foreign,
-                    ConflictPolicy::Fail | ConflictPolicy::Force => Vec::new(),
-                },
+                foreign: leaves,
                 force,
                 answer: DryRun {
                     before: Some(before),

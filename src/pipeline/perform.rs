@@ -4,7 +4,7 @@
 //! Leaves: records, events, a status that was written if it changed.
 //! Never: an attempt reported as done before its record is written (law 10).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Context, Error, Memory, Subject, command,
@@ -58,7 +58,7 @@ pub(super) fn queue(
                 };
                 let entry = entry(context, subject, memory, ended);
                 context.metrics.count_sync(&subject.key, &entry);
-                memory.pending.push_back(Pending::Record(Box::new(entry)));
+                memory.pending.push_back(Pending::Record(Arc::new(entry)));
             }
             Effect::Notice { .. } => {}
         }
@@ -199,9 +199,7 @@ async fn put(
     resource.metadata.resource_version = Some(memory.resource_version.clone());
     match context.keeper.put_status(&resource).await? {
         StatusWrite::Written { resource_version } => {
-            memory.resource_version = resource_version;
-            memory.status = next;
-            memory.status_written = Some(now.monotonic);
+            is_told(memory, resource_version, next, now);
             Ok(())
         }
         StatusWrite::Gone => Ok(()),
@@ -214,9 +212,7 @@ async fn put(
             resource.metadata.resource_version = fresh.metadata.resource_version;
             match context.keeper.put_status(&resource).await? {
                 StatusWrite::Written { resource_version } => {
-                    memory.resource_version = resource_version;
-                    memory.status = next;
-                    memory.status_written = Some(now.monotonic);
+                    is_told(memory, resource_version, next, now);
                 }
                 StatusWrite::Gone => {}
                 StatusWrite::Conflict => {
@@ -230,6 +226,16 @@ async fn put(
             Ok(())
         }
     }
+}
+
+/// The status was written.
+fn is_told(memory: &mut Memory, resource_version: String, status: ApplicationStatus, now: Now) {
+    if memory.status.under_way != status.under_way {
+        memory.under_way_told = Some((status.under_way, now.wall));
+    }
+    memory.resource_version = resource_version;
+    memory.status = status;
+    memory.status_written = Some(now.monotonic);
 }
 
 fn new_status(subject: &Subject, memory: &Memory, now: Now) -> ApplicationStatus {

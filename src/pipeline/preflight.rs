@@ -8,12 +8,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt as _, stream};
 
-pub(super) use crate::preflight::Look;
-
-use super::{Error, Memory, memory::Wanted};
+use super::{
+    Error, Memory,
+    lists::{self, Lists},
+    memory::Wanted,
+};
 use crate::{
     api::{ApplicationSpec, Class, PreflightMode, PreflightRule, PreflightSpec, Reason},
-    cluster::{self, ListQuery, Reader},
+    cluster::{self, Reader},
     model::{Object, ObjectId, text},
     plan::{Change, Plan},
     preflight::{Case, Facts, Finding, Findings, Scale, Touched, Wants, check, wants},
@@ -35,7 +37,7 @@ pub(super) struct Preflight {
     pub(super) not_checked: Vec<String>,
 }
 
-/// Looks at a plan with the rights of the reader.
+/// Looks at a plan with the rights of the reader. With `shared`, lists for rules that only tell may be a little old.
 ///
 /// What it may not read is not checked.
 ///
@@ -46,12 +48,12 @@ pub(super) async fn look(
     objects: &[Object],
     plan: &Plan,
     spec: &ApplicationSpec,
-    lists: Look,
+    shared: Option<(&Lists, Duration)>,
 ) -> Result<Preflight, Error> {
     let touched: Vec<Touched> = plan.changes().map(touched).collect();
-    let wants = wants(objects, &touched, &spec.preflight, lists);
+    let wants = wants(objects, &touched, &spec.preflight);
     let mut not_checked = Vec::new();
-    let facts = read(reader, wants, &spec.preflight, &mut not_checked).await?;
+    let facts = read(reader, wants, &spec.preflight, shared, &mut not_checked).await?;
     let timeout: Duration = spec.health.timeout.into();
     let case = Case {
         objects,
@@ -91,6 +93,7 @@ async fn read(
     reader: &Reader,
     wants: Wants,
     spec: &PreflightSpec,
+    shared: Option<(&Lists, Duration)>,
     not_checked: &mut Vec<String>,
 ) -> Result<Facts, Error> {
     let mut facts = Facts::default();
@@ -120,13 +123,22 @@ async fn read(
         ),
     ] {
         for namespace in namespaces {
-            let query = ListQuery {
-                namespace: Some(namespace.clone()),
-                ..ListQuery::default()
+            // What refuses is judged by what is there now.
+            let shared = shared.filter(|_| spec.mode(rule) == PreflightMode::Warn);
+            let list = match shared {
+                Some((lists, now)) => {
+                    lists
+                        .get(reader, (api_version, kind), &namespace, now)
+                        .await
+                }
+                None => lists::read(reader, (api_version, kind), &namespace).await,
             };
-            match reader.list(api_version, kind, &query).await {
-                Ok(all) => {
-                    into.insert(namespace, all);
+            match list {
+                Ok(Ok(all)) => {
+                    into.insert(namespace, all.to_vec());
+                }
+                Ok(Err(why)) => {
+                    not_checked.push(format!("{} of {namespace} ({why})", rule.as_str()));
                 }
                 Err(error) => not_checked.push(unread(spec, rule, &namespace, error)?),
             }

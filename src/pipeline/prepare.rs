@@ -11,7 +11,7 @@ use super::{
     inventory::{applied, empty_head, forms, head_of, placed, written},
     memory::{Notes, Wanted},
     observe::{Hooks, Manner, observe},
-    preflight::{self, Look},
+    preflight,
     restore::is_exempt,
 };
 use crate::{
@@ -75,12 +75,12 @@ async fn look_ahead(
     if plan.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let rendered = wanted.rendered.rendered()?;
-    let desired = placed(context, subject, &rendered).await?;
+    let desired = placed(context, subject, memory, &wanted.rendered).await?;
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
-    let looked = preflight::look(&reader, &desired, plan, &subject.spec, Look::AsAsked).await?;
+    let shared = Some((&context.lists, (context.clock)().monotonic));
+    let looked = preflight::look(&reader, &desired, plan, &subject.spec, shared).await?;
     if !looked.not_checked.is_empty() {
         tracing::info!(
             "the preflight did not check {}",
@@ -145,9 +145,9 @@ async fn plan_wanted(
     wanted: &Wanted,
 ) -> Result<Plan, Error> {
     let started = (context.clock)().monotonic;
-    let rendered = wanted.rendered.rendered()?;
-    let desired = placed(context, subject, &rendered).await?;
+    // First what runs: what both sets have alike is held once.
     let before = applied(context, subject, memory).await?;
+    let desired = placed(context, subject, memory, &wanted.rendered).await?;
     let sets = written(context, subject, memory).await?;
     // A set was written in part: whatever the written sets hold is asked about anew.
     let mut doubtful: BTreeSet<ObjectId> = BTreeSet::new();
@@ -183,6 +183,7 @@ async fn plan_wanted(
         .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
+        rules: &subject.spec.apply.conflict_rules,
         drift: subject.spec.drift,
         read_all: false,
         recreate: &subject.spec.apply.recreate,
@@ -318,15 +319,13 @@ async fn begin(
         )
     };
     let rendered = wanted.rendered.rendered()?;
-    let stored = rendered.to_stored();
-    let claim = context
-        .keeper
-        .store_head(&head, kept.is_none().then_some(&stored))
-        .await?;
+    let stored = kept.is_none().then(|| rendered.to_stored());
+    let claim = context.keeper.store_head(&head, stored.as_ref()).await?;
     if let Some(error) = claimed_by_other(memory, attempt, claim) {
         return Err(error);
     }
     memory.sets.insert(set_attempt, rendered);
+    memory.share_sets();
     let asked = memory.asker.take();
     memory.begin_notes(Notes {
         attempt,
@@ -343,7 +342,7 @@ async fn begin(
         ..Notes::default()
     });
     preflight::tell(memory, wanted, told);
-    memory.plan = Some(plan);
+    memory.plan = Some(Arc::new(plan));
     memory.plan_is_anew = false;
     let carried = head.carried_from.clone();
     if kept.is_none() {
@@ -370,8 +369,7 @@ async fn yields(
         Some(applied) => head_of(context, subject, memory, applied.attempt).await?,
         None => None,
     };
-    let rendered = wanted.rendered.rendered()?;
-    let desired = placed(context, subject, &rendered).await?;
+    let desired = placed(context, subject, memory, &wanted.rendered).await?;
     for known in before.iter().flat_map(|head| &head.yields) {
         if !plan.was_asked(&known.id) && desired.iter().any(|object| *object.id() == known.id) {
             yields.push(known.clone());
@@ -418,8 +416,7 @@ async fn carry(
         });
     }
     let mut carried = Inventory::default();
-    let rendered = wanted.rendered.rendered()?;
-    let mut elsewhere: BTreeSet<ObjectId> = placed(context, subject, &rendered)
+    let mut elsewhere: BTreeSet<ObjectId> = placed(context, subject, memory, &wanted.rendered)
         .await?
         .iter()
         .map(|object| object.id().clone())

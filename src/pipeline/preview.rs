@@ -10,21 +10,20 @@ use super::{
     Error,
     inventory::{Forms, add_forms},
     marked::marked,
-    memory::Placed,
     observe::{Hooks, Manner, observe},
-    preflight::{self, Look},
+    placements::{Placed, place},
+    preflight,
     prune::candidate,
 };
 use crate::{
     api::ApplicationSpec,
-    cluster::{self, Cluster, Identity, Lookup, Reader},
-    model::{ApplicationKey, GroupKind, Object, ObjectId},
+    cluster::{self, Cluster, Identity, Reader},
+    model::{ApplicationKey, Object, ObjectId},
     plan::{
-        Approval, Inventory, Phase, Plan, Policy, PruneLimits, PrunePlan, phase, plan, plan_prune,
-        questions, without_ignored,
+        Approval, Inventory, Plan, Policy, PruneLimits, PrunePlan, plan, plan_prune, questions,
     },
     preflight::Findings,
-    render::{self, RenderSpec, Rendered, Scope},
+    render::{self, RenderSpec, Rendered},
 };
 
 /// What is to be previewed.
@@ -57,7 +56,7 @@ pub struct Preview {
     pub not_read: Vec<String>,
 }
 
-/// Renders a directory, as the controller would.
+/// Renders a directory, as the controller would. `name` gives a file the name by which places are called.
 ///
 /// # Errors
 /// It does not render.
@@ -65,8 +64,9 @@ pub fn render_local(
     files: &dyn kustomize::Files,
     spec: &RenderSpec,
     options: &kustomize::Options,
+    name: &dyn Fn(&str) -> String,
 ) -> Result<Rendered, Error> {
-    Ok(render::render(files, spec, options)?)
+    Ok(render::render_naming(files, spec, options, name)?)
 }
 
 /// Plans a set against the cluster, as the person.
@@ -81,18 +81,8 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
         before,
     } = request;
     let catalogue = cluster.discovery().catalogue().await?;
-    let scopes = |kind: &GroupKind| match catalogue.preferred(kind) {
-        Lookup::Served(resource) if resource.namespaced => Some(Scope::Namespaced),
-        Lookup::Served(_) => Some(Scope::Cluster),
-        Lookup::Unknown | Lookup::NotLooked => None,
-    };
     let placed = |rendered: &Rendered| -> Vec<Object> {
-        rendered
-            .placed(key, &scopes)
-            .iter()
-            .filter(|object| phase(object) != Phase::Never)
-            .map(|object| without_ignored(object, &spec.apply.ignore))
-            .collect()
+        place(rendered, key, &spec.apply.ignore, &catalogue).collect()
     };
     let objects = placed(rendered);
     let before: Vec<(u64, Placed)> = before
@@ -102,6 +92,7 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
     let asked = questions(&objects, None, &BTreeSet::new());
     let manner = Manner {
         conflicts: spec.apply.conflicts,
+        rules: &spec.apply.conflict_rules,
         drift: spec.drift,
         read_all: true,
         recreate: &spec.apply.recreate,
@@ -121,7 +112,7 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
     let mut not_read = Vec::new();
     let prune = would_prune(cluster, &reader, request, &objects, &before, &mut not_read).await?;
     let plan = plan(objects.clone(), None, &live, &policy);
-    let looked = preflight::look(&reader, &objects, &plan, spec, Look::Everywhere).await?;
+    let looked = preflight::look(&reader, &objects, &plan, spec, None).await?;
     Ok(Preview {
         plan,
         prune,

@@ -225,6 +225,7 @@ async fn carry_out(
         .cluster
         .writer(subject.account.clone(), context.fence.clone());
     let outcome = apply::delete(&writer, plan.deletes(), stop).await;
+    let is_stopped = outcome.is_stopped();
     let mut waiting = plan.waiting().to_vec();
     for (id, outcome) in &outcome.outcomes {
         match outcome {
@@ -233,9 +234,14 @@ async fn carry_out(
                 waiting.push(format!("{id} waits for {}", text::list(finalizers, 3)));
             }
             Outcome::Refused(refusal) => waiting.push(refusal.to_string()),
-            Outcome::Stopped => waiting.push(format!("{id} was not reached")),
-            Outcome::Written { .. } | Outcome::Unchanged | Outcome::Deferred { .. } => {}
+            Outcome::Stopped
+            | Outcome::Written { .. }
+            | Outcome::Unchanged
+            | Outcome::Deferred { .. } => {}
         }
+    }
+    if is_stopped {
+        return Ok(event(Some(attempt), PruneOutcome::Interrupted));
     }
     if !waiting.is_empty() {
         return Ok(partly(Some(attempt), &waiting));

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Context, Error, Memory, Subject, memory::Notes, pin};
+use super::{Context, Error, Memory, Subject, memory::Notes, pin, sets::Held};
 use crate::{
     api::{Class, Reason, RecordHead, SetStatus, SyncRecord},
     cluster::RecordWrite,
@@ -14,8 +14,7 @@ use crate::{
         Actor, ChainId, Command, Entry, Gate, GateResult, RemoteEntry, SourceEntry, Times, Trigger,
         What, record,
     },
-    model::{Asked, Digest, text},
-    render::Rendered,
+    model::{Asked, Digest, Object, text},
     rollout::{Action, Ending},
 };
 
@@ -70,9 +69,9 @@ pub(super) fn entry(
         .newest
         .as_ref()
         .filter(|newest| Some(&newest.revision) == revision.as_ref());
-    let rendered = set
-        .and_then(|set| memory.sets.get(set.attempt))
-        .or_else(|| wanted.and_then(|wanted| wanted.rendered.rendered().ok()));
+    let held = set
+        .and_then(|set| memory.sets.of(set.attempt))
+        .or_else(|| wanted.map(|wanted| &wanted.rendered));
     let source = revision.as_ref().map(|revision| SourceEntry {
         repository: subject.spec.source.repo.clone(),
         path: subject.source().path,
@@ -80,12 +79,9 @@ pub(super) fn entry(
         commit: newest
             .map(|newest| newest.commit.clone())
             .or_else(|| wanted.and_then(|wanted| wanted.commit.clone())),
-        remotes: rendered.as_deref().map(remotes).unwrap_or_default(),
+        remotes: held.map(remotes).unwrap_or_default(),
     });
-    let images = rendered
-        .as_ref()
-        .map(|rendered| images(rendered.objects().iter().map(crate::model::Object::value)))
-        .unwrap_or_default();
+    let images = held.map(|held| images_of(memory, held)).unwrap_or_default();
     let times = Times {
         seen: newest
             .filter(|_| ended.action == Action::Sync)
@@ -235,12 +231,22 @@ fn gates(subject: &Subject, notes: &Notes, ended: &Ended) -> Vec<Gate> {
     gates
 }
 
-fn remotes(rendered: &Rendered) -> Vec<RemoteEntry> {
+fn remotes(held: &Held) -> Vec<RemoteEntry> {
     let entry = |remote: &kustomize::RemotePin| RemoteEntry {
         reference: remote.reference.clone(),
         pin: remote.pin.clone(),
     };
-    rendered.remotes().iter().map(entry).collect()
+    held.remotes().iter().map(entry).collect()
+}
+
+/// Returns the images of a set; a large one is not opened for that where it is open as it is sent.
+fn images_of(memory: &Memory, held: &Held) -> Vec<String> {
+    if let Some(placed) = memory.placed.any(held.digest()) {
+        return images(placed.iter().map(Object::value));
+    }
+    held.rendered()
+        .map(|rendered| images(rendered.objects().iter().map(Object::value)))
+        .unwrap_or_default()
 }
 
 /// Returns the images of containers, sorted, each once.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject,
-    inventory::{Written, empty_head, forms, inventory, placed, set, written},
+    inventory::{Written, empty_head, forms, inventory, placed_set, written},
     memory::Notes,
     observe::{Hooks, Manner, observe},
     prepare::{claimed_by_other, refusals_failure},
@@ -58,21 +58,20 @@ pub(super) async fn restore(
     if own_attempt && !memory.return_begun {
         return begin(context, subject, memory, to).await.map(Some);
     }
-    let good = set(context, subject, memory, to.attempt, &to.digest).await?;
-    let failed = set(context, subject, memory, from.attempt, &from.digest).await?;
-    let desired: Vec<Object> = placed(context, subject, &good)
-        .await?
+    let good = placed_set(context, subject, memory, to.attempt, &to.digest).await?;
+    let failed = placed_set(context, subject, memory, from.attempt, &from.digest).await?;
+    let desired: Vec<Object> = good
         .iter()
         .filter(|object| !is_exempt(object))
         .cloned()
         .collect();
-    let failed = placed(context, subject, &failed).await?;
     let sets = written(context, subject, memory).await?;
     let reader = context
         .cluster
         .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
+        rules: &subject.spec.apply.conflict_rules,
         drift: crate::api::DriftPolicy::Repair,
         // Many are asked about that need no write: their live form tells.
         read_all: true,
@@ -181,12 +180,8 @@ pub(super) async fn remove(
     from: &SetStatus,
     stop: &CancellationToken,
 ) -> Result<Event, Error> {
-    let good = set(context, subject, memory, to.attempt, &to.digest).await?;
-    let stays: BTreeSet<ObjectId> = placed(context, subject, &good)
-        .await?
-        .iter()
-        .map(|object| object.id().clone())
-        .collect();
+    let good = placed_set(context, subject, memory, to.attempt, &to.digest).await?;
+    let stays: BTreeSet<ObjectId> = good.iter().map(|object| object.id().clone()).collect();
     let sets = written(context, subject, memory).await?;
     let inventory = inventory(&sets);
     let created = created_by(context, subject, memory, from).await?;

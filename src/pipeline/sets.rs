@@ -6,10 +6,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use kustomize::RemotePin;
+
 use crate::{
     model::Digest,
     render::{self, PackedSet, Rendered},
 };
+
+/// Objects of a set that stays open while something happens: what is opened again and again.
+pub(super) const SMALL: usize = 64;
 
 /// One set. A clone shares it.
 #[derive(Clone, Debug)]
@@ -48,6 +53,14 @@ impl Held {
         &self.digest
     }
 
+    /// Returns what was fetched beside the revision, and as what.
+    pub(super) fn remotes(&self) -> &[RemotePin] {
+        match &self.form {
+            Form::Open(rendered) | Form::Both(rendered, _) => rendered.remotes(),
+            Form::Packed(packed) => packed.remotes(),
+        }
+    }
+
     /// Takes the same set, which was opened.
     fn opened(&mut self, rendered: Arc<Rendered>) {
         self.form = match &self.form {
@@ -56,14 +69,12 @@ impl Held {
         };
     }
 
-    /// Packs the set where it has at most so many objects: one that is larger takes long to open.
-    pub(super) fn pack(&mut self, objects: usize) {
+    /// Packs the set, unless it is nested too deep for that.
+    pub(super) fn pack(&mut self) {
         let packed = match &self.form {
-            Form::Open(rendered) if rendered.objects().len() <= objects => PackedSet::of(rendered),
-            Form::Both(rendered, packed) if rendered.objects().len() <= objects => {
-                Some(packed.clone())
-            }
-            Form::Open(_) | Form::Both(_, _) | Form::Packed(_) => None,
+            Form::Open(rendered) => PackedSet::of(rendered),
+            Form::Both(_, packed) => Some(packed.clone()),
+            Form::Packed(_) => None,
         };
         if let Some(packed) = packed {
             self.form = Form::Packed(packed);
@@ -83,6 +94,11 @@ impl Sets {
         self.known.get(&attempt)?.rendered().ok()
     }
 
+    /// Returns a set as it is held.
+    pub(super) fn of(&self, attempt: u64) -> Option<&Held> {
+        self.known.get(&attempt)
+    }
+
     /// Returns the digest of a set.
     pub(super) fn digest(&self, attempt: u64) -> Option<&Digest> {
         self.known.get(&attempt).map(Held::digest)
@@ -93,13 +109,20 @@ impl Sets {
         self.known.values().find(|held| held.digest() == digest)
     }
 
-    /// Adds a set; it stays open until it is packed.
+    /// Adds a set. A small one stays open until it is packed; a large one is packed at once, for what is worked with
+    /// is the form in which it is sent.
     pub(super) fn insert(&mut self, attempt: u64, rendered: Arc<Rendered>) {
-        match self.known.get_mut(&attempt) {
-            Some(held) if held.digest() == rendered.digest() => held.opened(rendered),
-            Some(_) | None => {
-                self.known.insert(attempt, Held::open(rendered));
+        let is_large = rendered.objects().len() > SMALL;
+        let held = match self.known.remove(&attempt) {
+            Some(mut held) if held.digest() == rendered.digest() => {
+                held.opened(rendered);
+                held
             }
+            Some(_) | None => Held::open(rendered),
+        };
+        let held = self.known.entry(attempt).or_insert(held);
+        if is_large {
+            held.pack();
         }
     }
 
@@ -108,10 +131,10 @@ impl Sets {
         self.known.retain(|attempt, _| keep(*attempt));
     }
 
-    /// Packs the sets that have at most so many objects.
-    pub(super) fn pack(&mut self, objects: usize) {
+    /// Packs all sets.
+    pub(super) fn pack(&mut self) {
         for held in self.known.values_mut() {
-            held.pack(objects);
+            held.pack();
         }
     }
 }
@@ -134,13 +157,12 @@ mod tests {
         let mut sets = Sets::default();
         sets.insert(3, Arc::new(rendered.clone()));
         let is_open = |sets: &Sets| !matches!(sets.known[&3].form, Form::Packed(_));
-        sets.pack(0);
-        assert!(is_open(&sets), "larger sets stay open");
-        sets.pack(1);
+        assert!(is_open(&sets), "a small set stays open");
+        sets.pack();
         assert!(!is_open(&sets));
         sets.insert(3, Arc::new(rendered.clone()));
         assert!(is_open(&sets), "opened again");
-        sets.pack(1);
+        sets.pack();
         assert!(!is_open(&sets));
         assert_eq!(sets.get(3).unwrap().objects(), rendered.objects());
         assert_eq!(sets.digest(3), Some(rendered.digest()));

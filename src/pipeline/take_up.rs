@@ -165,43 +165,37 @@ fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head)
         deletes: doomed(head),
         ..Notes::default()
     });
+    if matches!(head.kind, AttemptKind::Prune | AttemptKind::Drift) {
+        // Its set was written whole before, perhaps later than the status was.
+        let event = Event::FoundWritten {
+            set: SetStatus {
+                revision: head.revision.clone(),
+                digest: head.digest.clone(),
+                attempt: head.set_attempt,
+            },
+        };
+        let now = (context.clock)();
+        let taken = step(memory.rollout.clone(), event, &subject.gates, now);
+        let (rollout, effects) = taken.into_parts();
+        queue(context, subject, memory, effects);
+        memory.rollout = rollout;
+    }
     match head.kind {
         AttemptKind::Sync => {}
         // The status said Returning before the head was stored.
         AttemptKind::Return => memory.return_begun = true,
         AttemptKind::Prune => {
             // It was begun after its set had proved itself, perhaps later than the status was written.
-            runs(memory, head);
             memory.rollout.good.clone_from(&memory.rollout.applied);
             memory.prune_attempt = Some(head.attempt);
             memory.rollout.state = State::Pruning;
         }
         AttemptKind::Drift => {
-            runs(memory, head);
             memory.drift_attempt = Some(head.attempt);
             memory.drifted.extend(head.forces.iter().cloned());
             memory.drifted.extend(head.creates.iter().cloned());
         }
     }
-}
-
-/// The set of a head that is no sync was written whole before, perhaps later than the status was.
-fn runs(memory: &mut Memory, head: &Head) {
-    if memory
-        .rollout
-        .applied
-        .as_ref()
-        .is_some_and(|applied| applied.digest == head.digest)
-    {
-        return;
-    }
-    memory.rollout.applied = Some(SetStatus {
-        revision: head.revision.clone(),
-        digest: head.digest.clone(),
-        attempt: head.set_attempt,
-    });
-    memory.rollout.partial = false;
-    memory.rollout.state = State::Idle;
 }
 
 fn doomed(head: &Head) -> Vec<ObjectId> {

@@ -9,12 +9,12 @@ use std::{borrow::Cow, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Error, Memory, Subject, barrier, drift, events, health, inventory::applied, restore,
-    stuck, watching,
+    Context, Error, Memory, Subject, barrier, drift, events, health, hooks, inventory::applied,
+    restore, stuck, watching,
 };
 use crate::{
     model::Object,
-    plan::runs_anew,
+    plan::{Phase, phase, runs_anew},
     report::StageLabel,
     rollout::{Event, ReturnStage, State, Verdict, step},
 };
@@ -35,19 +35,20 @@ pub(super) async fn look_at_health(
         return Ok(None);
     };
     watching::demand(context, subject, memory, &objects);
-    let at_rest = match memory.rollout.state {
-        State::Idle | State::Soaking { .. } | State::Failed { .. } => true,
-        State::Applying { .. }
-        | State::Watching { .. }
-        | State::Pruning
-        | State::Returning { .. } => false,
+    // While a set becomes Ready as well: what somebody put in its place says nothing of it.
+    let is_written = match memory.rollout.state {
+        State::Idle | State::Watching { .. } | State::Soaking { .. } | State::Failed { .. } => true,
+        State::Applying { .. } | State::Pruning | State::Returning { .. } => false,
     };
-    if at_rest
+    if is_written
         && !paused
         && context.archive.forbids_changes().is_none()
         && let Some(event) = drift::repair(context, subject, memory, stop).await?
     {
         return Ok(Some(event));
+    }
+    if !paused && context.archive.forbids_changes().is_none() {
+        hooks::tidy_up(context, subject, memory, &objects, stop).await?;
     }
     let now = (context.clock)();
     // Nothing was seen meanwhile: time that the API server did not answer is not held against a set.
@@ -120,6 +121,9 @@ pub(super) async fn look_at_health(
 fn counted<'a>(memory: &Memory, objects: &'a [Object]) -> Cow<'a, [Object]> {
     let own = matches!(memory.rollout.state, State::Watching { .. });
     let counts = |object: &&Object| {
+        if phase(object) == Phase::OnFailure {
+            return false;
+        }
         let again = memory.replaced.contains_key(object.id()) && restore::is_exempt(object);
         own || !(runs_anew(object) || again)
     };

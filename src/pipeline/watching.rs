@@ -53,7 +53,7 @@ fn note_unwatchable(context: &Context, memory: &mut Memory, objects: &[Object]) 
     }
 }
 
-fn has_pods(kind: &GroupKind) -> bool {
+pub(super) fn has_pods(kind: &GroupKind) -> bool {
     matches!(
         (kind.group.as_str(), kind.kind.as_str()),
         (

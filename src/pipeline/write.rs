@@ -4,14 +4,14 @@
 //! Leaves: an event: a wave done, all applied, or why not.
 //! Never: a wave before the definitions that it needs are served.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject, health,
-    inventory::{forms, head_of, placed, set, written},
+    inventory::{forms, head_of, placed_set, written},
     observe::{Hooks, Manner, observe},
     prepare::refusals_failure,
 };
@@ -53,8 +53,9 @@ pub(super) async fn write_wave(
     if memory.plan.is_none() {
         match plan_again(context, subject, memory, target).await? {
             Ok(plan) => {
-                memory.plan = Some(plan);
+                memory.plan = Some(Arc::new(plan));
                 memory.plan_is_anew = true;
+                memory.wave.2.clear();
                 if let State::Applying { wave, .. } = &mut memory.rollout.state {
                     *wave = 0;
                 }
@@ -89,8 +90,7 @@ pub(super) async fn write_wave(
     }
     if memory.plan_is_anew {
         // What an earlier life wrote and is not in this plan any more.
-        let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
-        let all = placed(context, subject, &rendered).await?;
+        let all = placed_set(context, subject, memory, target.attempt, &target.digest).await?;
         before.extend(
             all.iter()
                 .filter(|object| {
@@ -108,7 +108,9 @@ pub(super) async fn write_wave(
     let writer = context
         .cluster
         .writer(subject.account.clone(), context.fence.clone());
-    let outcome = apply::apply(&reader, &writer, changes, stop).await;
+    let left = left_of(memory, wave, changes);
+    let outcome = apply::apply(&reader, &writer, &left, stop).await;
+    note(memory, &left, &outcome);
     context
         .metrics
         .observe_stage(StageLabel::Apply, (context.clock)().since(started));
@@ -119,7 +121,6 @@ pub(super) async fn write_wave(
         return Ok(Wrote::Wait(ESTABLISHED_AGAIN));
     }
     memory.kinds_awaited = None;
-    note(memory, changes, &outcome);
     if outcome.is_stopped() {
         return Ok(Wrote::Wait(Duration::ZERO));
     }
@@ -147,6 +148,16 @@ pub(super) async fn write_wave(
         return Ok(Wrote::Event(Event::Applied));
     }
     Ok(Wrote::Event(Event::WaveDone { next: wave + 1 }))
+}
+
+/// Returns what is left to write of a wave that was interrupted, or waits.
+fn left_of(memory: &mut Memory, wave: u32, changes: &[Change]) -> Vec<Change> {
+    let attempt = memory.rollout.under_way;
+    if (memory.wave.0, memory.wave.1) != (attempt, wave) {
+        memory.wave = (attempt, wave, BTreeSet::new());
+    }
+    let is_left = |change: &&Change| !memory.wave.2.contains(change.object.id());
+    changes.iter().filter(is_left).cloned().collect()
 }
 
 /// What a person ordered first must be healthy first; None where it is.
@@ -219,8 +230,7 @@ async fn plan_again(
     memory: &mut Memory,
     target: &SetStatus,
 ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
-    let rendered = set(context, subject, memory, target.attempt, &target.digest).await?;
-    let desired = placed(context, subject, &rendered).await?;
+    let desired = placed_set(context, subject, memory, target.attempt, &target.digest).await?;
     plan_all(context, subject, memory, &desired).await
 }
 
@@ -240,6 +250,7 @@ pub(super) async fn plan_all(
         .reader(Identity::Account(subject.account.clone()));
     let manner = Manner {
         conflicts: subject.spec.apply.conflicts,
+        rules: &subject.spec.apply.conflict_rules,
         drift: subject.spec.drift,
         read_all: true,
         recreate: &subject.spec.apply.recreate,
@@ -328,18 +339,23 @@ async fn definitions_served(
 
 /// Remembers what was done, for the record, and what the objects must look like since.
 pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
+    let noted = memory.notes.changes.iter();
+    let mut known: BTreeSet<ObjectId> = noted.map(|change| change.id.clone()).collect();
     for change in changes {
         let id: &ObjectId = change.object.id();
         let Some(Outcome::Written { created, live }) = outcome.outcomes.get(id) else {
             continue;
         };
         memory.drifted.remove(id);
+        memory.wave.2.insert(id.clone());
         if let Some(doomed) = &change.replaces {
             memory.replaced.insert(id.clone(), doomed.uid.clone());
         }
+        // An answer that cannot be read again does not exist: the API server nests no deeper.
+        let Some(live) = live.value() else { continue };
         memory
             .expected
-            .insert(id.clone(), Packed::of(&ours(change.object.value(), live)));
+            .insert(id.clone(), Packed::of(&ours(change.object.value(), &live)));
         if let Some(generation) = live.pointer("/metadata/generation").and_then(Value::as_i64) {
             memory.generations.insert(id.clone(), generation);
         }
@@ -352,7 +368,7 @@ pub(super) fn note(memory: &mut Memory, changes: &[Change], outcome: &Applied) {
             memory.notes.creates.remove(id);
         }
         // A wave that waited is written again with what it waited for: an apply says the same again.
-        if memory.notes.changes.iter().any(|known| known.id == *id) {
+        if !known.insert(id.clone()) {
             continue;
         }
         memory.notes.changes.push(ObjectChange {

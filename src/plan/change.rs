@@ -10,6 +10,7 @@ use super::{
     diff::{FieldChange, field_changes},
     drift::without_conflicts,
     guard::says_protect,
+    hook::{Phase, phase},
     inventory::is_protected,
     order::{OrderError, waves},
     ownership::takeover,
@@ -17,8 +18,8 @@ use super::{
 use crate::{
     api::{ConflictPolicy, LABEL_APPLICATION, LABEL_APPLICATION_NAMESPACE},
     model::{
-        ApplicationKey, Conflict, Doomed, Live, Object, ObjectId, Observed, Refusal, RefusalReason,
-        Takeover, Yielded, text,
+        ApplicationKey, Conflict, Doomed, Live, Object, ObjectId, Observed, Packed, Refusal,
+        RefusalReason, Takeover, Yielded, text,
     },
 };
 
@@ -90,6 +91,7 @@ pub struct Change {
 pub struct Plan {
     waves: Vec<Vec<Change>>,
     waits: Vec<bool>,
+    on_failure: Vec<Change>,
     refused: Vec<Refusal>,
     unchanged: usize,
     partial: bool,
@@ -108,7 +110,12 @@ impl Plan {
         self.waits.get(wave).copied().unwrap_or(false)
     }
 
-    /// Returns every change in order.
+    /// Returns the hooks that run only where the sync fails, by identity.
+    pub fn on_failure(&self) -> &[Change] {
+        &self.on_failure
+    }
+
+    /// Returns every change of the waves in order.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.waves.iter().flatten()
     }
@@ -141,6 +148,7 @@ impl Plan {
     /// Returns what is deleted and created again.
     pub fn recreates(&self) -> Vec<Doomed> {
         self.changes()
+            .chain(&self.on_failure)
             .filter_map(|change| change.replaces.clone())
             .collect()
     }
@@ -190,9 +198,13 @@ pub fn plan(
     let mut changes: BTreeMap<ObjectId, Change> = BTreeMap::new();
     let mut unchanged = 0;
     let mut to_write = Vec::new();
+    let mut on_failure = Vec::new();
     for object in desired {
         let previous = applied.get(object.id()).copied();
         match decide(&object, previous, live.objects.get(object.id()), policy) {
+            Decision::Write(change) if phase(&object) == Phase::OnFailure => {
+                on_failure.push(*change);
+            }
             Decision::Write(change) => {
                 changes.insert(object.id().clone(), *change);
                 to_write.push(object);
@@ -209,6 +221,7 @@ pub fn plan(
         }
     };
     refused.sort_by(|a, b| a.id.cmp(&b.id));
+    on_failure.sort_by(|a, b| a.object.id().cmp(b.object.id()));
     let yields = live
         .objects
         .iter()
@@ -240,6 +253,7 @@ pub fn plan(
                     .collect()
             })
             .collect(),
+        on_failure,
         refused,
         unchanged,
         partial: policy.partial,
@@ -294,28 +308,30 @@ fn accepted(
     force: bool,
     policy: &Policy,
 ) -> Decision {
-    if let Some(refusal) = answer
-        .before
+    let before = answer.before.as_ref().and_then(Packed::value);
+    if let Some(refusal) = before
         .as_ref()
         .and_then(|before| owned_by_other(object.id(), before, &policy.application))
     {
         return Decision::Refuse(refusal);
     }
-    let takeover = answer.before.as_ref().and_then(takeover);
+    let takeover = before.as_ref().and_then(takeover);
     if answer.before.as_ref() == Some(&answer.after) && !answer.created && takeover.is_none() {
         return Decision::Nothing;
     }
     let kind = object.group_kind();
-    let fields = match (&answer.before, previous) {
-        (Some(before), _) => field_changes(&kind, Some(before), &answer.after),
+    let fields = match (&before, previous) {
+        (Some(before), _) => {
+            let after = answer.after.value().unwrap_or_default();
+            field_changes(&kind, Some(before), &after)
+        }
         // What was sent last stands for what is live where nothing says otherwise: no read is spent on it.
         (None, Some(previous)) => field_changes(&kind, Some(previous.value()), object.value()),
         (None, None) => Vec::new(),
     };
     let action = if answer.created {
         Action::Create
-    } else if answer
-        .before
+    } else if before
         .as_ref()
         .is_some_and(|before| !has_marks(before, policy))
     {
@@ -505,27 +521,27 @@ mod tests {
 
     fn accepted(
         created: bool,
-        before: Option<serde_json::Value>,
-        after: serde_json::Value,
+        before: Option<&serde_json::Value>,
+        after: &serde_json::Value,
     ) -> Observed {
         Observed::Accepted(DryRun {
             created,
-            before,
-            after,
+            before: before.map(Packed::of),
+            after: Packed::of(after),
             warnings: Vec::new(),
         })
     }
 
     #[test]
     fn a_dry_run_that_changes_nothing_needs_no_write() {
-        let plan = planned(accepted(false, Some(marked("shop")), marked("shop")));
+        let plan = planned(accepted(false, Some(&marked("shop")), &marked("shop")));
         assert!(plan.is_empty());
         assert_eq!(plan.unchanged(), 1);
     }
 
     #[test]
     fn an_object_of_another_application_is_refused() {
-        let plan = planned(accepted(false, Some(marked("other")), marked("shop")));
+        let plan = planned(accepted(false, Some(&marked("other")), &marked("shop")));
         assert!(plan.is_refused());
         assert_eq!(
             plan.refused()[0].to_string(),
@@ -537,8 +553,8 @@ mod tests {
     fn an_object_of_nobody_is_adopted() {
         let plan = planned(accepted(
             false,
-            Some(json!({"metadata": {}})),
-            marked("shop"),
+            Some(&json!({"metadata": {}})),
+            &marked("shop"),
         ));
         assert_eq!(plan.changes().next().unwrap().action, Action::Adopt);
     }
@@ -550,7 +566,7 @@ mod tests {
                 manager: "hpa".into(),
                 path: ".spec.replicas".into(),
             }],
-            before: marked("shop"),
+            before: Packed::of(&marked("shop")),
             forced: None,
         });
         assert_eq!(
@@ -563,11 +579,11 @@ mod tests {
     fn an_accepted_force_is_a_repair() {
         let plan = planned(Observed::Conflicting {
             conflicts: Vec::new(),
-            before: marked("shop"),
+            before: Packed::of(&marked("shop")),
             forced: Some(DryRun {
                 created: false,
-                before: Some(marked("shop")),
-                after: json!({"metadata": {"labels": {"x": "y"}}}),
+                before: Some(Packed::of(&marked("shop"))),
+                after: Packed::of(&json!({"metadata": {"labels": {"x": "y"}}})),
                 warnings: Vec::new(),
             }),
         });

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::field_path;
 use crate::{
-    api::IgnoreRule,
+    api::{ConflictPolicy, ConflictRule, IgnoreRule, RuleTarget},
     model::{Conflict, Object},
 };
 
@@ -61,19 +61,45 @@ pub fn without_conflicts(object: &Object, conflicts: &[Conflict]) -> Object {
     object
 }
 
+/// Returns what happens with a conflict: what the first rule says that names its field, else `otherwise`.
+pub fn conflict_policy(
+    object: &Object,
+    conflict: &Conflict,
+    rules: &[ConflictRule],
+    otherwise: ConflictPolicy,
+) -> ConflictPolicy {
+    let Some(field) = field_path::pointer(object.value(), &conflict.path) else {
+        return otherwise;
+    };
+    let names = |pointer: &String| {
+        let rest = field.strip_prefix(pointer.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    rules
+        .iter()
+        .find(|rule| is_meant(&rule.target, object) && rule.fields.iter().any(names))
+        .map_or(otherwise, |rule| rule.conflicts)
+}
+
+/// Says whether a rule is about this object.
+fn is_meant(target: &RuleTarget, object: &Object) -> bool {
+    let id = object.id();
+    let fits =
+        |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|text| text == found);
+    let labels = target.match_labels.iter();
+    fits(&target.group, &id.group)
+        && fits(&target.kind, &id.kind)
+        && fits(&target.name, &id.name)
+        && labels.fold(true, |all, (key, value)| {
+            all && object.label(key) == Some(value.as_str())
+        })
+}
+
 /// Returns the object without the fields that ignore rules name.
 pub fn without_ignored(object: &Object, rules: &[IgnoreRule]) -> Object {
-    let id = object.id();
-    let applies = |rule: &&IgnoreRule| {
-        let fits =
-            |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|text| text == found);
-        fits(&rule.target.group, &id.group)
-            && fits(&rule.target.kind, &id.kind)
-            && fits(&rule.target.name, &id.name)
-    };
     let pointers: Vec<&String> = rules
         .iter()
-        .filter(applies)
+        .filter(|rule| is_meant(&rule.target, object))
         .flat_map(|rule| &rule.fields)
         .collect();
     if pointers.is_empty() {
@@ -252,6 +278,56 @@ mod tests {
         );
         let taken = json!({"spec": {"containers": [{"name": "web", "image": "web:1"}]}});
         assert_eq!(live_differs(&expected, &taken).unwrap(), ".spec.replicas");
+    }
+
+    #[test]
+    fn a_rule_is_about_kind_name_labels_and_what_lies_below_its_fields() {
+        let rules: Vec<ConflictRule> = serde_json::from_value(json!([
+            {"target": {"kind": "Deployment", "matchLabels": {"tier": "web"}}, "fields": ["/spec/replicas"], "conflicts": "yield"},
+            {"target": {"group": "apps"}, "fields": ["/spec/containers/0", "/metadata/annotations/a.b~1c"], "conflicts": "force"}
+        ]))
+        .unwrap();
+        let object = |tier: &str| {
+            Object::new(
+                json!({
+                    "apiVersion": "apps/v1", "kind": "Deployment",
+                    "metadata": {"name": "web", "labels": {"tier": tier}, "annotations": {"a.b/c": "1"}},
+                    "spec": {"replicas": 2, "containers": [{"name": "web", "image": "a"}, {"name": "more", "image": "b"}]}
+                }),
+                None,
+            )
+            .unwrap()
+        };
+        let policy = |tier: &str, path: &str| {
+            conflict_policy(&object(tier), &conflict(path), &rules, ConflictPolicy::Fail)
+        };
+        for (tier, path, expected) in [
+            ("web", ".spec.replicas", ConflictPolicy::Yield),
+            ("data", ".spec.replicas", ConflictPolicy::Fail),
+            (
+                "data",
+                ".spec.containers[name=\"web\"].image",
+                ConflictPolicy::Force,
+            ),
+            (
+                "data",
+                ".spec.containers[name=\"more\"].image",
+                ConflictPolicy::Fail,
+            ),
+            ("data", ".metadata.annotations.a.b/c", ConflictPolicy::Force),
+            ("web", ".spec.none", ConflictPolicy::Fail),
+        ] {
+            assert_eq!(policy(tier, path), expected, "{tier} {path}");
+        }
+        let ignore: Vec<IgnoreRule> = serde_json::from_value(json!([
+            {"target": {"matchLabels": {"tier": "web"}}, "fields": ["/spec/replicas"]}
+        ]))
+        .unwrap();
+        let replicas = |tier: &str| {
+            let object = without_ignored(&object(tier), &ignore);
+            object.value().pointer("/spec/replicas").is_some()
+        };
+        assert!(!replicas("web") && replicas("data"));
     }
 
     #[test]

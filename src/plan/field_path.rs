@@ -27,6 +27,19 @@ pub(super) fn get<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
         })
 }
 
+/// Returns the JSON pointer to the field at `path`; None where `value` does not have it.
+pub(super) fn pointer(value: &Value, path: &str) -> Option<String> {
+    let mut pointer = String::new();
+    for step in find(value, path)? {
+        pointer.push('/');
+        match step {
+            Step::Key(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => pointer.push_str(&index.to_string()),
+        }
+    }
+    Some(pointer)
+}
+
 /// Removes the field at `path`; says whether it was there.
 pub(super) fn remove(value: &mut Value, path: &str) -> bool {
     let Some(steps) = find(value, path) else {

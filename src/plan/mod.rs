@@ -20,10 +20,11 @@ pub use change::{Action, Change, Plan, Policy, belongs_to_other, plan};
 pub use contract::by_contract;
 pub use diff::{FieldChange, field_changes, redacted};
 pub use drift::{
-    Judgement, git_changed, judge, live_differs, without_conflicts, without_ignored, without_paths,
+    Judgement, conflict_policy, git_changed, judge, live_differs, without_conflicts,
+    without_ignored, without_paths,
 };
 pub use guard::{Approval, Candidate, PruneLimits, PrunePlan, Verdict, plan_prune};
-pub use hook::{Phase, not_run, phase, runs_anew};
+pub use hook::{Phase, Tidy, not_run, phase, runs_anew, runs_on_failure, tidy};
 pub use inventory::{Inventory, Owned};
 pub use order::{OrderError, Wave, is_before, waves};
 pub use ownership::{is_manifest_tool, takeover};

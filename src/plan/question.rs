@@ -13,7 +13,8 @@ use crate::model::{Object, ObjectId};
 pub struct Question<'a> {
     /// The object as it would be sent.
     pub object: &'a Object,
-    /// Whether the last applied set had it: if not and it exists, its live form must be read.
+    /// Whether it is what the last applied set had, as far as anybody knows: if not and it exists, its live form must
+    /// be read, and what is live already is not written again.
     pub known: bool,
 }
 
@@ -32,11 +33,11 @@ pub fn questions<'a>(
         .iter()
         .filter_map(|object| {
             let before = applied.get(object.id());
-            let same = before.is_some_and(|before| before.value() == object.value());
+            let same = before.is_some_and(|before| before.is_same(object));
             let ask = !same || drifted.contains(object.id());
             ask.then_some(Question {
                 object,
-                known: before.is_some(),
+                known: before.is_some() && !drifted.contains(object.id()),
             })
         })
         .collect()
@@ -76,7 +77,7 @@ mod tests {
             .collect();
         assert_eq!(
             asked,
-            [("changed", true), ("drifted", true), ("new", false)]
+            [("changed", true), ("drifted", false), ("new", false)]
         );
         assert_eq!(questions(&desired, None, &BTreeSet::new()).len(), 4);
     }

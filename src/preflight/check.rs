@@ -79,7 +79,7 @@ pub(super) mod tests {
     use crate::{
         api::PreflightMode,
         model::Location,
-        preflight::{Look, Scale, wants},
+        preflight::{Scale, wants},
     };
 
     pub(in crate::preflight) fn object(value: Value) -> Object {
@@ -172,29 +172,33 @@ pub(super) mod tests {
         let objects = [sloppy()];
         let new = [touched(&objects[0], false)];
         let spec = PreflightSpec::default();
-        let wanted = wants(&objects, &new, &spec, Look::Everywhere);
-        assert_eq!(wanted.quotas.len() + wanted.budgets.len(), 2);
+        let wanted = wants(&objects, &new, &spec);
+        assert_eq!((wanted.quotas.len(), wanted.budgets.len()), (1, 0));
         assert!(wanted.autoscalers.is_empty(), "no replicas are stated");
         assert_eq!(wanted.references.len(), 1);
-        let cheap = wants(&objects, &new, &spec, Look::AsAsked);
-        assert_eq!(cheap.quotas.len() + cheap.budgets.len(), 0);
-        assert_eq!(cheap.references.len(), 1, "names outside of the set");
-        let named = PreflightSpec {
-            rules: [("quotaHeadroom".to_owned(), PreflightMode::Warn)].into(),
+        let enforced = PreflightSpec {
+            rules: [("disruptionBudget".to_owned(), PreflightMode::Enforce)].into(),
             ..spec.clone()
         };
-        assert_eq!(wants(&objects, &new, &named, Look::AsAsked).quotas.len(), 1);
-        assert_eq!(
-            wants(&objects, &[], &spec, Look::Everywhere),
-            super::super::Wants::default()
-        );
+        assert_eq!(wants(&objects, &new, &enforced).budgets.len(), 1);
+        let scaled = [Touched {
+            scale: Scale::From(3),
+            ..touched(&objects[0], true)
+        }];
+        assert_eq!(wants(&objects, &scaled, &spec).budgets.len(), 1);
+        // Pods that stay as they are: neither room nor budgets are asked about.
+        let same = [Touched {
+            rolls: false,
+            ..touched(&objects[0], true)
+        }];
+        let wanted = wants(&objects, &same, &spec);
+        assert_eq!(wanted.quotas.len() + wanted.budgets.len(), 0);
+        assert_eq!(wanted.references.len(), 1, "names outside of the set");
+        assert_eq!(wants(&objects, &[], &spec), super::super::Wants::default());
         let off = PreflightSpec {
             default: PreflightMode::Off,
             ..spec
         };
-        assert_eq!(
-            wants(&objects, &new, &off, Look::Everywhere),
-            super::super::Wants::default()
-        );
+        assert_eq!(wants(&objects, &new, &off), super::super::Wants::default());
     }
 }

@@ -70,26 +70,10 @@ pub struct Facts {
     pub absent: BTreeSet<ObjectId>,
 }
 
-/// For which rules whole lists are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// For those that are named in `spec.preflight.rules`, or refuse: a rollout of each of 1,000 Applications is not to
-    /// cost a list that nobody asked for.
-    AsAsked,
-    /// For all that are not off: a person looks once.
-    Everywhere,
-}
-
-/// Returns what must be read for the objects that are to be written. Nothing, where they make no pods.
-pub fn wants(objects: &[Object], touched: &[Touched], spec: &PreflightSpec, lists: Look) -> Wants {
-    let on = |rule: PreflightRule| {
-        let asked = spec.rules.contains_key(rule.as_str());
-        match spec.mode(rule) {
-            PreflightMode::Off => false,
-            PreflightMode::Enforce => true,
-            PreflightMode::Warn => asked || lists == Look::Everywhere,
-        }
-    };
+/// Returns what must be read for the objects that are to be written. Nothing, where they make no pods: quotas only
+/// where there will be more pods than before, budgets and autoscalers only where replicas change, or refuse a new set.
+pub fn wants(objects: &[Object], touched: &[Touched], spec: &PreflightSpec) -> Wants {
+    let on = |rule: PreflightRule| spec.mode(rule) != PreflightMode::Off;
     let mut wants = Wants::default();
     let held: BTreeSet<&ObjectId> = objects.iter().map(Object::id).collect();
     for (workload, touched) in touched_workloads(objects, touched) {
@@ -97,14 +81,19 @@ pub fn wants(objects: &[Object], touched: &[Touched], spec: &PreflightSpec, list
         if on(PreflightRule::QuotaHeadroom) && capacity::needs_room(&workload, touched) {
             wants.quotas.insert(namespace.clone());
         }
-        let scaled = workload.has_replicas() && (!touched.existed || touched.scale != Scale::Same);
-        if scaled && on(PreflightRule::DisruptionBudget) {
+        // That a budget or an autoscaler waits for what is not there yet is rare: not asked where it is only told.
+        let scaled = |rule: PreflightRule| {
+            let refuses = spec.mode(rule) == PreflightMode::Enforce;
+            let is_other = touched.existed && touched.scale != Scale::Same;
+            on(rule) && workload.has_replicas() && (is_other || !touched.existed && refuses)
+        };
+        if scaled(PreflightRule::DisruptionBudget) {
             wants.budgets.insert(namespace.clone());
         }
-        if scaled && workload.stated_replicas().is_some() && on(PreflightRule::AutoscaledReplicas) {
+        if workload.stated_replicas().is_some() && scaled(PreflightRule::AutoscaledReplicas) {
             wants.autoscalers.insert(namespace);
         }
-        if spec.mode(PreflightRule::MissingReference) != PreflightMode::Off {
+        if on(PreflightRule::MissingReference) {
             wants.references.extend(
                 references(&workload)
                     .into_iter()

@@ -36,7 +36,7 @@ impl Finding {
         Self {
             rule,
             id: object.id().clone(),
-            location: object.location.clone(),
+            location: object.location().cloned(),
             message: message.into(),
             advice: advice.into(),
         }

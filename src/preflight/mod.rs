@@ -16,5 +16,5 @@ mod version;
 mod workload;
 
 pub use check::{Case, check};
-pub use facts::{Facts, Look, Scale, Touched, Wants, wants};
+pub use facts::{Facts, Scale, Touched, Wants, wants};
 pub use finding::{Finding, Findings};

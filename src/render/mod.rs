@@ -16,4 +16,4 @@ pub use kustomize::Files;
 pub use marks::marked;
 pub use packed::PackedSet;
 pub use scope::{Scope, builtin_scope, defined_scopes};
-pub use set::{RenderSpec, Rendered, render, restore};
+pub use set::{Placer, RenderSpec, Rendered, render, render_naming, restore};

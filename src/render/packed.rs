@@ -32,17 +32,16 @@ impl PackedSet {
     /// Packs a set; None where it is nested too deep to be read again.
     pub fn of(rendered: &Rendered) -> Option<Self> {
         let objects = rendered.objects();
-        let values: Vec<Value> = objects
-            .iter()
-            .map(Object::value)
-            .map(|value| is_shallow(value, DEPTH).then(|| value.clone()))
-            .collect::<Option<_>>()?;
+        let is_read_again = |object: &Object| is_shallow(object.value(), DEPTH);
+        if !objects.iter().all(is_read_again) {
+            return None;
+        }
         Some(Self(Arc::new(Parts {
             digest: rendered.digest().clone(),
-            objects: Packed::of(&Value::Array(values)),
+            objects: Packed::of_all(objects.iter().map(Object::value)),
             locations: objects
                 .iter()
-                .map(|object| object.location.clone())
+                .map(|object| object.location().cloned())
                 .collect(),
             warnings: rendered.warnings().to_vec(),
             remotes: rendered.remotes().to_vec(),
@@ -52,6 +51,11 @@ impl PackedSet {
     /// Returns the digest of the set.
     pub fn digest(&self) -> &Digest {
         &self.0.digest
+    }
+
+    /// Returns what was fetched beside the revision, and as what.
+    pub fn remotes(&self) -> &[RemotePin] {
+        &self.0.remotes
     }
 
     /// Opens the set.
@@ -110,8 +114,8 @@ mod tests {
         assert_eq!(again.digest(), set.digest());
         assert_eq!(again.objects(), set.objects());
         assert_eq!(again.objects().len(), 2);
-        assert_eq!(again.objects()[1].location, set.objects()[1].location);
-        assert!(again.objects()[1].location.is_some());
+        assert_eq!(again.objects()[1].location(), set.objects()[1].location());
+        assert!(again.objects()[1].location().is_some());
     }
 
     #[test]

@@ -70,23 +70,17 @@ impl Rendered {
         key: &ApplicationKey,
         scopes: &dyn Fn(&GroupKind) -> Option<Scope>,
     ) -> Vec<Object> {
-        let defined = defined_scopes(&self.objects);
-        self.objects
-            .iter()
-            .map(|object| {
-                let kind = object.group_kind();
-                let scope = builtin_scope(&kind)
-                    .or_else(|| defined.get(&kind).copied())
-                    .or_else(|| scopes(&kind));
-                let object = marked(object, key);
-                match scope {
-                    Some(Scope::Cluster) if !object.id().namespace.is_empty() => {
-                        object.with_namespace("")
-                    }
-                    Some(Scope::Cluster | Scope::Namespaced) | None => object,
-                }
-            })
-            .collect()
+        let placer = self.placer(key);
+        let objects = self.objects.iter();
+        objects.map(|object| placer.place(object, scopes)).collect()
+    }
+
+    /// Returns what gives the objects of this set the form in which they are sent, one by one.
+    pub fn placer<'a>(&self, key: &'a ApplicationKey) -> Placer<'a> {
+        Placer {
+            key,
+            defined: defined_scopes(&self.objects),
+        }
     }
 
     /// Returns the set in the form in which it is stored.
@@ -98,7 +92,32 @@ impl Rendered {
     }
 }
 
-/// Renders a path of a tree of files.
+/// Gives objects of one set the form in which they are sent.
+#[derive(Clone, Debug)]
+pub struct Placer<'a> {
+    key: &'a ApplicationKey,
+    /// Scopes of the kinds that the set itself defines.
+    defined: BTreeMap<GroupKind, Scope>,
+}
+
+impl Placer<'_> {
+    /// Returns an object with marks, and with the namespace that its scope asks for.
+    ///
+    /// `scopes` is as for [`Rendered::placed`].
+    pub fn place(&self, object: &Object, scopes: impl Fn(&GroupKind) -> Option<Scope>) -> Object {
+        let kind = object.group_kind();
+        let scope = builtin_scope(&kind)
+            .or_else(|| self.defined.get(&kind).copied())
+            .or_else(|| scopes(&kind));
+        let object = marked(object, self.key);
+        match scope {
+            Some(Scope::Cluster) if !object.id().namespace.is_empty() => object.with_namespace(""),
+            Some(Scope::Cluster | Scope::Namespaced) | None => object,
+        }
+    }
+}
+
+/// Renders a path of a tree of files. Places are named from the root of the tree.
 ///
 /// # Errors
 /// Nothing stands at the path, the files do not build, or two objects have one identity.
@@ -106,6 +125,20 @@ pub fn render(
     files: &dyn kustomize::Files,
     spec: &RenderSpec,
     options: &kustomize::Options,
+) -> Result<Rendered, Error> {
+    let from_root = |file: &str| file.trim_start_matches('/').to_owned();
+    render_naming(files, spec, options, &from_root)
+}
+
+/// Renders a path of a tree of files. `name` gives a file of the tree the name by which places are called.
+///
+/// # Errors
+/// As for [`render`].
+pub fn render_naming(
+    files: &dyn kustomize::Files,
+    spec: &RenderSpec,
+    options: &kustomize::Options,
+    name: &dyn Fn(&str) -> String,
 ) -> Result<Rendered, Error> {
     let path = format!("/{}", spec.path.trim_matches('/'));
     let build_error = |source| Error::Build {
@@ -136,15 +169,12 @@ pub fn render(
         .iter()
         .map(|warning| match warning.file.as_str() {
             "" => warning.message.clone(),
-            file => format!("{}: {}", file.trim_start_matches('/'), warning.message),
+            file => format!("{}: {}", name(file), warning.message),
         })
         .collect();
     let mut objects = Vec::with_capacity(built.resources.len());
     for resource in built.resources {
-        let location = Location::line(
-            resource.origin.file.trim_start_matches('/'),
-            resource.origin.line,
-        );
+        let location = Location::line(&name(&resource.origin.file), resource.origin.line);
         let object = Object::new(resource.value, Some(location.clone()))
             .map_err(|source| Error::Object { location, source })?;
         objects.push(object);
@@ -201,7 +231,7 @@ fn refuse_duplicates(objects: &[Object]) -> Result<(), Error> {
     let mut seen: BTreeMap<&ObjectId, &Object> = BTreeMap::new();
     for object in objects {
         if let Some(first) = seen.insert(object.id(), object) {
-            let place = |object: &Object| object.location.clone().unwrap_or_default();
+            let place = |object: &Object| object.location().cloned().unwrap_or_default();
             return Err(Error::Duplicate {
                 id: Box::new(object.id().clone()),
                 first: place(first),

@@ -80,6 +80,11 @@ pub enum PruneOutcome {
         /// Whether others are left that were not part of it: a prune of their own follows.
         more: bool,
     },
+    /// There was news in the midst of it: it goes on after that, or is ended by it.
+    Interrupted,
+    /// A prune that was begun ends before everything is gone: a person cancelled it, or a newer set takes over. What
+    /// is left is deleted by a later one.
+    Ended(Ending),
     /// Some objects wait for finalizers or were refused; it goes on later.
     Partly {
         /// What is waited for.
@@ -147,6 +152,11 @@ pub enum Event {
     ReturnBegan {
         /// Number of the attempt.
         attempt: u64,
+    },
+    /// An earlier life of the controller wrote this set whole, and could not say so any more.
+    FoundWritten {
+        /// The set.
+        set: SetStatus,
     },
     /// The last known good is written whole.
     Restored,

@@ -90,6 +90,20 @@ pub enum State {
     },
 }
 
+impl State {
+    /// Returns the set that is being written, watched, restored, or that failed.
+    pub fn target(&self) -> Option<&SetStatus> {
+        match self {
+            Self::Applying { target, .. }
+            | Self::Watching { target, .. }
+            | Self::Soaking { target, .. }
+            | Self::Failed { target, .. }
+            | Self::Returning { to: target, .. } => Some(target),
+            Self::Idle | Self::Pruning => None,
+        }
+    }
+}
+
 /// A set that git wants and that is not taken up: refused, or waiting for something outside.
 /// It stands beside the state: what runs is watched, proved and returned from all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]

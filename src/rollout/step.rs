@@ -70,6 +70,7 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
             Step::new(rollout, Vec::new())
         }
         Event::Applied => applied(rollout),
+        Event::FoundWritten { set } => found_written(rollout, set),
         Event::ApplyFailed(failure) => match rollout.state.clone() {
             State::Applying { target, .. } => fail(rollout, target, failure, gates, now, false),
             State::Idle
@@ -148,6 +149,21 @@ fn applied(mut rollout: Rollout) -> Step {
         }
         other => other,
     };
+    Step::new(rollout, Vec::new())
+}
+
+/// Whether the set proved itself nobody knows any more: where it was under way, it does so once again.
+fn found_written(mut rollout: Rollout, set: SetStatus) -> Step {
+    let is_known = |known: &SetStatus| known.digest == set.digest;
+    if rollout.applied.as_ref().is_some_and(is_known) {
+        return Step::new(rollout, Vec::new());
+    }
+    if matches!(&rollout.state, State::Applying { target, .. } if is_known(target)) {
+        return applied(rollout);
+    }
+    rollout.applied = Some(set);
+    rollout.partial = false;
+    rollout.state = State::Idle;
     Step::new(rollout, Vec::new())
 }
 
@@ -771,6 +787,20 @@ fn pruned(mut rollout: Rollout, attempt: Option<u64>, outcome: PruneOutcome) -> 
                 objects,
                 why: text::cut(&why, 512),
             });
+            rollout.state = leave_pruning(rollout.state);
+        }
+        PruneOutcome::Interrupted => rollout.prune = None,
+        PruneOutcome::Ended(ending) => {
+            rollout.prune = None;
+            if let Some(attempt) = attempt {
+                effects.push(Effect::Record {
+                    action: Action::Prune,
+                    attempt,
+                    set: rollout.applied.clone(),
+                    ending,
+                    details: String::new(),
+                });
+            }
             rollout.state = leave_pruning(rollout.state);
         }
         PruneOutcome::Partly { why } => {

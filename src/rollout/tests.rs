@@ -509,3 +509,38 @@ fn the_environment_never_causes_a_return() {
     world.act(Act::Ready(1));
     assert!(matches!(world.rollout.state, State::Soaking { .. }));
 }
+
+#[test]
+fn a_set_whose_repair_was_begun_still_has_to_prove_itself() {
+    let mut world = World::new();
+    let target = |index: u8, attempt| SetStatus {
+        revision: revision(index),
+        digest: digest(index),
+        attempt,
+    };
+    let ran = |rollout: Rollout, index, attempt| {
+        let set = target(index, attempt);
+        step(rollout, Event::FoundWritten { set }, &GATES, now(1))
+            .into_parts()
+            .0
+    };
+    world.take(Event::Began {
+        target: target(1, 1),
+        attempt: 1,
+        carried: Vec::new(),
+    });
+    let found = ran(world.rollout.clone(), 1, 1);
+    assert!(
+        matches!(&found.state, State::Watching { target, .. } if target.attempt == 1),
+        "{found:?}"
+    );
+    assert_eq!(found.good, None);
+    // What is known to run is left as it is.
+    assert_eq!(ran(found.clone(), 1, 1), found);
+    // A return that ended unseen: the good set runs, and nothing is under way.
+    let other = ran(world.rollout.clone(), 2, 7);
+    assert_eq!(
+        (other.state, other.applied),
+        (State::Idle, Some(target(2, 7)))
+    );
+}

@@ -82,7 +82,7 @@ async fn a_dry_run_tells_a_new_object_from_a_changed_one() {
         panic!("not accepted");
     };
     assert!(run.created);
-    assert_eq!(run.after["data"]["a"], "1");
+    assert_eq!(run.after.value().unwrap()["data"]["a"], "1");
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/settings");
     assert_eq!(admin.get(&path).await, None, "a dry-run wrote");
 
@@ -118,7 +118,7 @@ async fn a_conflict_names_who_owns_which_field() {
     let Answer::Accepted(run) = reader.dry_run(&ours, true).await.unwrap() else {
         panic!("force is not taken");
     };
-    assert_eq!(run.after["spec"]["replicas"], 1);
+    assert_eq!(run.after.value().unwrap()["spec"]["replicas"], 1);
     let live = admin.get(&path).await.unwrap();
     assert_eq!(live["spec"]["replicas"], 3, "a forced dry-run wrote");
 }

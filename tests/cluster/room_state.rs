@@ -99,7 +99,7 @@ async fn a_small_set_takes_one_request_and_comes_back() {
     assert_eq!(keeper.load_head(UID, 1).await.unwrap(), Some(head));
     let found = keeper.load_set(UID, 1, &set.digest).await.unwrap();
     assert_eq!(found.objects, set.objects);
-    assert_eq!(found.objects[0].location, set.objects[0].location);
+    assert_eq!(found.objects[0].location(), set.objects[0].location());
     assert_eq!(keeper.load_head(UID, 2).await.unwrap(), None);
 }
 

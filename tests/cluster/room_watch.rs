@@ -103,7 +103,7 @@ async fn only_marked_objects_are_seen() {
             application: Some(ours.clone())
         }
     );
-    let Seen::Present(seen) = watches.seen(&key, &id("ours")) else {
+    let Some(seen) = watches.seen(&key, &id("ours")).value() else {
         panic!("not seen");
     };
     assert_eq!(seen["data"]["a"], "b");
@@ -332,7 +332,7 @@ async fn pods_lead_to_their_application() {
     let uid =
         |object: &Value| BTreeSet::from([object["metadata"]["uid"].as_str().unwrap().to_owned()]);
     let web = ObjectId::new("apps", "Deployment", &namespace, "web");
-    let Seen::Present(web) = watches.seen(keys.first().unwrap(), &web) else {
+    let Some(web) = watches.seen(keys.first().unwrap(), &web).value() else {
         panic!("the Deployment is known before its pods are")
     };
     let pods = eventually(SOON, "the pod is ready", || async {

@@ -4,15 +4,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    story_support::{Place, SOON, config, deployment},
+    story_support::{Place, SOON, config, deployment, job},
     support::{AuditEntry, eventually},
 };
-
-fn job(name: &str, image: &str) -> String {
-    format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec:\n  backoffLimit: 0\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {{name: run, image: {image}}}\n"
-    )
-}
 
 fn deletes(entries: &[AuditEntry], name: &str) -> usize {
     entries
@@ -505,98 +499,4 @@ async fn what_other_tools_applied_becomes_ours_without_a_diff_and_a_removed_fiel
     place.until_good("shop", &three).await;
     let live = place.admin.get(&place.config_path("four")).await.unwrap();
     assert_eq!(live["data"], json!({"key": "new"}));
-}
-
-fn hook(name: &str, phase: &str, image: &str) -> String {
-    job(name, image).replace(
-        &format!("metadata: {{name: {name}}}"),
-        &format!("metadata: {{name: {name}, annotations: {{argocd.argoproj.io/hook: {phase}}}}}"),
-    )
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hooks_run_before_and_after_the_set_in_each_sync_and_waves_wait_for_health() {
-    let place = Place::new("hooks").await;
-    let web = |image: &str| {
-        deployment("web", image, 1).replace(
-            "metadata:\n  name: web\n",
-            "metadata:\n  name: web\n  annotations: {argocd.argoproj.io/sync-wave: \"1\"}\n",
-        )
-    };
-    let last = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last, annotations: {argocd.argoproj.io/sync-wave: \"2\"}}\ndata: {key: x}\n";
-    let one = place.repository.commit(&[
-        (
-            "deploy/before.yaml",
-            Some(&hook("before", "PreSync", "job:1")),
-        ),
-        ("deploy/web.yaml", Some(&web("web:1"))),
-        ("deploy/last.yaml", Some(last)),
-        (
-            "deploy/after.yaml",
-            Some(&hook("after", "PostSync", "job:1")),
-        ),
-        ("deploy/fail.yaml", Some(&hook("fail", "SyncFail", "job:1"))),
-    ]);
-    let mark = place.mark();
-    place.application("shop", json!({})).await;
-    place.until_good("shop", &one).await;
-    assert_eq!(
-        place.written_since(mark),
-        [
-            "patch jobs/before",
-            "patch deployments/web",
-            "patch configmaps/last",
-            "patch jobs/after"
-        ]
-    );
-    let path = |name: &str| place.path("batch/v1", "jobs", name);
-    assert!(place.admin.get(&path("fail")).await.is_none());
-    let before = place.admin.get(&path("before")).await.unwrap();
-    assert_eq!(
-        before["status"]["succeeded"], 1,
-        "it ended before the set was good"
-    );
-    // Nothing changed: nothing runs. Another set: each runs anew, once.
-    let mark = place.mark();
-    place.ask("shop").await;
-    let two = place
-        .push("shop", &[("deploy/web.yaml", Some(&web("web:2")))])
-        .await;
-    place.until_good("shop", &two).await;
-    assert_eq!(
-        place.written_since(mark),
-        [
-            "delete jobs/before",
-            "patch jobs/before",
-            "patch deployments/web",
-            "delete jobs/after",
-            "patch jobs/after"
-        ]
-    );
-    let again = place.admin.get(&path("before")).await.unwrap();
-    assert_ne!(again["metadata"]["uid"], before["metadata"]["uid"]);
-    assert_eq!(again["status"]["succeeded"], 1);
-
-    // A hook that fails ends the sync before the set is touched.
-    let mark = place.mark();
-    let bad = place
-        .push(
-            "shop",
-            &[
-                (
-                    "deploy/before.yaml",
-                    Some(&hook("before", "PreSync", "job:job-fail")),
-                ),
-                ("deploy/web.yaml", Some(&web("web:3"))),
-            ],
-        )
-        .await;
-    place.until_returned("shop", &bad).await;
-    let writes = place.written_since(mark);
-    assert!(
-        !writes
-            .iter()
-            .any(|write| write.contains("web") || write.contains("after")),
-        "{writes:?}"
-    );
 }

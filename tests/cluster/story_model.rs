@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     proxy::{Asked, Fate},
@@ -168,9 +168,11 @@ async fn until_as_the_model(
     model: &BTreeMap<String, usize>,
     what: &str,
 ) {
-    eventually(SOON, what, || async {
+    let last = std::sync::Mutex::new(Value::Null);
+    let ends = eventually(SOON * 2, what, || async {
         let app = place.get("shop").await;
         let status = &app["status"];
+        last.lock().unwrap().clone_from(status);
         let there = status["phase"] == "Idle"
             && status["written"]
                 .as_array()
@@ -188,6 +190,12 @@ async fn until_as_the_model(
             }
         }
         (marked(place).await.len() == model.len()).then_some(())
-    })
-    .await;
+    });
+    let in_time = tokio::time::timeout(SOON, ends).await.is_ok();
+    let there = marked(place).await;
+    let status = last.into_inner().unwrap();
+    assert!(
+        in_time,
+        "not in {SOON:?}: {what}: {model:?}\n{status:#}\n{there:?}"
+    );
 }

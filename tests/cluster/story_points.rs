@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     proxy::{Asked, Fate, Proxy},
+    story_hooks::hook,
     story_support::{Controller, Place, SOON, Stage, config, deployment},
     support::{Devcluster, OwnDevcluster, devcluster_of_its_own, eventually},
 };
@@ -122,12 +123,14 @@ pub(crate) async fn marked(place: &Place) -> BTreeSet<String> {
 pub(crate) async fn one_record_each(place: &Place) {
     eventually(SOON, "every attempt has its record", || async {
         let newest = place.get("shop").await["status"]["attempt"].as_u64()?;
-        let attempts: Vec<u64> = place
+        let mut attempts: Vec<u64> = place
             .records("shop")
             .await
             .iter()
             .filter_map(|record| record["attempt"].as_u64())
             .collect();
+        // A repair while a set becomes Ready ends before its sync does.
+        attempts.sort_unstable();
         (attempts == (1..=newest).collect::<Vec<u64>>()).then_some(())
     })
     .await;
@@ -193,6 +196,16 @@ fn deleted(place: &Place, mark: crate::support::AuditMark, name: &str) -> usize 
         .asked_since(mark)
         .iter()
         .filter(|entry| entry.verb == "delete" && entry.name == name && entry.is_write())
+        .count()
+}
+
+/// Counts the applies that made a Job: those that were answered 201.
+fn created(place: &Place, mark: crate::support::AuditMark, name: &str) -> usize {
+    place
+        .asked_since(mark)
+        .iter()
+        .filter(|entry| entry.verb == "patch" && entry.name == name && entry.is_write())
+        .filter(|entry| entry.code == 201)
         .count()
 }
 
@@ -317,12 +330,14 @@ async fn killed_at_every_write_of_a_return() {
     let good = place.repository.commit(&[
         ("deploy/web.yaml", Some(&deployment("web", "web:1", 1))),
         ("deploy/settings.yaml", Some(&config("settings", "good"))),
+        ("deploy/told.yaml", Some(&hook("told", "SyncFail", "job:1"))),
     ]);
     place
         .application("shop", json!({"health": {"soak": QUICK}}))
         .await;
     place.until_good("shop", &good).await;
-    let expected = marked(&place).await;
+    let mut expected = marked(&place).await;
+    expected.insert("jobs/told".to_owned());
     at_every_write(
         &mut bench,
         "return",
@@ -353,8 +368,11 @@ async fn killed_at_every_write_of_a_return() {
                     .as_str()
                     .is_some_and(|at| at.contains(commit))
         },
-        async |_, _, mark| {
+        async |point, _, mark| {
             assert_eq!(marked(&place).await, expected);
+            // The hook of a failure ran once, be the controller killed before, in the midst or after.
+            assert_eq!(deleted(&place, mark, "told"), usize::from(point > 0));
+            assert_eq!(created(&place, mark, "told"), 1, "point {point}");
             let live = place
                 .admin
                 .get(&place.config_path("settings"))

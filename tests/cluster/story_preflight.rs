@@ -3,7 +3,10 @@
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::story_support::{Place, config, deployment};
+use crate::{
+    story_support::{Place, SOON, config, deployment},
+    support::eventually,
+};
 
 const SERVICE: &str = "apiVersion: v1
 kind: Service
@@ -106,10 +109,11 @@ async fn findings_tell_once_or_refuse_before_anything_is_written() {
     let said = place.cli(&["diff", "shop", &clone.path().display().to_string()]);
     let output = String::from_utf8_lossy(&said.stdout).into_owned();
     assert_eq!(said.status.code(), Some(6), "{output}");
-    for words in [
-        "! missingReference: Deployment/",
-        "deploy/web.yaml:3): container web names Secret/",
-    ] {
+    let place_of_it = format!(
+        "({}/deploy/web.yaml:3): container web names Secret/",
+        clone.path().display()
+    );
+    for words in ["! missingReference: Deployment/", &place_of_it] {
         assert!(output.contains(words), "{words:?} is missing in {output}");
     }
 
@@ -138,16 +142,63 @@ async fn a_rollout_without_room_is_told_before_it_hangs() {
             quota["status"]["used"]["pods"] == "0"
         })
         .await;
-    let commit = place
+    place
         .repository
         .commit(&[("deploy/web.yaml", Some(&deployment("web", "web:1", 3)))]);
+    // Whoever says nothing of rules is told, and nothing is refused.
+    let told = place.repository.commit(&[
+        ("told/web.yaml", Some(&deployment("told", "web:1", 3))),
+        ("too/web.yaml", Some(&deployment("too", "web:1", 3))),
+    ]);
+    let mark = place.mark();
+    place
+        .application("told", json!({"source": {"path": "told"}}))
+        .await;
+    let event = eventually(SOON, "it is told", || async {
+        place.events("told", "PreflightWarning").await.pop()
+    })
+    .await;
+    assert!(
+        event.contains("quotaHeadroom: Deployment/") && event.contains("team leaves 2 of pods"),
+        "{event}"
+    );
+    place
+        .until("told", "it is applied all the same", |seen| {
+            seen.text("/status/target/revision").contains(&told)
+        })
+        .await;
+    // Another one of the same account is told by what was just read.
+    place
+        .application("too", json!({"source": {"path": "too"}}))
+        .await;
+    eventually(SOON, "it is told too", || async {
+        place.events("too", "PreflightWarning").await.pop()
+    })
+    .await;
+    let lists = |resource: &str| {
+        let asked = place.asked_since(mark);
+        let lists = asked.iter().filter(|entry| entry.verb == "list");
+        lists.filter(|entry| entry.resource == resource).count()
+    };
+    assert_eq!(lists("resourcequotas"), 1);
+    assert_eq!(lists("poddisruptionbudgets"), 0);
+    for name in ["told", "too"] {
+        place.admin.delete(&place.application_path(name)).await;
+        place.admin.delete(&place.deployment_path(name)).await;
+    }
+    place
+        .until_object(&format!("{quotas}/team"), "the quota is free", |quota| {
+            quota["status"]["used"]["pods"] == "0"
+        })
+        .await;
+
     place
         .application(
             "shop",
             json!({"preflight": {"rules": {"quotaHeadroom": "enforce"}}}),
         )
         .await;
-    let seen = place.until_held("shop", &commit, "PreflightRefused").await;
+    let seen = place.until_held("shop", &told, "PreflightRefused").await;
     let message = seen.message("Ready");
     assert!(
         message.contains("ResourceQuota team leaves 2 of pods; wanted for 3 more pods: 3"),

@@ -891,6 +891,13 @@ spec:
     )
 }
 
+/// A Job of one pod; its image says how it ends.
+pub(crate) fn job(name: &str, image: &str) -> String {
+    format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec:\n  backoffLimit: 0\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {{name: run, image: {image}}}\n"
+    )
+}
+
 /// Returns a ConfigMap with one key.
 pub(crate) fn config(name: &str, value: &str) -> String {
     format!(

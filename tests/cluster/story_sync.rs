@@ -295,3 +295,45 @@ async fn an_application_waits_for_those_that_it_depends_on() {
     let (_, controller) = shared().await;
     assert!(controller.ended().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_circle_of_dependencies_is_refused_and_every_name_in_it_is_told() {
+    let place = Place::new("circle").await;
+    for name in ["one", "two", "three"] {
+        place.repository.commit(&[(
+            format!("{name}/settings.yaml").as_str(),
+            Some(&config(name, "x")),
+        )]);
+    }
+    let mark = place.mark();
+    for (name, on) in [("one", "two"), ("two", "three"), ("three", "one")] {
+        place
+            .application(
+                name,
+                json!({"source": {"path": name}, "dependsOn": [{"name": on}]}),
+            )
+            .await;
+    }
+    let seen = place
+        .until("one", "the circle is found", |seen| {
+            seen.reason("Stalled") == "DependencyInvalid"
+                && seen.message("Stalled").contains("circle")
+        })
+        .await;
+    let message = seen.message("Stalled");
+    assert!(message.contains("one -> two -> three -> one"), "{message}");
+    assert_eq!(place.written_since(mark), [""; 0], "nothing is written");
+    // Where the circle is cut, all go on.
+    place
+        .patch(
+            &place.application_path("three"),
+            &json!({"spec": {"dependsOn": []}}),
+        )
+        .await;
+    for name in ["three", "two", "one"] {
+        place.ask(name).await;
+        place
+            .until(name, "it goes on", |seen| seen.is("Ready", "True"))
+            .await;
+    }
+}

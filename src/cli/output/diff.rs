@@ -73,8 +73,7 @@ fn block(change: &Change) -> String {
     };
     let place = change
         .object
-        .location
-        .as_ref()
+        .location()
         .map_or_else(String::new, |location| format!("  ({location})"));
     let mut out = format!(
         "{sign} {} {}{place}\n",

@@ -52,8 +52,11 @@ pub(super) fn webhooks(case: &mut Case<'_>) -> Health {
         fields::text_at(webhook, &["clientConfig", "caBundle"]).is_none_or(str::is_empty)
     });
     if injected && lacks {
-        // Until then the API server cannot call it, and what it guards is refused.
-        case.waits("its certificate authority is not injected yet")
+        // Until then the API server cannot call it, and what it guards is refused. Whoever injects it is not of this set.
+        case.waits_for(
+            Class::Environment,
+            "its certificate authority is not injected yet",
+        )
     } else {
         Health::Ready
     }

@@ -526,7 +526,7 @@ fn extensions() {
             &[
                 ("Ready", json!({})),
                 ("Ready", webhook("")),
-                ("Progressing", with(webhook(""), &injected)),
+                ("Progressing Environment?", with(webhook(""), &injected)),
                 ("Ready", with(webhook("Zg=="), &injected)),
             ],
         );

@@ -95,7 +95,7 @@ proptest! {
         let rules = Rules::new(&HealthSpec { fail_fast, ..HealthSpec::default() }).unwrap();
         let shared = |list: Vec<Value>| list.into_iter().map(Arc::new).collect::<Vec<_>>();
         let (pods, sets, events) = (shared(pods), shared(sets), shared(events));
-        let live = Seen::Present(Arc::new(object));
+        let live = Seen::Present(crate::model::Packed::of(&object));
         let ids: Vec<_> = known()
             .chain([("example.org", "Thing"), ("", "ConfigMap")])
             .map(|(group, kind)| crate::model::ObjectId::new(group, kind, "shop", "web"))

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{Assessment, Health, Member, Rules, Sightings, View, assess};
 use crate::{
     api::HealthSpec,
-    model::{Now, Object, Seen},
+    model::{Now, Object, Packed, Seen},
 };
 
 /// A set under test: one object, what is around it, and the memory between looks.
@@ -67,7 +67,7 @@ impl Bench {
         let live = if self.absent {
             Seen::Absent
         } else {
-            Seen::Present(Arc::new(self.object.clone()))
+            Seen::Present(Packed::of(&self.object))
         };
         let members = [Member {
             id: &id,
