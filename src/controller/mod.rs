@@ -5,6 +5,7 @@
 //! Never: a rule of the product; those are in the rooms that it wires.
 
 mod house;
+mod moves;
 mod queue;
 mod run;
 mod share;

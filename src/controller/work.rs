@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     api::{Application, Reason},
-    cluster::{
-        ApplicationEvent, Applications, Event, EventType, Hint, Share, Task, WatchKey, push_name,
-    },
-    history::ChainId,
+    cluster::{ApplicationEvent, Applications, Event, EventType, Hint, WatchKey, push_name},
     model::{ApplicationKey, GroupKind, ObjectId, RepositoryName, Slot, Slots, text},
     pipeline::{Context, Memory, Rest, Wake, reconcile},
 };
@@ -42,9 +39,6 @@ const AFTER_A_BUG: Duration = Duration::from_secs(30);
 /// How long a stop waits for reconciles to come to an object boundary.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Pushes to one repository that come within this time are one.
-const STORM: Duration = Duration::from_secs(1);
-
 /// What comes from outside.
 pub(super) struct News<'a> {
     /// What the watches saw.
@@ -56,16 +50,16 @@ pub(super) struct News<'a> {
 }
 
 /// What is known of one Application outside of its reconciles.
-struct Entry {
+pub(super) struct Entry {
     application: Arc<Application>,
     /// Name of its repository, as pushes tell it.
-    repository: Option<String>,
+    pub(super) repository: Option<String>,
     memory: Option<Memory>,
     /// When it was worked on last.
     worked: Duration,
     touched: BTreeSet<ObjectId>,
     /// Since when git is to be asked; taken by the next reconcile, for one may be under way.
-    ask: Option<Duration>,
+    pub(super) ask: Option<Duration>,
     unwatchable: BTreeSet<GroupKind>,
     /// How it was found; taken when it is worked on first.
     found: Option<Found>,
@@ -93,31 +87,31 @@ struct Done {
     wake: Wake,
 }
 
-struct Work {
-    context: Arc<Context>,
-    entries: BTreeMap<ApplicationKey, Entry>,
-    busy: BTreeSet<ApplicationKey>,
-    queue: Queue,
+pub(super) struct Work {
+    pub(super) context: Arc<Context>,
+    pub(super) entries: BTreeMap<ApplicationKey, Entry>,
+    pub(super) busy: BTreeSet<ApplicationKey>,
+    pub(super) queue: Queue,
     tasks: JoinSet<Done>,
     running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
     stop: CancellationToken,
     /// Applications that are gone, by UID, and since when: their stored sets go an hour later.
-    gone: BTreeMap<String, (Option<ApplicationKey>, Duration)>,
+    pub(super) gone: BTreeMap<String, (Option<ApplicationKey>, Duration)>,
     /// When a repository is asked because of a push, the last time or the next.
-    pushed: BTreeMap<String, Duration>,
+    pub(super) pushed: BTreeMap<String, Duration>,
     /// Number of the next push that another replica tells of.
-    next_push: u64,
+    pub(super) next_push: u64,
     /// Whether those that existed when the lease became ours have all been told: one that comes later is new.
     all_known: bool,
     /// What was stored when our slots became ours.
-    kept: Kept,
-    applications: Applications,
-    ours: Ours,
+    pub(super) kept: Kept,
+    pub(super) applications: Applications,
+    pub(super) ours: Ours,
     /// The slots that we work in.
-    slots: Slots,
+    pub(super) slots: Slots,
     /// Those of them that were ours before the Applications were listed.
-    first: Slots,
+    pub(super) first: Slots,
 }
 
 /// Works until told to stop, then waits for what is under way. Says whether all of it ended.
@@ -218,7 +212,7 @@ fn first_memory(key: &ApplicationKey, entry: &mut Entry, kept: &mut Kept) -> Mem
 }
 
 impl Work {
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         (self.context.clock)().monotonic
     }
 
@@ -369,7 +363,7 @@ impl Work {
         }
     }
 
-    fn changed(&mut self, application: Arc<Application>) {
+    pub(super) fn changed(&mut self, application: Arc<Application>) {
         let key = crate::pipeline::application_key(&application);
         if !self.slots.covers(&key) {
             return;
@@ -418,7 +412,7 @@ impl Work {
         }
     }
 
-    fn forget(&mut self, key: &ApplicationKey) {
+    pub(super) fn forget(&mut self, key: &ApplicationKey) {
         if let Some(entry) = self.entries.remove(key) {
             entry.stop.cancel();
             self.queue.forget(key);
@@ -500,137 +494,6 @@ impl Work {
         match self.context.keeper.get_application(key).await {
             Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
             Err(_) => true,
-        }
-    }
-
-    /// A push that came to us is told to the other replicas too.
-    fn pushed(&mut self, repository: &RepositoryName) {
-        let is_alone = self.ours.now().is_none_or(|share| share.members <= 1);
-        if self.woken(push_name(repository), is_alone) && !is_alone {
-            self.ours.desk.announce(repository);
-        }
-    }
-
-    /// A push wakes the Applications of that repository and no others. What comes again within a second waits for its
-    /// end, so that a storm becomes one question a second. Says whether it was no part of a storm.
-    fn woken(&mut self, repository: String, is_alone: bool) -> bool {
-        let now = self.now();
-        self.pushed.retain(|_, at| now.saturating_sub(*at) < STORM);
-        let at = match self.pushed.get(&repository) {
-            Some(at) if *at > now => return false,
-            Some(at) => *at + STORM,
-            None => now,
-        };
-        let mut woken = 0;
-        for (key, entry) in &mut self.entries {
-            if entry.repository.as_ref() == Some(&repository) {
-                // A newer revision takes over at the next object; where it is none, what is under way goes on there.
-                entry.interrupt.cancel();
-                entry.ask = Some(at);
-                self.queue.at(key, at);
-                woken += 1;
-            }
-        }
-        // What wakes nobody here may wake others: they are not told a thousand times either.
-        if woken > 0 || !is_alone {
-            self.pushed.insert(repository, at);
-        }
-        tracing::debug!(applications = woken, "a repository was pushed to");
-        true
-    }
-
-    /// Takes what is ours now: ends what is not any more, takes up what is new.
-    async fn share(&mut self, share: Option<Share>) {
-        // Lost as a whole: the round ends by itself.
-        let Some(share) = share else { return };
-        let lost = self.slots.without(share.slots);
-        let gained = share.slots.without(self.slots);
-        self.slots = share.slots;
-        self.first = self.first.without(lost);
-        if lost.contains(Slot::HOUSE) {
-            // Who takes care of it now finds it by itself.
-            self.gone.clear();
-        }
-        if !lost.is_empty() {
-            let left = self.entries.keys().filter(|key| lost.covers(key));
-            let left: Vec<ApplicationKey> = left.cloned().collect();
-            tracing::info!(slots = %lost, applications = left.len(), "other replicas take over a part");
-            for key in left {
-                self.forget(&key);
-            }
-        }
-        if !gained.is_empty() {
-            // After the slots became ours: what is not stored by now was never begun.
-            self.kept
-                .read(&self.context.keeper, gained, self.slots)
-                .await;
-            self.kept.forget_others(&self.applications, self.slots);
-            self.take_up(gained);
-        }
-        self.told_of_pushes(&share);
-        self.tell_ended();
-    }
-
-    fn take_up(&mut self, gained: Slots) {
-        let keeps_house = gained.contains(Slot::HOUSE);
-        let mut count = 0;
-        for application in self.applications.list() {
-            if keeps_house {
-                self.tell_archive(&application);
-            }
-            if gained.covers(&crate::pipeline::application_key(&application)) {
-                count += 1;
-                self.changed(application);
-            }
-        }
-        tracing::info!(slots = %gained, applications = count, "a part of another replica is ours");
-    }
-
-    fn told_of_pushes(&mut self, share: &Share) {
-        let next = std::mem::replace(&mut self.next_push, share.next_push);
-        let new = share.pushes.iter().filter(|push| push.number >= next);
-        let is_anew = share.next_push < next && share.next_push > 0;
-        let missed = is_anew || share.next_push.saturating_sub(next) > new.clone().count() as u64;
-        if missed {
-            // More than anybody remembers.
-            let now = self.now();
-            for (key, entry) in &mut self.entries {
-                entry.ask = Some(now);
-                self.queue.at(key, now);
-            }
-            return;
-        }
-        let us = self.context.identity.clone();
-        for push in new.filter(|push| push.by != us) {
-            self.woken(push.repository.clone(), false);
-        }
-    }
-
-    /// Tells that nothing is under way outside of our share, when that is so.
-    fn tell_ended(&self) {
-        let Some(share) = self.ours.now() else { return };
-        // What was given up since is not ended yet.
-        if share.slots == self.slots && self.busy.iter().all(|key| self.slots.covers(key)) {
-            self.ours.desk.has_ended(Task::Work, share.version);
-        }
-    }
-
-    /// Who keeps the records beside the cluster learns of those of all Applications.
-    fn tell_archive(&self, application: &Application) {
-        let record = application
-            .status
-            .as_ref()
-            .and_then(|status| status.record.clone());
-        if let Some(head) = record.filter(|_| self.slots.contains(Slot::HOUSE))
-            && let Some(uid) = application.metadata.uid.clone()
-        {
-            let key = crate::pipeline::application_key(application);
-            let chain = ChainId {
-                namespace: key.namespace,
-                name: key.name,
-                uid,
-            };
-            self.context.archive.know(chain, head);
         }
     }
 
