@@ -69,14 +69,16 @@ impl Replica {
 
     /// Waits until it works in so many slots, and may write.
     async fn until(&self, count: usize) -> Share {
+        self.until_told(|share| share.slots.len() == count && is_open(share))
+            .await
+    }
+
+    /// Waits until its share is so; what it returns holds up nobody who tells the next.
+    async fn until_told(&self, is: impl Fn(&Share) -> bool) -> Share {
         let mut share = self.share.clone();
-        let wait = share.wait_for(|share| {
-            share
-                .as_ref()
-                .is_some_and(|share| share.slots.len() == count && is_open(share))
-        });
-        let share = tokio::time::timeout(SOON, wait).await;
-        share.unwrap().unwrap().clone().unwrap()
+        let wait = share.wait_for(|share| share.as_ref().is_some_and(&is));
+        let told = tokio::time::timeout(SOON, wait).await.unwrap().unwrap();
+        told.clone().unwrap()
     }
 }
 
@@ -133,21 +135,14 @@ async fn two_share_evenly_and_one_that_stops_gives_all_at_once() {
     // What one hears all hear.
     let repository = RepositoryName::parse("https://git.example.org/team/shop").unwrap();
     first.desk.announce(&repository);
-    let mut share = second.share.clone();
-    let heard = share.wait_for(|share| {
-        share
-            .as_ref()
-            .is_some_and(|share| share.pushes.iter().any(|push| push.by == "first"))
-    });
-    let _heard = tokio::time::timeout(SOON, heard).await.unwrap().unwrap();
+    second
+        .until_told(|share| share.pushes.iter().any(|push| push.by == "first"))
+        .await;
     // And why nothing may be changed, from who keeps the records.
     first.desk.halt(Some("the disk is full".to_owned()));
-    let mut share = second.share.clone();
-    let heard = share.wait_for(|share| {
-        let halt = share.as_ref().and_then(|share| share.halt.as_deref());
-        halt == Some("the disk is full")
-    });
-    let _heard = tokio::time::timeout(SOON, heard).await.unwrap().unwrap();
+    second
+        .until_told(|share| share.halt.as_deref() == Some("the disk is full"))
+        .await;
 
     let start = Instant::now();
     first.stop.cancel();
