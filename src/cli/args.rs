@@ -22,6 +22,20 @@ pub struct Cli {
     pub verb: Verb,
 }
 
+/// `plimsoll build` by itself. To put together the arguments of every verb takes longer than to build a small tree.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plimsoll build",
+    bin_name = "plimsoll build",
+    about = "Build a kustomization as `kustomize build` does",
+    max_term_width = 100
+)]
+pub struct BuildCli {
+    /// Its arguments.
+    #[command(flatten)]
+    pub args: BuildArgs,
+}
+
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {

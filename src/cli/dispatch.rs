@@ -8,7 +8,7 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     Exit, Failure,
-    args::{Cli, Verb},
+    args::{BuildCli, Cli, Verb},
     build, command, controller, crds, diff, get, history, output, render, report, rollback, tenant,
     tree, why,
 };
@@ -17,8 +17,13 @@ use super::{
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let is_build = arguments.get(1).is_some_and(|verb| verb == "build");
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let parsed = if is_build {
+        BuildCli::try_parse_from(arguments.into_iter().skip(1)).map(|cli| Verb::Build(cli.args))
+    } else {
+        Cli::try_parse_from(arguments).map(|cli| cli.verb)
+    };
+    let chosen = match parsed {
+        Ok(chosen) => chosen,
         Err(error) => {
             let exit = match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
@@ -30,7 +35,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             return exit;
         }
     };
-    match verb(&cli.verb) {
+    match verb(&chosen) {
         Ok(exit) => exit,
         Err(failure) => {
             output::failure(&failure);

@@ -45,7 +45,6 @@ pub(super) async fn repair(
     {
         return Ok(None);
     }
-    memory.drift_hold = None;
     let (Some(set), Some(target)) = (
         applied(context, subject, memory).await?,
         memory.rollout.applied.clone(),
@@ -53,6 +52,12 @@ pub(super) async fn repair(
         memory.drifted.clear();
         return Ok(None);
     };
+    if matches!(memory.rollout.state, State::Watching { .. })
+        && !is_replaced(context, subject, memory, &set)
+    {
+        return Ok(None);
+    }
+    memory.drift_hold = None;
     if !compared {
         memory
             .drifted
@@ -125,6 +130,22 @@ pub(super) async fn repair(
     memory.drift_message = None;
     memory.repairs.push((context.clock)().monotonic);
     give_back(context, subject, memory, &target, &plan, stop).await
+}
+
+/// Says whether somebody wrote another spec over one that we have just written. Only a generation above ours tells: a
+/// watch may not have seen our own write yet, and what it lacks or shows is then older.
+fn is_replaced(context: &Context, subject: &Subject, memory: &Memory, set: &[Object]) -> bool {
+    set.iter()
+        .filter(|object| memory.drifted.contains(object.id()))
+        .any(|object| {
+            let ours = memory.generations.get(object.id());
+            let live = watching::seen(context, subject, memory, object);
+            let live = live.value();
+            let there = live
+                .as_ref()
+                .and_then(|live| live.pointer("/metadata/generation")?.as_i64());
+            ours.zip(there).is_some_and(|(ours, there)| there > *ours)
+        })
 }
 
 /// Says why drift stays for now.

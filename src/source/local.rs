@@ -85,16 +85,19 @@ impl Files for LocalFiles {
     }
 
     fn read(&self, path: &str) -> Result<Arc<[u8]>, FilesError> {
-        match self.resolve(path)? {
-            Some((_, EntryKind::File)) => {}
-            Some((_, EntryKind::Directory)) | None => {
-                return Err(FilesError::Missing {
-                    path: path.to_owned(),
-                });
-            }
+        // Asked before it is opened: to open a pipe may never end.
+        let metadata = fs::metadata(path).map_err(|error| explain(path, error))?;
+        if metadata.is_dir() {
+            return Err(FilesError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        if !metadata.is_file() {
+            return Err(unusable(path, Unusable::NeitherFileNorDirectory));
         }
         let file = fs::File::open(path).map_err(|error| explain(path, error))?;
-        let mut content = Vec::new();
+        let expected = metadata.len().min(self.max_file_bytes);
+        let mut content = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
         // One byte more than allowed shows that there is more, whatever the size was said to be.
         let limit = self.max_file_bytes;
         file.take(limit.saturating_add(1))

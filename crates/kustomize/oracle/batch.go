@@ -14,6 +14,7 @@ import (
 	"log"
 	"os"
 	"path"
+	"strings"
 
 	"sigs.k8s.io/kustomize/kustomize/v5/commands/build"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -161,12 +162,26 @@ func render(job *Job) (string, error) {
 	command.SetOut(io.Discard)
 	command.SetErr(os.Stderr)
 	command.SilenceErrors = true
+	if setsSchema(job) {
+		// It matters whether the built-in schema has been looked into.
+		openapi.ResetOpenAPI()
+	}
 	before := openapi.GetSchemaVersion()
 	err := command.Execute()
-	if openapi.GetSchemaVersion() != before {
+	if openapi.GetSchemaVersion() != before || setsSchema(job) {
 		openapi.ResetOpenAPI()
 	}
 	return output.String(), err
+}
+
+// A schema of a tree's own stays in the process, and does not always show in the version.
+func setsSchema(job *Job) bool {
+	for _, text := range job.Files {
+		if strings.Contains(strings.ToLower(text), "openapi") {
+			return true
+		}
+	}
+	return false
 }
 
 // The file system in memory has its root at /, and relative names are below it.

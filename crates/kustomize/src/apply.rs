@@ -2,6 +2,7 @@
 //! Enters: what was accumulated.
 //! Leaves: the same, changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -155,6 +156,22 @@ impl<'a> Loader<'a> {
                     .iter()
                     .zip(&before)
                     .all(|(object, before)| without_label(object) == *before);
+            let mut seen = BTreeSet::new();
+            let twice = accumulator
+                .objects
+                .iter()
+                .find(|object| !seen.insert(object.id.to_string()));
+            if let Some(twice) = twice {
+                let message = format!(
+                    "validate with {}: two objects are {}",
+                    plugin.id.gvk.kind, twice.id
+                );
+                return Err(Error::new(ErrorKind::Identity, message).at(
+                    &plugin.origin.file,
+                    plugin.origin.line,
+                    0,
+                ));
+            }
             if !unchanged {
                 return Err(Error::new(
                     ErrorKind::Transformer,

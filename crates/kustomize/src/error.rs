@@ -4,6 +4,23 @@
 
 use std::fmt;
 
+/// Text from a tree inside of a message: what a terminal would act upon is written as an escape.
+pub(crate) struct Shown<'t>(pub(crate) &'t str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+        for piece in self.0.split_inclusive(acts) {
+            let text = piece.trim_end_matches(acts);
+            f.write_str(text)?;
+            for character in piece.get(text.len()..).unwrap_or_default().chars() {
+                write!(f, "{}", character.escape_default())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A place in a file of the tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
@@ -17,7 +34,7 @@ pub struct Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        write!(f, "{}", Shown(&self.file))?;
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
             if self.column > 0 {
@@ -130,7 +147,7 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         if self.0.hint.is_none() {
-            self.0.hint = Some(hint.into());
+            self.0.hint = Some(Shown(&hint.into()).to_string());
         }
         self
     }
@@ -184,9 +201,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        write!(f, "{}", Shown(&self.0.message))?;
         if let Some(field) = &self.0.field {
-            write!(f, " (field {field})")?;
+            write!(f, " (field {})", Shown(field))?;
         }
         if let Some(location) = &self.0.location {
             write!(f, " at {location}")?;

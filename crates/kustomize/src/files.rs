@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::error::Shown;
+
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryKind {
@@ -44,25 +46,25 @@ pub trait Files: Send + Sync {
 #[non_exhaustive]
 pub enum FilesError {
     /// The path, or a link on the way, leads out of the tree.
-    #[error("follow {path}: it leads out of the tree")]
+    #[error("follow {}: it leads out of the tree", Shown(path))]
     Escapes {
         /// The path asked for.
         path: String,
     },
     /// A link that leads to itself, directly or through others.
-    #[error("follow {path}: too many links")]
+    #[error("follow {}: too many links", Shown(path))]
     Loop {
         /// The path asked for.
         path: String,
     },
     /// Nothing stands at the path.
-    #[error("find {path}")]
+    #[error("find {}", Shown(path))]
     Missing {
         /// The path asked for.
         path: String,
     },
     /// The file is larger than allowed.
-    #[error("read {path}: {size} bytes, the limit is {limit}")]
+    #[error("read {}: {size} bytes, the limit is {limit}", Shown(path))]
     TooLarge {
         /// The path asked for.
         path: String,
@@ -72,7 +74,7 @@ pub enum FilesError {
         limit: u64,
     },
     /// The store below failed.
-    #[error("read {path}")]
+    #[error("read {}", Shown(path))]
     Read {
         /// The path asked for.
         path: String,

@@ -410,6 +410,24 @@ pub(crate) fn left_out() -> Value {
     marked(Tag::Blank, "")
 }
 
+/// Whether a scalar has neither a tag nor quotes.
+pub(crate) fn is_bare(value: &Value) -> bool {
+    matches!(mark_of(value), Some((Tag::Bare, _)))
+}
+
+/// What a scalar becomes where an object is merged that it stays in: one without a tag, which settings would not read as text, gets
+/// quotes.
+pub(crate) fn merged_over(value: Value) -> Value {
+    match mark_of(&value) {
+        Some((Tag::Bare, text))
+            if !text.is_empty() && !text.contains('\n') && !yaml::is_text_in_settings(text) =>
+        {
+            Value::String(text.to_owned())
+        }
+        _ => value,
+    }
+}
+
 /// Whether a value is nothing inside of braces.
 pub(crate) fn is_left_out(value: &Value) -> bool {
     matches!(mark_of(value), Some((Tag::Blank, _)))

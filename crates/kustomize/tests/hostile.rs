@@ -396,9 +396,9 @@ fn nul_bytes_are_refused_in_whatever_is_yaml() {
     }
     // As the path of a file it names nothing, and as an escape it is text like any other.
     fails_with(
-        &kustomization("resources: [\"r\\0.yaml\"]\n"),
+        &kustomization("resources: [\"r\\0\\e[2J.yaml\"]\n"),
         ErrorKind::Load,
-        &["/a/kustomization.yaml:3:"],
+        &["r\\u{0}\\u{1b}[2J.yaml", "/a/kustomization.yaml:3:"],
     );
     let built = build(
         &resource("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: \"a\\0b\"}\n"),

@@ -13,9 +13,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use kustomize::{MemoryFiles, Options, build};
+use kustomize::{MemoryFiles, Options, ParsedFiles, build};
 use serde_json::{Map, Value, json};
 
 use measure::{exponent, least, process};
@@ -233,6 +235,92 @@ fn many(
     Ok(())
 }
 
+/// Many overlays on one base: on one thread and on two, the base parsed once, beside the real one's processes one after another.
+fn overlays(
+    programs: &Programs,
+    root: &Path,
+    quick: bool,
+    report: &mut Report,
+) -> Result<(), Box<dyn Error>> {
+    const COUNT: usize = 200;
+    let tree = trees::overlays(COUNT);
+    let files = in_memory(&tree);
+    let run = |threads: usize| -> Result<(f64, u64), Box<dyn Error>> {
+        let parsed = Arc::new(ParsedFiles::new(64 << 20));
+        let options = Options {
+            parsed: Some(Arc::clone(&parsed)),
+            ..Options::default()
+        };
+        let next = AtomicUsize::new(0);
+        let failed = AtomicUsize::new(0);
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= COUNT {
+                            break;
+                        }
+                        let built = build(&files, &format!("/overlay-{number}"), &options);
+                        let empty = built.map_or(true, |built| built.to_yaml().is_empty());
+                        failed.fetch_add(usize::from(empty), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let seconds = started.elapsed().as_secs_f64();
+        match failed.into_inner() {
+            0 => Ok((seconds, parsed.counts().parsed)),
+            failed => Err(format!("{failed} of {COUNT} overlays were not built").into()),
+        }
+    };
+    let mut best = [f64::INFINITY; 2];
+    let mut parsed = 0;
+    for _ in 0..5 {
+        for (index, threads) in [1, 2].into_iter().enumerate() {
+            let (seconds, files) = run(threads)?;
+            (best[index], parsed) = (best[index].min(seconds), files);
+        }
+    }
+    let mut theirs = None;
+    if !quick {
+        on_disk(&tree, &root.join("overlays"))?;
+        let mut sum = 0.0;
+        for number in 0..COUNT {
+            let directory = root.join("overlays").join(format!("overlay-{number}"));
+            let run = process(&programs.kustomize, &directory, PATIENCE)?;
+            sum += run.ok_or("the real one takes too long")?.seconds;
+        }
+        theirs = Some(sum);
+    }
+    let [one, two] = best;
+    report.row(
+        &format!("{COUNT} overlays on one base, 1 thread"),
+        milliseconds(one),
+        theirs.map(milliseconds).unwrap_or_default(),
+        theirs.map_or_else(String::new, |theirs| format!("{:.0} times", theirs / one)),
+    );
+    report.row(
+        "  2 threads",
+        milliseconds(two),
+        String::new(),
+        format!("{:.2} of one", two / one),
+    );
+    report.row(
+        "  files of the base parsed",
+        parsed.to_string(),
+        String::new(),
+        String::new(),
+    );
+    report.json.insert(
+        "overlays".to_owned(),
+        json!({"count": COUNT, "one_thread_seconds": one, "two_threads_seconds": two, "files_parsed": parsed,
+               "kustomize_seconds": theirs}),
+    );
+    Ok(())
+}
+
 /// What the figures depend on.
 fn machine(programs: &Programs) -> Value {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -290,6 +378,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let runs = if quick { 10 } else { 40 };
     let measured = small(&programs, &root, runs, &mut report)
         .and_then(|()| many(&programs, &root, quick, &mut report))
+        .and_then(|()| overlays(&programs, &root, quick, &mut report))
         .and_then(|()| definitions(&programs, &root, if quick { 2 } else { 5 }, &mut report));
     fs::remove_dir_all(&root)?;
     measured?;

@@ -133,3 +133,32 @@ fn properties(text: &mut String, indent: usize, depth: usize, seed: usize) {
         }
     }
 }
+
+/// So many overlays on one base of forty objects in ten files.
+pub(crate) fn overlays(count: usize) -> Tree {
+    let mut tree = Tree::new();
+    let mut list = "resources:\n".to_owned();
+    for part in 0..10 {
+        let objects = (0..2).fold(String::new(), |mut text, index| {
+            let name = format!("app-{part}-{index}");
+            text.push_str("---\n");
+            text.push_str(&deployment(&name, index));
+            text.push_str("---\n");
+            text.push_str(&service(&name));
+            text
+        });
+        let _ok = writeln!(list, "- part-{part}.yaml");
+        file(&mut tree, &format!("base/part-{part}.yaml"), objects);
+    }
+    file(&mut tree, "base/kustomization.yaml", list);
+    for number in 0..count {
+        file(
+            &mut tree,
+            &format!("overlay-{number}/kustomization.yaml"),
+            format!(
+                "resources: [../base]\nnamespace: team-{number}\nnamePrefix: t{number}-\nimages:\n- name: registry.example.org/team/app\n  newTag: v{number}\nlabels:\n- pairs: {{team: t{number}}}\n"
+            ),
+        );
+    }
+    tree
+}

@@ -201,6 +201,10 @@ impl Schema {
             }
         }
         schema.shapes.resize_with(shapes, Shape::default);
+        let names = Definitions {
+            places: names,
+            bodies: definitions,
+        };
         for (index, definition) in definitions.values().enumerate() {
             schema.shapes[index] = schema.open_api_shape(definition, &names, 0);
             let kinds = definition
@@ -278,7 +282,7 @@ impl Schema {
     fn open_api_shape(
         &mut self,
         definition: &Value,
-        names: &HashMap<&str, usize>,
+        names: &Definitions<'_>,
         depth: usize,
     ) -> Shape {
         let mut shape = Shape::default();
@@ -297,19 +301,15 @@ impl Schema {
         shape
     }
 
-    fn open_api_link(
-        &mut self,
-        property: &Value,
-        names: &HashMap<&str, usize>,
-        depth: usize,
-    ) -> Link {
-        let reference = |schema: &Value| -> Option<usize> {
-            let text = schema.get("$ref")?.as_str()?;
-            names.get(text.rsplit('/').next()?).copied()
-        };
-        if property.get("type").and_then(Value::as_str) == Some("array") {
-            let keys = merge_keys(property);
-            let items = property.get("items").unwrap_or(&Value::Null);
+    fn open_api_link(&mut self, property: &Value, names: &Definitions<'_>, depth: usize) -> Link {
+        let reference = |schema: &Value| names.places.get(reference(schema)?).copied();
+        // A list may have a definition of its own.
+        let resolved = names.resolve(property);
+        let is_list = resolved.get("type").and_then(Value::as_str) == Some("array");
+        let keys = merge_keys(resolved);
+        if is_list || keys.is_some() {
+            let items = resolved.get("items").filter(|_| is_list);
+            let items = items.unwrap_or(&Value::Null);
             let shape = reference(items).or_else(|| self.anonymous(items, names, depth));
             return Link {
                 list: true,
@@ -328,7 +328,7 @@ impl Schema {
     fn anonymous(
         &mut self,
         definition: &Value,
-        names: &HashMap<&str, usize>,
+        names: &Definitions<'_>,
         depth: usize,
     ) -> Option<usize> {
         /// Nesting of anonymous objects that is followed; generated documents stay far below.
@@ -402,6 +402,34 @@ fn table_field(word: &str, names: &HashMap<&str, usize>) -> (String, Link) {
             )
         }
     }
+}
+
+/// The definitions of a document.
+struct Definitions<'d> {
+    /// Where the shape of each is.
+    places: HashMap<&'d str, usize>,
+    bodies: &'d serde_json::Map<String, Value>,
+}
+
+impl Definitions<'_> {
+    /// Follows references to what they stand for; a schema that refers to nothing known stays.
+    fn resolve<'s>(&'s self, schema: &'s Value) -> &'s Value {
+        /// More than any document has; a circle ends here.
+        const STEPS: usize = 16;
+        let mut here = schema;
+        for _ in 0..STEPS {
+            match reference(here).and_then(|name| self.bodies.get(name)) {
+                Some(body) => here = body,
+                None => break,
+            }
+        }
+        here
+    }
+}
+
+/// The name that a schema refers to.
+fn reference(schema: &Value) -> Option<&str> {
+    schema.get("$ref")?.as_str()?.rsplit('/').next()
 }
 
 fn merge_keys(property: &Value) -> Option<Arc<[String]>> {

@@ -182,6 +182,7 @@ impl Merge<'_> {
     ) -> Result<(), Error> {
         let inner = place.and_then(|place| self.schema.field(place, &key));
         let was = old.as_ref().map(style_of);
+        let is_kept = old.is_some() && !matches!(patch, Source::Patch(_));
         self.path.push(key);
         let merged = self.walk(old, patch, inner)?;
         // The quotes of the old scalar, or that it has none, stay around what is merged in.
@@ -192,6 +193,7 @@ impl Merge<'_> {
             Some(Style::Bare) if scalar::is_quoted(&merged) => {
                 scalar::tagged_text(&scalar::text(&merged))
             }
+            Some(_) if is_kept => scalar::merged_over(merged),
             Some(Style::Quoted | Style::Bare | Style::Unknown) | None => merged,
         });
         if let (Some(key), Some(merged)) = (self.path.pop(), merged) {

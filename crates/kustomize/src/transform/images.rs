@@ -172,9 +172,6 @@ fn update(field: &mut Value, name: &Name, image: &Image) -> Result<(), Error> {
             "set an image: the field is no scalar",
         ));
     }
-    if scalar::is_null(field) {
-        return Ok(());
-    }
     let text = scalar::text(field);
     if !name.matches(&text) {
         return Ok(());

@@ -49,7 +49,7 @@ fn apply(objects: &mut Objects, replacement: &Replacement, schema: &Schema) -> R
         }
         (None, None) => return Err(failed("replace: there is no source").field("source")),
         (None, Some(text)) => Copied {
-            value: Value::String(text.clone()),
+            value: scalar::bare(text),
             live: None,
         },
         (Some(source), None) => read(objects, source)?,
@@ -135,7 +135,7 @@ fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
         .field(path)
     })?;
     Ok(Copied {
-        value: Value::String(part.to_owned()),
+        value: scalar::retyped(value, part),
         live: None,
     })
 }

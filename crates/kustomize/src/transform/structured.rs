@@ -6,7 +6,7 @@ use super::replacements::{Found, assign, collect, follow};
 use crate::error::Error;
 use crate::kustomization::FieldOptions;
 use crate::scalar;
-use crate::yaml;
+use crate::yaml::{self, Styled, View, Written};
 
 /// Sets a field inside a text. `None` where the path does not lead into one, or the field cannot be set there.
 pub(super) fn set(
@@ -17,7 +17,8 @@ pub(super) fn set(
 ) -> Option<()> {
     let (field, inner) = enter(root, path)?;
     let text = scalar::text(field);
-    let mut document = parse(&text)?;
+    let (mut document, mut written) = parse(&text)?;
+    let before = document.clone();
     let mut found = Found::default();
     let create = options.create.then_some(value);
     collect(&mut document, inner, create, &mut Vec::new(), &mut found).ok()?;
@@ -27,11 +28,19 @@ pub(super) fn set(
     for (steps, created) in &found.places {
         assign(follow(&mut document, steps)?, value, options, *created).ok()?;
     }
-    scalar::settle(&mut document).ok()?;
-    let new = if text.trim_start().starts_with(['{', '[']) {
-        crate::generate::go_json(&document, text.contains('\n') && text.contains("  "))
-    } else {
-        crate::generate::go_yaml(&document)
+    let new = match &mut written {
+        Some(written) => {
+            update(&mut written.root, &before, &document)?;
+            written.print().trim().to_owned()
+        }
+        None => {
+            scalar::settle(&mut document).ok()?;
+            if is_json(&text) {
+                crate::generate::go_json(&document, text.contains('\n') && text.contains("  "))
+            } else {
+                crate::generate::go_yaml(&document)
+            }
+        }
     };
     *field = Value::String(new);
     Some(())
@@ -43,7 +52,7 @@ pub(super) fn count(
     path: &[String],
     create: Option<&Value>,
 ) -> Result<usize, Error> {
-    let Some(mut document) = parse(&scalar::text(field)) else {
+    let Some((mut document, _)) = parse(&scalar::text(field)) else {
         return Ok(0);
     };
     let mut found = Found::default();
@@ -81,7 +90,97 @@ fn enter<'a, 'b>(root: &'a mut Value, path: &'b [String]) -> Option<(&'a mut Val
     None
 }
 
-fn parse(text: &str) -> Option<Value> {
-    let documents = yaml::parse_values(text.as_bytes(), &yaml::Limits::default()).ok()?;
-    documents.into_iter().next().map(|document| document.value)
+/// Writes into a node what is another value than before.
+fn update(node: &mut Styled, before: &Value, after: &Value) -> Option<()> {
+    match (before, after) {
+        (_, _) if before == after => Some(()),
+        (Value::Object(old), Value::Object(new)) if new.len() >= old.len() => {
+            for (name, value) in new {
+                match old.get(name) {
+                    Some(old) if old == value => {}
+                    Some(old) => update(node.entry_mut(name)?, old, value)?,
+                    None => node.push_entry(name, styled(value))?,
+                }
+            }
+            Some(())
+        }
+        (Value::Array(old), Value::Array(new)) if new.len() >= old.len() => {
+            let items = node.items_mut()?;
+            for (index, value) in new.iter().enumerate() {
+                match (items.get_mut(index), old.get(index)) {
+                    (Some(item), Some(old)) => update(item, old, value)?,
+                    (_, _) => items.push(styled(value)),
+                }
+            }
+            Some(())
+        }
+        (_, _)
+            if scalar::is_scalar(before)
+                && scalar::is_scalar(after)
+                && !matches!(node.view(), View::Alias(_)) =>
+        {
+            node.set_text(&scalar::text(after))
+        }
+        (_, _) => {
+            *node = styled(after);
+            Some(())
+        }
+    }
+}
+
+/// A value that was added.
+fn styled(value: &Value) -> Styled {
+    match value {
+        Value::Object(fields) => Styled::mapping(
+            fields
+                .iter()
+                .map(|(name, value)| (Styled::text(name), styled(value)))
+                .collect(),
+        ),
+        Value::Array(items) => Styled::sequence(items.iter().map(styled).collect()),
+        Value::String(_) if scalar::free_text(value).is_some() && !scalar::is_bare(value) => {
+            Styled::text(&scalar::text(value))
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {
+            Styled::plain(&scalar::text(value))
+        }
+    }
+}
+
+/// Upstream writes such a text as JSON again, and any other as YAML.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
+/// What a text holds, and how that is written, if it is to stay so.
+fn parse(text: &str) -> Option<(Value, Option<Written>)> {
+    if !is_json(text)
+        && let Some(written) = Written::read(text)
+    {
+        return Some((value(&written.root), Some(written)));
+    }
+    let limits = yaml::Limits::default();
+    let documents = yaml::parse_spelled(text.as_bytes(), false, &limits, scalar::hold).ok()?;
+    let document = documents.into_iter().next()?;
+    Some((document.value, None))
+}
+
+/// The value of a node in which aliases and merge keys stand for nothing else: no path leads through them.
+fn value(node: &Styled) -> Value {
+    match node.view() {
+        View::Plain(text) => scalar::plain(text),
+        View::Text(text) => scalar::quoted(text),
+        View::Alias(name) => scalar::bare(&format!("*{name}")),
+        View::Sequence(items) => Value::Array(items.iter().map(value).collect()),
+        View::Mapping(entries) => entries
+            .iter()
+            .map(|(key, inner)| {
+                let name = match key.view() {
+                    View::Plain(text) | View::Text(text) => text,
+                    View::Alias(_) | View::Sequence(_) | View::Mapping(_) => "",
+                };
+                (name.to_owned(), value(inner))
+            })
+            .collect(),
+    }
 }

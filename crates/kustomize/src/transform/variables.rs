@@ -123,8 +123,9 @@ pub(crate) fn resolve(
             spec.apply(object, Create::Nothing, &mut |field| {
                 replace(field, &values, &mut used)
             })?;
+            // What several fields share is looked at again in each of them.
+            object.spread_shared();
         }
-        object.spread_shared();
     }
     Ok(values
         .into_keys()

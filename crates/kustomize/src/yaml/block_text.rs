@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::block_lines::{BlockLines, Chomping};
-use super::build::{Build, Scalar, fail};
+use super::build::{Build, Form, Scalar, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::parser::{Dialect, Parser};
@@ -40,7 +40,11 @@ impl<'a, B: Build> Parser<'a, B> {
         }
         Ok(Scalar {
             text: Cow::Owned(text),
-            plain: false,
+            form: if is_literal {
+                Form::Literal
+            } else {
+                Form::Folded
+            },
             tag: None,
         })
     }
@@ -66,7 +70,7 @@ impl<'a, B: Build> Parser<'a, B> {
         }
         self.cursor.skip_blanks();
         if self.cursor.peek(0) == b'#' {
-            self.cursor.skip_to_line_end();
+            self.comment(false);
         }
         if !self.cursor.is_line_end(self.cursor.position) {
             return Err(fail(start, ErrorKind::BlockHeader));

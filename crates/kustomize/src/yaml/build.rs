@@ -29,20 +29,34 @@ pub(super) enum Tag {
     Other,
 }
 
+/// How a scalar is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Single,
+    Double,
+    Literal,
+    Folded,
+}
+
 /// A scalar: its text with quotes, escapes and folding resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Scalar<'a> {
     pub(super) text: Cow<'a, str>,
-    /// Neither quoted nor a block text.
-    pub(super) plain: bool,
+    pub(super) form: Form,
     pub(super) tag: Option<Tag>,
 }
 
 impl Scalar<'_> {
+    /// Whether it is neither quoted nor a block text.
+    pub(super) fn is_plain(&self) -> bool {
+        self.form == Form::Plain
+    }
+
     /// What stands where nothing stands.
     pub(super) const EMPTY: Self = Self {
         text: Cow::Borrowed(""),
-        plain: true,
+        form: Form::Plain,
         tag: None,
     };
 }
@@ -62,6 +76,25 @@ pub(super) enum Level {
     Inner,
 }
 
+/// How a list or mapping is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Block,
+    /// In brackets or braces.
+    Inline,
+}
+
+/// Where a comment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// On a line of its own.
+    Alone,
+    /// Behind something.
+    Behind,
+    /// In brackets or braces.
+    Inline,
+}
+
 /// Makes a tree.
 pub(super) trait Build {
     /// A node of the tree.
@@ -70,8 +103,8 @@ pub(super) trait Build {
     type Mapping;
 
     fn scalar(&mut self, at: Mark, scalar: Scalar<'_>) -> Result<Self::Item, Error>;
-    fn sequence(&mut self, at: Mark, items: Vec<Self::Item>) -> Self::Item;
-    fn mapping(&mut self, at: Mark, level: Level) -> Self::Mapping;
+    fn sequence(&mut self, at: Mark, items: Vec<Self::Item>, layout: Layout) -> Self::Item;
+    fn mapping(&mut self, at: Mark, level: Level, layout: Layout) -> Self::Mapping;
     /// Adds an entry; `is_alias` when the value was written as an alias.
     fn entry(
         &mut self,
@@ -82,6 +115,17 @@ pub(super) trait Build {
         is_alias: bool,
     ) -> Result<(), Error>;
     fn finish(&mut self, mapping: Self::Mapping) -> Result<Self::Item, Error>;
+
+    /// An item that has an anchor.
+    fn anchored(&mut self, _name: &str, item: Self::Item) -> Self::Item {
+        item
+    }
+    /// What an alias stands for.
+    fn aliased(&mut self, _at: Mark, _name: &str, item: Self::Item) -> Self::Item {
+        item
+    }
+    /// A comment, from its `#` to the end of the line.
+    fn comment(&mut self, _at: Mark, _text: &str, _stand: Stand) {}
 }
 
 /// An error at a mark.

@@ -2,7 +2,7 @@
 //!
 //! Enters: tokens. Leaves: items of the tree. Never: columns, which say nothing here.
 
-use super::build::{Build, Key, Level, Scalar, fail};
+use super::build::{Build, Key, Layout, Level, Scalar, fail};
 use super::error::{Error, ErrorKind};
 use super::nodes::{Atom, Content, Written};
 use super::parser::{Kind, Look, Parser};
@@ -35,7 +35,7 @@ impl<'a, B: Build> Parser<'a, B> {
             });
         }
         self.end_flow();
-        Ok(self.build.sequence(start.mark, items))
+        Ok(self.build.sequence(start.mark, items, Layout::Inline))
     }
 
     /// Reads an inline mapping, from its brace on.
@@ -46,7 +46,7 @@ impl<'a, B: Build> Parser<'a, B> {
         } else {
             Level::Inner
         };
-        let mut mapping = self.build.mapping(start.mark, level);
+        let mut mapping = self.build.mapping(start.mark, level, Layout::Inline);
         let mut is_first = true;
         while let Some(look) = self.next_entry(is_first, Kind::MappingEnd, '}')? {
             is_first = false;
@@ -144,9 +144,11 @@ impl<'a, B: Build> Parser<'a, B> {
             Kind::Alias | Kind::Single | Kind::Double | Kind::Plain => self.atom(next)?,
             Kind::SequenceStart | Kind::MappingStart => {
                 let before = self.open(properties.anchor);
-                let atom = self.atom(next)?;
-                if let Content::Collection(item) = &atom.content {
-                    self.close(properties.anchor, item, before);
+                let mut atom = self.atom(next)?;
+                if let Content::Collection(item) = atom.content {
+                    let item = self.name(properties.anchor, item);
+                    self.close(properties.anchor, &item, before);
+                    atom.content = Content::Collection(item);
                 }
                 atom
             }
@@ -196,7 +198,7 @@ impl<'a, B: Build> Parser<'a, B> {
     fn flow_pair(&mut self, at: Look, key: Key<'a, B::Item>) -> Result<B::Item, Error> {
         self.enter()?;
         self.count(1)?;
-        let mut mapping = self.build.mapping(at.mark, Level::Inner);
+        let mut mapping = self.build.mapping(at.mark, Level::Inner, Layout::Inline);
         let (value, is_alias) = self.flow_value(Kind::SequenceEnd)?;
         self.build
             .entry(&mut mapping, at.mark, key, value, is_alias)?;

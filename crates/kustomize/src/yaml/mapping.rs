@@ -2,7 +2,7 @@
 //!
 //! Enters: tokens and their columns. Leaves: mappings. Never: inline mappings, or the nodes in a mapping.
 
-use super::build::{Build, Key, Level, Scalar, fail};
+use super::build::{Build, Key, Layout, Level, Scalar, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::nodes::{Atom, Content, Written};
@@ -26,7 +26,9 @@ impl<'a, B: Build> Parser<'a, B> {
         } else {
             Level::Inner
         };
-        let mut mapping = self.build.mapping(properties.at.unwrap_or(start), level);
+        let mut mapping = self
+            .build
+            .mapping(properties.at.unwrap_or(start), level, Layout::Block);
         if let Some((properties, atom)) = first {
             self.block_value_of(&mut mapping, properties, atom)?;
         }
@@ -75,6 +77,7 @@ impl<'a, B: Build> Parser<'a, B> {
         self.indent = outside;
         self.leave();
         let item = self.build.finish(mapping)?;
+        let item = self.name(properties.anchor, item);
         self.close(properties.anchor, &item, before);
         Ok((item, false))
     }
@@ -161,6 +164,7 @@ impl<'a, B: Build> Parser<'a, B> {
                 self.count(1)?;
                 if let Some(name) = properties.anchor {
                     let item = self.build.scalar(atom.at, scalar.clone())?;
+                    let item = self.build.anchored(name, item);
                     self.anchors.insert(name, Anchored::Done(item, 1));
                 }
                 Ok(Key::Scalar(scalar))
@@ -169,6 +173,7 @@ impl<'a, B: Build> Parser<'a, B> {
                 Err(fail(atom.at, ErrorKind::ExpectedValue))
             }
             Content::Collection(item) | Content::Alias(item) => {
+                let item = self.name(properties.anchor, item);
                 if let Some(name) = properties.anchor {
                     self.anchors
                         .insert(name, Anchored::Done(item.clone(), atom.nodes));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 
-use super::build::{Build, Key, Level, Scalar, fail};
+use super::build::{Build, Key, Layout, Level, Scalar, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::number;
@@ -215,11 +215,11 @@ impl Build for Nodes {
         Ok(node(at, kind))
     }
 
-    fn sequence(&mut self, at: Mark, items: Vec<Node>) -> Node {
+    fn sequence(&mut self, at: Mark, items: Vec<Node>, _layout: Layout) -> Node {
         node(at, NodeKind::Sequence(items))
     }
 
-    fn mapping(&mut self, at: Mark, _level: Level) -> Entries {
+    fn mapping(&mut self, at: Mark, _level: Level, _layout: Layout) -> Entries {
         Entries {
             at,
             pairs: Vec::new(),

@@ -2,7 +2,7 @@
 //!
 //! Enters: tokens and their columns. Leaves: items of the tree. Never: inline collections, the text of scalars.
 
-use super::build::{Build, Scalar, Tag, fail};
+use super::build::{Build, Form, Layout, Scalar, Tag, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::parser::{Anchored, Dialect, Kind, Look, Parser};
@@ -139,6 +139,7 @@ impl<'a, B: Build> Parser<'a, B> {
         match atom.content {
             Content::Scalar(scalar) => self.scalar_item(look.mark, properties, scalar),
             Content::Collection(item) => {
+                let item = self.name(anchor, item);
                 self.close(anchor, &item, before);
                 Ok((item, false))
             }
@@ -204,7 +205,8 @@ impl<'a, B: Build> Parser<'a, B> {
         self.leave();
         let item = self
             .build
-            .sequence(properties.at.unwrap_or(look.mark), items);
+            .sequence(properties.at.unwrap_or(look.mark), items, Layout::Block);
+        let item = self.name(properties.anchor, item);
         self.close(properties.anchor, &item, before);
         Ok((item, false))
     }
@@ -231,7 +233,11 @@ impl<'a, B: Build> Parser<'a, B> {
     /// because upstream writes it with quotes there before it reads it again.
     pub(super) fn nothing(&self) -> Scalar<'a> {
         Scalar {
-            plain: self.flow == 0 || self.dialect != Dialect::Objects,
+            form: if self.flow == 0 || self.dialect != Dialect::Objects {
+                Form::Plain
+            } else {
+                Form::Double
+            },
             tag: (self.flow > 0 && self.dialect != Dialect::Settings).then_some(Tag::Blank),
             ..Scalar::EMPTY
         }
@@ -246,10 +252,19 @@ impl<'a, B: Build> Parser<'a, B> {
         self.count(1)?;
         scalar.tag = properties.tag.or(scalar.tag);
         let item = self.build.scalar(properties.at.unwrap_or(at), scalar)?;
+        let item = self.name(properties.anchor, item);
         if let Some(name) = properties.anchor {
             self.anchors.insert(name, Anchored::Done(item.clone(), 1));
         }
         Ok((item, false))
+    }
+
+    /// Tells the builder of an anchor.
+    pub(super) fn name(&mut self, anchor: Option<&'a str>, item: B::Item) -> B::Item {
+        match anchor {
+            Some(name) => self.build.anchored(name, item),
+            None => item,
+        }
     }
 
     /// Announces a collection under its anchor, so that an alias inside it is seen to be one. Returns the nodes before it.

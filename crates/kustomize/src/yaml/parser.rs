@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::build::{Build, Scalar, fail};
+use super::build::{Build, Scalar, Stand, fail};
 use super::cursor::{Cursor, Mark, characters};
 use super::error::{Error, ErrorKind};
 use super::limits::Limits;
@@ -369,7 +369,7 @@ impl<'a, B: Build> Parser<'a, B> {
     fn skip_comment(&mut self) {
         let before = self.cursor.before().trim_start_matches([' ', '\t']);
         let alone = before.is_empty() || before == "-";
-        self.cursor.skip_to_line_end();
+        self.comment(before.is_empty());
         if self.dialect == Dialect::Settings || !alone {
             return;
         }
@@ -381,6 +381,19 @@ impl<'a, B: Build> Parser<'a, B> {
             }
             self.cursor.skip_to_line_end();
         }
+    }
+
+    /// Moves to the end of a comment, and tells the builder of it.
+    pub(super) fn comment(&mut self, alone: bool) {
+        let stand = match (self.flow, alone) {
+            (0, true) => Stand::Alone,
+            (0, false) => Stand::Behind,
+            (_, _) => Stand::Inline,
+        };
+        let at = self.cursor.mark();
+        self.cursor.skip_to_line_end();
+        let text = self.cursor.slice(at.position, self.cursor.position);
+        self.build.comment(at, text, stand);
     }
 
     /// Where the next comment begins, if only blanks and line breaks stand before it.

@@ -100,7 +100,7 @@ impl<'a, B: Build> Parser<'a, B> {
         // Counted before it is copied.
         self.count_aliased(nodes)?;
         match self.anchors.get(name) {
-            Some(Anchored::Done(item, _)) => Ok(item.clone()),
+            Some(Anchored::Done(item, _)) => Ok(self.build.aliased(at, name, item.clone())),
             Some(Anchored::Open(_)) | None => {
                 Err(fail(at, ErrorKind::UnknownAnchor(name.to_owned())))
             }

@@ -185,6 +185,18 @@ pub(crate) fn nodes_of_objects(text: &[u8]) -> Vec<Node> {
     roots.collect()
 }
 
+/// Reads the first document of a text with the builder given, which is returned with it. `None` for no document.
+pub(super) fn parse_as_written<B: Build>(
+    text: &str,
+    build: B,
+    limits: &Limits,
+) -> Result<Option<(B::Item, B)>, Error> {
+    // Settings are the dialect in which nothing is read otherwise than it is written.
+    let chunk = Chunk { text, line: 0 };
+    let (document, _) = parse(chunk, build, Dialect::Settings, limits, 0)?;
+    Ok(document.map(|(_, item, build)| (item, build)))
+}
+
 /// A parsed document: its line, its root, and the builder with its defects. `None` for no document.
 type Parsed<B> = Option<(u32, <B as Build>::Item, B)>;
 

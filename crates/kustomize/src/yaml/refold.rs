@@ -14,7 +14,7 @@ pub(super) fn refold(text: &str) -> Option<String> {
     if !inner.contains(is_break) && !inner.starts_with([' ', '\t']) || !may_be_block(text) {
         return None;
     }
-    let folded = read(&write(text), chomping(text));
+    let folded = read(&lines(text), chomping(text));
     (folded != text).then_some(folded)
 }
 
@@ -46,8 +46,23 @@ fn chomping(text: &str) -> Chomping {
     }
 }
 
+/// What stands behind the `>`.
+pub(super) fn header(text: &str) -> String {
+    let indentation = if text.starts_with(|first: char| first == ' ' || is_break(first)) {
+        "2"
+    } else {
+        ""
+    };
+    let chomping = match chomping(text) {
+        Chomping::Strip => "-",
+        Chomping::Clip => "",
+        Chomping::Keep => "+",
+    };
+    format!("{indentation}{chomping}")
+}
+
 /// The lines that upstream writes, without their indentation.
-fn write(text: &str) -> String {
+pub(super) fn lines(text: &str) -> String {
     let first = text.trim_start_matches(is_break).chars().next();
     let doubles = !matches!(first, None | Some(' ' | '\t'));
     let mut lines = String::with_capacity(text.len() + text.len() / 8);

@@ -38,9 +38,9 @@ pub(super) enum Meaning {
 /// When the tag does not fit the text.
 pub(super) fn resolve(scalar: &Scalar<'_>, dialect: Dialect) -> Result<Meaning, ErrorKind> {
     match scalar.tag {
-        Some(Tag::Blank) if scalar.plain => Ok(Meaning::Null),
-        None if scalar.plain => Ok(resolve_plain(&scalar.text, dialect)),
-        Some(Tag::Unspecific) if dialect != Dialect::Settings && scalar.plain => {
+        Some(Tag::Blank) if scalar.is_plain() => Ok(Meaning::Null),
+        None if scalar.is_plain() => Ok(resolve_plain(&scalar.text, dialect)),
+        Some(Tag::Unspecific) if dialect != Dialect::Settings && scalar.is_plain() => {
             Ok(resolve_plain(&scalar.text, dialect))
         }
         None | Some(Tag::Text | Tag::TabInBlock | Tag::Blank | Tag::Unspecific | Tag::Other) => {

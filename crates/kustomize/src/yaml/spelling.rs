@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::build::Scalar;
+use super::build::{Form, Scalar};
 use super::number;
 use super::parser::Dialect;
 use super::resolve::{Meaning, binary, resolve};
@@ -28,13 +28,27 @@ pub(super) fn is_unusual(meaning: &Meaning, text: &str) -> bool {
 pub(crate) fn plain(text: &str) -> Option<Value> {
     let scalar = Scalar {
         text: text.into(),
-        plain: true,
+        form: Form::Plain,
         tag: None,
     };
     match resolve(&scalar, Dialect::Objects) {
         Ok(meaning) => scalar_value(meaning, text.to_owned()),
         Err(_) => Some(Value::String(text.to_owned())),
     }
+}
+
+/// Whether a scalar without quotes is text in settings.
+pub(crate) fn is_text_in_settings(text: &str) -> bool {
+    let scalar = Scalar {
+        text: text.into(),
+        form: Form::Plain,
+        tag: None,
+    };
+    let meaning = resolve(&scalar, Dialect::Settings);
+    matches!(
+        meaning,
+        Ok(Meaning::Text | Meaning::Date(_) | Meaning::Merge | Meaning::Binary(_)) | Err(_)
+    )
 }
 
 /// What a `!!binary` scalar holds; `None` where it is no base64.

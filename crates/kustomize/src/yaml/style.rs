@@ -201,6 +201,42 @@ fn begins_with_indicator(bytes: &[u8]) -> bool {
     }
 }
 
+/// The styles that a text can have.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each style is allowed or not, whatever the others are"
+)]
+pub(super) struct Allowed {
+    pub(super) plain: bool,
+    /// Inside of brackets or braces.
+    pub(super) plain_inline: bool,
+    pub(super) single: bool,
+    pub(super) block: bool,
+}
+
+/// Finds the styles that a text can have where its meaning does not matter.
+pub(super) fn allowed(text: &str) -> Allowed {
+    let findings = look_through(text);
+    let is_special = |character| character != '\t' && !is_printable(character);
+    let damaged = findings.space_break || text.contains(is_special);
+    let single = !damaged && !findings.break_space && !text.contains('\t');
+    let is_edge = |character: char| character == ' ' || is_break(character);
+    let plain = single
+        && !findings.breaks
+        && !findings.indicator
+        && !text.starts_with(is_edge)
+        && !text.ends_with(is_edge);
+    let plain_inline =
+        plain && !text.contains([',', '?', '[', ']', '{', '}', ':']) && !text.is_empty();
+    Allowed {
+        plain,
+        plain_inline,
+        single,
+        block: !damaged && !text.ends_with(' ') && !text.is_empty(),
+    }
+}
+
 fn style(text: &str, findings: &Findings) -> Style {
     let is_space_or_break = |character: char| character == ' ' || is_break(character);
     let damaged = findings.space_break || findings.special;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::build::{Build, Scalar, fail};
+use super::build::{Build, Form, Scalar, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
 use super::parser::Parser;
@@ -110,7 +110,7 @@ impl<'a, B: Build> Parser<'a, B> {
         }
         Ok(Scalar {
             text: pieces.text,
-            plain: true,
+            form: Form::Plain,
             tag: None,
         })
     }
@@ -226,7 +226,11 @@ impl<'a, B: Build> Parser<'a, B> {
                     self.cursor.position += 1;
                     return Ok(Scalar {
                         text: pieces.text,
-                        plain: false,
+                        form: if quote == b'\'' {
+                            Form::Single
+                        } else {
+                            Form::Double
+                        },
                         tag: None,
                     });
                 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::build::{Build, Key, Level, Scalar, Tag, fail};
+use super::build::{Build, Key, Layout, Level, Scalar, Tag, fail};
 use super::cursor::Mark;
 use super::date::Date;
 use super::error::{Error, ErrorKind};
@@ -123,7 +123,7 @@ pub(super) enum Name {
 
 pub(super) fn name_of(scalar: Scalar<'_>, dialect: Dialect) -> Name {
     if scalar.tag.is_none()
-        && (!scalar.plain || scalar.text.is_empty() || is_surely_text(&scalar.text))
+        && (!scalar.is_plain() || scalar.text.is_empty() || is_surely_text(&scalar.text))
     {
         // A key that is left out is empty text, because upstream writes it with quotes before it reads it again.
         return Name::Text(scalar.text.into_owned());
@@ -166,10 +166,10 @@ impl Build for Values {
         if let (Some(Tag::Blank), Some(hold)) = (scalar.tag, self.hold) {
             return Ok(hold(Spelled::Blank, &scalar.text));
         }
-        if scalar.tag.is_none() && (!scalar.plain || is_surely_text(&scalar.text)) {
+        if scalar.tag.is_none() && (!scalar.is_plain() || is_surely_text(&scalar.text)) {
             return Ok(match self.hold {
                 Some(hold) if scalar.text.starts_with('\0') => hold(Spelled::Text, &scalar.text),
-                Some(hold) if !scalar.plain && is_quoted_in_vain(&scalar.text) => {
+                Some(hold) if !scalar.is_plain() && is_quoted_in_vain(&scalar.text) => {
                     hold(Spelled::Quoted, &scalar.text)
                 }
                 _ => Value::String(scalar.text.into_owned()),
@@ -201,11 +201,11 @@ impl Build for Values {
         }
     }
 
-    fn sequence(&mut self, _at: Mark, items: Vec<Value>) -> Value {
+    fn sequence(&mut self, _at: Mark, items: Vec<Value>, _layout: Layout) -> Value {
         Value::Array(items)
     }
 
-    fn mapping(&mut self, _at: Mark, level: Level) -> Entries {
+    fn mapping(&mut self, _at: Mark, level: Level, _layout: Layout) -> Entries {
         Entries {
             map: Map::new(),
             level,

@@ -11,7 +11,7 @@ use crate::{patches, references};
 
 /// Adds a field, or an item to one that is a list.
 pub(crate) fn field(choose: &mut Choose, layer: &mut Layer) {
-    match choose.below(40) {
+    match choose.below(44) {
         0..=2 => set(layer, "namespace", json!(choose.word(NAMESPACES))),
         3..=4 => set(layer, "namePrefix", json!(choose.word(&["dev-", "p-", ""]))),
         5 => set(layer, "nameSuffix", json!(choose.word(&["-v1", "-s", ""]))),
@@ -30,6 +30,10 @@ pub(crate) fn field(choose: &mut Choose, layer: &mut Layer) {
         36 => builtin_generator(choose, layer),
         37 => configuration(choose, layer),
         38 => references::definitions(choose, layer),
+        39 => old_image(choose, layer),
+        40 => validator(choose, layer),
+        41 => references::into_text(choose, layer),
+        42 => references::variable(choose, layer),
         _ => set(
             layer,
             "metadata",
@@ -62,6 +66,82 @@ pub(crate) fn top_only(choose: &mut Choose, layer: &mut Layer) {
         let options = choose.some(1, 2, |choose| choose.word(&all));
         set(layer, "buildMetadata", json!(options));
     }
+}
+
+/// Adds what is rare, refused, or has no effect below the top.
+pub(crate) fn seldom(choose: &mut Choose, layer: &mut Layer) {
+    match choose.below(400) {
+        0 => layer.push(
+            "helmCharts",
+            json!({"name": "chart", "repo": "https://example.com"}),
+        ),
+        1 => set(layer, "unknown", json!("field")),
+        2..=9 => set(layer, "sortOptions", json!({"order": "fifo"})),
+        10..=29 => schema(choose, layer),
+        30..=39 => {
+            let name = layer.file(
+                "empty",
+                "yaml",
+                File::Text("# nothing\n---\n---\n".to_owned()),
+            );
+            layer.push("resources", json!(name));
+        }
+        40..=59 => {
+            // Keys are read whatever their case.
+            let keys: Vec<String> = layer.fields.keys().cloned().collect();
+            if let Some(key) = keys.first()
+                && let Some(value) = layer.fields.remove(key)
+            {
+                let other = if choose.percent(50) {
+                    key.to_uppercase()
+                } else {
+                    key.to_lowercase()
+                };
+                layer.fields.insert(other, value);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A schema in place of the one that is built in.
+fn schema(choose: &mut Choose, layer: &mut Layer) {
+    let items = json!({"type": "object", "properties": {"name": {"type": "string"}}});
+    let mut list = json!({"type": "array", "items": items});
+    if choose.percent(80) {
+        list["x-kubernetes-patch-strategy"] = json!("merge");
+        list["x-kubernetes-patch-merge-key"] = json!(choose.word(&["name", "name", "value"]));
+    }
+    let spec = json!({"type": "object", "properties": {"list": list, "containers": {"$ref": "#/definitions/Containers"}}});
+    let containers = json!({"type": "array", "items": {"type": "object"}, "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "name"});
+    let kind = |kind: &str| json!([{"group": "example.com", "version": "v1", "kind": kind}]);
+    let file = json!({"definitions": {
+        "v1.Thing": {"type": "object", "properties": {"spec": spec}, "x-kubernetes-group-version-kind": kind("Thing")},
+        "v1.Certificate": {"type": "object", "properties": {"spec": {"$ref": "#/definitions/Spec"}}, "x-kubernetes-group-version-kind": kind("Certificate")},
+        "Spec": {"type": "object", "properties": {"containers": {"$ref": "#/definitions/Containers"}}},
+        "Containers": containers,
+    }});
+    let style = Written::settings(choose);
+    let name = layer.file("schema", "json", File::Documents(vec![file], style));
+    set(layer, "openapi", json!({"path": name}));
+}
+
+fn old_image(choose: &mut Choose, layer: &mut Layer) {
+    let image = json!({"name": choose.word(&["nginx", "busybox"]), "newTag": "old"});
+    layer.push("imageTags", image);
+}
+
+/// Adds a validator: a transformer that may not change anything.
+fn validator(choose: &mut Choose, layer: &mut Layer) {
+    let kind = choose.word(&[
+        "Nothing", "Nothing", "Nothing", "Nothing", "Nothing", "Nothing", "Service",
+    ]);
+    let config = plugin(
+        "LabelTransformer",
+        "valid",
+        json!({"labels": {"a": "b"}, "fieldSpecs": [{"path": "metadata/labels", "create": true, "kind": kind}]}),
+    );
+    add_config(choose, layer, "validators", &config);
 }
 
 fn set(layer: &mut Layer, field: &str, value: Value) {
@@ -203,6 +283,14 @@ const ENV_FILES: &[&str] = &[
     "",
 ];
 
+/// What is no text.
+const BYTES: &[&[u8]] = &[
+    b"\xFF\xFE",
+    b"\x00\x01\x02",
+    b"caf\xE9\n",
+    b"\xC3\x28 long enough to be folded where the output is folded, which is at seventy characters of base64",
+];
+
 /// What a generator makes its object of.
 fn sources(choose: &mut Choose, layer: &mut Layer) -> Map<String, Value> {
     let mut sources = Map::new();
@@ -234,8 +322,12 @@ fn sources(choose: &mut Choose, layer: &mut Layer) -> Map<String, Value> {
         sources.insert("literals".to_owned(), json!(literals));
     }
     if choose.percent(35) {
-        let text = choose.word(TEXTS);
-        let name = layer.file("data", "txt", File::Text(text));
+        let file = if choose.percent(12) {
+            File::Bytes(choose.pick(BYTES).to_vec())
+        } else {
+            File::Text(choose.word(TEXTS))
+        };
+        let name = layer.file("data", "txt", file);
         let entry = if choose.percent(50) {
             name
         } else {
@@ -247,7 +339,12 @@ fn sources(choose: &mut Choose, layer: &mut Layer) -> Map<String, Value> {
         let text = choose.word(ENV_FILES);
         let name = layer.file("data", "env", File::Text(text));
         if choose.percent(70) {
-            sources.insert("envs".to_owned(), json!([name]));
+            let mut names = vec![name];
+            if choose.percent(15) {
+                let more = File::Text("ZZ=more\n".to_owned());
+                names.push(layer.file("more", "env", more));
+            }
+            sources.insert("envs".to_owned(), json!(names));
         } else {
             sources.insert("env".to_owned(), json!(name));
         }
@@ -421,6 +518,28 @@ fn deployment(layer: &Layer) -> Value {
 }
 
 fn add_config(choose: &mut Choose, layer: &mut Layer, field: &str, config: &Value) {
+    if choose.percent(12) {
+        // The configurations of a directory are built as objects are.
+        let directory = (0..)
+            .map(|number| format!("{field}-{number}"))
+            .find(|name| !layer.files.contains_key(&format!("{name}/config.yaml")));
+        let directory = directory.unwrap_or_default();
+        let mut inner = json!({"resources": ["config.yaml"]});
+        if choose.percent(20) {
+            inner["namePrefix"] = json!("inner-");
+        }
+        let style = Written::settings(choose);
+        layer.files.insert(
+            format!("{directory}/kustomization.yaml"),
+            File::Documents(vec![inner], style),
+        );
+        layer.files.insert(
+            format!("{directory}/config.yaml"),
+            File::Documents(vec![config.clone()], style),
+        );
+        layer.push(field, json!(directory));
+        return;
+    }
     if choose.percent(30) {
         layer.push(field, json!(format!("{config:#}\n")));
     } else {
@@ -446,7 +565,31 @@ fn builtin_generator(choose: &mut Choose, layer: &mut Layer) {
 
 fn configuration(choose: &mut Choose, layer: &mut Layer) {
     let mut config = Map::new();
-    match choose.below(8) {
+    match choose.below(11) {
+        8 => {
+            config.insert(
+                "nameSuffix".to_owned(),
+                json!([field_spec(choose, &["metadata/name", "spec/name"])]),
+            );
+        }
+        9 => {
+            config.insert(
+                "commonAnnotations".to_owned(),
+                json!([field_spec(
+                    choose,
+                    &[
+                        "spec/extra/annotations",
+                        "spec/template/metadata/annotations"
+                    ]
+                )]),
+            );
+        }
+        10 => {
+            config.insert(
+                "volumeClaimTemplateLabels".to_owned(),
+                json!([field_spec(choose, &["spec/claims[]/metadata/labels"])]),
+            );
+        }
         0..=1 => {
             let specs = [
                 json!({"path": "spec/configRef/name", "kind": "Thing"}),

@@ -37,13 +37,14 @@ pub(crate) const VALUES: &[&str] = &[
     "null",
     "$(A)",
     "$(B) and $(A)",
+    "$(C)-$(D)-$$(A)",
     "é",
     "2020-01-01",
 ];
 
 /// An object of some kind.
 pub(crate) fn object(choose: &mut Choose) -> Value {
-    match choose.below(26) {
+    match choose.below(29) {
         0..=4 => workload(choose, "apps/v1", "Deployment"),
         5 => workload(choose, "apps/v1", "StatefulSet"),
         6 => workload(choose, "apps/v1", "DaemonSet"),
@@ -63,6 +64,8 @@ pub(crate) fn object(choose: &mut Choose) -> Value {
         22 => webhook(choose),
         23 => definition(choose),
         24 => api_service(choose),
+        25 => workload(choose, "apps/v1", "ReplicaSet"),
+        26 => seldom(choose),
         _ => custom(choose),
     }
 }
@@ -113,6 +116,9 @@ fn named(choose: &mut Choose, version: &str, kind: &str, rest: Value) -> Value {
 }
 
 fn annotations(choose: &mut Choose) -> Value {
+    if choose.percent(3) {
+        return json!({"kustomize.config.k8s.io/needs-hash": "true"});
+    }
     if choose.percent(8) {
         return json!({"config.kubernetes.io/local-config": choose.word(&["true", "false", ""])});
     }
@@ -298,6 +304,8 @@ pub(crate) const TEXTS: &[&str] = &[
     "$(A)",
     "tab\there",
     "{\"j\": [1, {\"k\": \"v\"}]}",
+    "# settings\nhost: example.com # there\nports:\n  - 80\n  - 443\nauth: {user: \"a\", 'on': true}\n",
+    "z: 1\na:\n    deep: 'x'\n    # behind\n\nlist:\n- name: one\n  value: |\n    text\n",
     "é ü",
     "end \n",
 ];
@@ -443,6 +451,67 @@ fn policy(choose: &mut Choose) -> Value {
                 "networking.k8s.io/v1",
                 "NetworkPolicy",
                 json!({"spec": {"podSelector": {"matchLabels": selector}, "ingress": [{"from": [peer]}]}}),
+            )
+        }
+    }
+}
+
+/// Kinds that few have, and that something is special about.
+fn seldom(choose: &mut Choose) -> Value {
+    match choose.below(8) {
+        0 => workload(choose, "v1", "ReplicationController"),
+        1 => named(
+            choose,
+            "networking.k8s.io/v1",
+            "IngressClass",
+            json!({"spec": {"controller": "example.com/a"}}),
+        ),
+        2 => named(
+            choose,
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicy",
+            json!({"spec": {"failurePolicy": "Fail"}}),
+        ),
+        3 => {
+            let spec = json!({"policyName": choose.word(NAMES), "validationActions": ["Deny"]});
+            named(
+                choose,
+                "admissionregistration.k8s.io/v1",
+                "ValidatingAdmissionPolicyBinding",
+                json!({"spec": spec}),
+            )
+        }
+        4 => {
+            let subset = json!({"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]});
+            named(choose, "v1", "Endpoints", json!({"subsets": [subset]}))
+        }
+        5 => {
+            let selector = labels(choose);
+            let spec = json!({"selector": {"matchLabels": selector}, "endpoints": [{"port": "http", "interval": "30s"}]});
+            named(
+                choose,
+                "monitoring.coreos.com/v1",
+                "ServiceMonitor",
+                json!({"spec": spec}),
+            )
+        }
+        // A kind that has been in another group before.
+        6 => {
+            let backend = json!({"serviceName": choose.word(NAMES), "servicePort": 80});
+            named(
+                choose,
+                "extensions/v1beta1",
+                "Ingress",
+                json!({"spec": {"rules": [{"http": {"paths": [{"backend": backend}]}}]}}),
+            )
+        }
+        _ => {
+            let hard = json!({"pods": "10", "requests.cpu": 4});
+            named(
+                choose,
+                "v1",
+                "ResourceQuota",
+                json!({"spec": {"hard": hard}}),
             )
         }
     }

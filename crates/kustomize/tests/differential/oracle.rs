@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::tree::Tree;
@@ -58,7 +60,13 @@ impl Oracle {
             .into_iter()
             .map(|(path, content)| (path, Value::String(content)))
             .collect();
-        let job = json!({"dir": tree.directory, "flags": tree.flags, "files": files});
+        let bytes: serde_json::Map<String, Value> = tree
+            .bytes()
+            .into_iter()
+            .map(|(path, content)| (path.clone(), Value::String(STANDARD.encode(content))))
+            .collect();
+        let job =
+            json!({"dir": tree.directory, "flags": tree.flags, "files": files, "base64": bytes});
         let mut line = String::new();
         let written = self.input.as_mut().map(|input| writeln!(input, "{job}"));
         if written.is_some_and(|written| written.is_ok()) {

@@ -47,8 +47,20 @@ pub(crate) fn patch(choose: &mut Choose, layer: &mut Layer) {
         8 => {
             let patch = strategic(choose, &object, true);
             let style = Written::patches(choose);
-            let name = layer.file("patch", "yaml", File::Documents(vec![patch], style));
-            layer.push("patchesStrategicMerge", json!(name));
+            let mut patches = vec![patch];
+            if choose.percent(20)
+                && let Some(object) = layer.object(choose)
+            {
+                patches.push(strategic(choose, &object, true));
+            }
+            let file = File::Documents(patches, style);
+            if choose.percent(30) {
+                let text = render(&file);
+                layer.push("patchesStrategicMerge", json!(text));
+            } else {
+                let name = layer.file("patch", "yaml", file);
+                layer.push("patchesStrategicMerge", json!(name));
+            }
         }
         _ => {
             let patch = operations(choose, &object);
@@ -463,8 +475,15 @@ fn operation(choose: &mut Choose, object: &Value) -> Value {
         }
         7..=8 => json!({"op": "remove", "path": path}),
         9 => json!({"op": "test", "path": path, "value": object.pointer(&path)}),
-        10 => json!({"op": "copy", "from": path, "path": "/metadata/annotations"}),
-        _ => json!({"op": "move", "from": path, "path": "/metadata/annotations"}),
+        both => {
+            let op = if both == 10 { "copy" } else { "move" };
+            // Annotations that are a list are refused upstream, or not, by which of its annotations are looked at.
+            let target = match object.pointer(&path) {
+                Some(Value::Array(_)) => "/metadata/finalizers",
+                _ => "/metadata/annotations",
+            };
+            json!({"op": op, "from": path, "path": target})
+        }
     }
 }
 

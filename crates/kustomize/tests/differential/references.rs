@@ -153,6 +153,8 @@ fn replacement_value(choose: &mut Choose, layer: &Layer) -> Option<Value> {
 /// A path that exists in an object; a number among its steps may become something that matches more.
 fn existing(choose: &mut Choose, object: &Value, wildcards: bool) -> String {
     let mut pointers = pointers(object);
+    // Upstream has notes of its own there, which count as a field where the object has none.
+    pointers.retain(|pointer| pointer != "/metadata/annotations");
     // Values that are no text, number or boolean are less often meant.
     if choose.percent(85) {
         pointers.retain(|pointer| {
@@ -212,6 +214,71 @@ pub(crate) fn replacement(choose: &mut Choose, layer: &mut Layer) {
     }
 }
 
+/// Adds a replacement of a field inside a text.
+pub(crate) fn into_text(choose: &mut Choose, layer: &mut Layer) {
+    const FIELDS: &[&str] = &[
+        "host",
+        "ports.0",
+        "ports.*",
+        "ports.2",
+        "auth.user",
+        "auth.on",
+        "z",
+        "a.deep",
+        "a.new",
+        "list.[name=one].value",
+        "list.[name=two].value",
+        "list.0.name",
+        "j.0",
+        "j.1.k",
+        "added",
+    ];
+    let fields = |object: &Value| object["data"].as_object().cloned().unwrap_or_default();
+    let texts: Vec<(Value, String, String)> = layer
+        .objects
+        .iter()
+        .filter(|object| object["kind"] == "ConfigMap")
+        .flat_map(|object| {
+            let keys: Vec<(String, String)> = fields(object)
+                .iter()
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .filter(|(_, text)| text.contains(": "))
+                .collect();
+            keys.into_iter()
+                .map(|(key, text)| (object.clone(), key, text))
+        })
+        .collect();
+    if texts.is_empty() {
+        return;
+    }
+    let (object, key, text) = choose.pick(&texts).clone();
+    let key = if key.contains('.') {
+        format!("[{key}]")
+    } else {
+        key
+    };
+    let is_there = |field: &&&str| {
+        let first = field.split('.').next().unwrap_or_default();
+        text.contains(&format!("{first}:")) || text.contains(&format!("\"{first}\":"))
+    };
+    let there: Vec<&str> = FIELDS.iter().filter(is_there).copied().collect();
+    let field = if there.is_empty() || choose.percent(5) {
+        "added".to_owned()
+    } else {
+        choose.word(&there)
+    };
+    let path = format!("data.{key}.{field}");
+    let value = choose.word(&["new", "80", "true", "a: b", "two words", "é", "#x"]);
+    let mut target = json!({"select": {"kind": "ConfigMap", "name": object["metadata"]["name"]}, "fieldPaths": [path]});
+    if let Some(options) = options(choose) {
+        target["options"] = options;
+    }
+    layer.push(
+        "replacements",
+        json!({"sourceValue": value, "targets": [target]}),
+    );
+}
+
 /// The configuration of a transformer that replaces.
 pub(crate) fn configured(choose: &mut Choose, layer: &mut Layer) -> Option<Value> {
     Some(json!({"replacements": [replacement_value(choose, layer)?]}))
@@ -224,11 +291,21 @@ pub(crate) fn variable(choose: &mut Choose, layer: &mut Layer) {
     };
     let reference = json!({"kind": object["kind"], "apiVersion": object["apiVersion"], "name": object["metadata"]["name"]});
     // A name that is taken is an error, further up too.
-    let name = if layer.path == "/base" { "A" } else { "B" };
-    let mut variable = json!({"name": name, "objref": reference});
-    if layer.fields.contains_key("vars") {
+    let names = match layer.path.as_str() {
+        "/base" => ["A", "C"],
+        "/middle" | "/left" => ["B", "D"],
+        "/right" | "/component" => ["E", "F"],
+        _ => ["G", "H"],
+    };
+    let taken = layer
+        .fields
+        .get("vars")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    let Some(name) = names.get(taken) else {
         return;
-    }
+    };
+    let mut variable = json!({"name": name, "objref": reference});
     if choose.percent(30) {
         variable["fieldref"] = json!({"fieldpath": choose.word(&["metadata.name", "metadata.namespace", "data.k", "spec.replicas", "spec.name", "spec.template.spec.containers[0].image"])});
     }

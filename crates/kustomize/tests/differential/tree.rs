@@ -54,8 +54,10 @@ impl Written {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum File {
     Documents(Vec<Value>, Written),
-    /// Anything else.
+    /// Any other text.
     Text(String),
+    /// What is no text.
+    Bytes(Vec<u8>),
 }
 
 #[derive(Debug, Clone)]
@@ -66,20 +68,36 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The files as text.
+    /// The files as text, but for those that are none.
     pub(crate) fn rendered(&self) -> BTreeMap<String, String> {
         self.files
             .iter()
+            .filter(|(_, file)| !matches!(file, File::Bytes(_)))
             .map(|(path, file)| (path.clone(), render(file)))
             .collect()
     }
 
+    /// The files that are no text.
+    pub(crate) fn bytes(&self) -> BTreeMap<&String, &Vec<u8>> {
+        self.files
+            .iter()
+            .filter_map(|(path, file)| match file {
+                File::Bytes(bytes) => Some((path, bytes)),
+                File::Documents(..) | File::Text(_) => None,
+            })
+            .collect()
+    }
+
     pub(crate) fn memory(&self) -> MemoryFiles {
-        self.rendered()
+        let text = self
+            .rendered()
             .into_iter()
             .fold(MemoryFiles::new(), |files, (path, content)| {
                 files.with(&path, content)
-            })
+            });
+        self.bytes()
+            .into_iter()
+            .fold(text, |files, (path, bytes)| files.with(path, bytes.clone()))
     }
 
     /// The flags as options of ours.
@@ -103,6 +121,7 @@ impl Tree {
 pub(crate) fn render(file: &File) -> String {
     match file {
         File::Text(text) => text.clone(),
+        File::Bytes(_) => String::new(),
         File::Documents(documents, Written::ByHand(seed)) => by_hand::documents(documents, *seed),
         File::Documents(documents, Written::Block) => {
             let texts = documents.iter().map(|document| {
@@ -169,7 +188,11 @@ impl Layer {
 
 pub(crate) fn tree(choose: &mut Choose) -> Tree {
     let mut files = BTreeMap::new();
-    let base = layer(choose, "/base", &[], Vec::new());
+    let mut base = layer(choose, "/base", &[], Vec::new());
+    if choose.percent(10) {
+        let part = component(choose, "/part", &base, &mut files);
+        base.push("components", json!(part));
+    }
     let top = match choose.below(10) {
         0..=3 => base,
         4..=7 => {
@@ -196,6 +219,8 @@ pub(crate) fn tree(choose: &mut Choose) -> Tree {
             right.fields.insert(key, json!("right-"));
             let objects = [left.objects.clone(), right.objects.clone()].concat();
             let top = layer(choose, "/top", &["../left", "../right"], objects);
+            // Those of the base would be there twice.
+            base.fields.remove("vars");
             for layer in [base, left, right] {
                 finish(choose, layer, &mut files);
             }
@@ -205,10 +230,12 @@ pub(crate) fn tree(choose: &mut Choose) -> Tree {
     let directory = top.path.clone();
     let mut top = top;
     if choose.percent(25) {
-        let mut component = layer(choose, "/component", &[], top.objects.clone());
-        component.is_component = true;
-        finish(choose, component, &mut files);
-        top.push("components", json!("../component"));
+        let part = component(choose, "/component", &top, &mut files);
+        top.push("components", json!(part));
+        if choose.percent(25) {
+            let part = component(choose, "/second", &top, &mut files);
+            top.push("components", json!(part));
+        }
     }
     fields::top_only(choose, &mut top);
     finish(choose, top, &mut files);
@@ -217,6 +244,19 @@ pub(crate) fn tree(choose: &mut Choose) -> Tree {
         directory,
         flags: flags(choose),
     }
+}
+
+/// A component for a directory; how that names it.
+fn component(
+    choose: &mut Choose,
+    path: &str,
+    of: &Layer,
+    files: &mut BTreeMap<String, File>,
+) -> String {
+    let mut component = layer(choose, path, &[], of.objects.clone());
+    component.is_component = true;
+    finish(choose, component, files);
+    format!("..{path}")
 }
 
 fn retarget(mut layer: Layer, from: &str, to: &str) -> Layer {
@@ -282,6 +322,7 @@ fn layer(choose: &mut Choose, path: &str, below: &[&str], objects: Vec<Value>) -
     for _ in 0..count {
         fields::field(choose, &mut layer);
     }
+    fields::seldom(choose, &mut layer);
     layer
 }
 
