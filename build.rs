@@ -9,7 +9,6 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
     reason = "cargo asks by the environment, and takes the answer from standard output"
 )]
 

@@ -65,7 +65,7 @@ pub(super) struct Entry {
     found: Option<Found>,
     stop: CancellationToken,
     /// Ends the reconcile that is under way at its next object: there is news that it does not know.
-    interrupt: CancellationToken,
+    pub(super) interrupt: CancellationToken,
 }
 
 /// How an Application was found.
