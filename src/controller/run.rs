@@ -107,9 +107,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         ))
     });
 
-    let mut connect = settings.connect.clone();
-    connect.agent = format!("{} ({})", connect.agent, settings.identity);
-    let cluster = Cluster::connect(connect).await?;
+    let cluster = Cluster::connect(connection(&settings)).await?;
     let wait = cluster.wait_ready(Duration::from_secs(300));
     tokio::select! {
         answered = wait => answered?,
@@ -196,6 +194,13 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         Some(listener) => end_of(listener).await,
         None => Ok(()),
     }
+}
+
+/// Returns how the API server is reached: by our identity the audit log tells replicas apart.
+fn connection(settings: &ControllerSettings) -> ConnectSettings {
+    let mut connect = settings.connect.clone();
+    connect.agent = format!("{} ({})", connect.agent, settings.identity);
+    connect
 }
 
 /// Ends our share: the others take it over at once, but where something of it may still be under way.
