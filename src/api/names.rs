@@ -26,6 +26,8 @@ pub const LABEL_ATTEMPT: &str = "plimsoll.dev/attempt";
 pub const LABEL_PART: &str = "plimsoll.dev/part";
 /// Type of the Secrets that hold stored state.
 pub const STATE_SECRET_TYPE: &str = "plimsoll.dev/state";
+/// Annotation of the controller's Lease: which replicas there are, and which slots each holds.
+pub const ANNOTATION_SHARES: &str = "plimsoll.dev/shares";
 /// Annotation that protects an object from being pruned: any value but `false`.
 pub const ANNOTATION_PROTECT: &str = "plimsoll.dev/protect";
 /// Argo CD's ordering annotation, honoured as it stands: an integer, 0 by default.

@@ -227,20 +227,23 @@ async fn tidy(inner: &Inner, keeper: &Keeper, now: Now) -> Result<(), Error> {
             .or_default()
             .push(name);
     }
-    let known: BTreeMap<(String, String, String), ChainId> = inner
+    let known: BTreeMap<(String, String, String), (ChainId, u64)> = inner
         .known()
-        .into_keys()
-        .map(|chain| {
+        .into_iter()
+        .map(|(chain, head)| {
             let uid: String = chain.uid.chars().take(8).collect();
-            ((chain.namespace.clone(), chain.name.clone(), uid), chain)
+            let key = (chain.namespace.clone(), chain.name.clone(), uid);
+            (key, (chain, head.sequence))
         })
         .collect();
     let mut left = DELETES;
     for (key, mut names) in chains {
         names.sort_by_key(|name| std::cmp::Reverse(name.sequence));
+        // Of a chain that another replica wrote to, or whose Application is gone, the newest may not be known.
+        let newest = names.first().map_or(0, |name| name.sequence);
         let chain = match known.get(&key) {
-            Some(chain) => chain.clone(),
-            None => match adopt(inner, keeper, &names).await? {
+            Some((chain, sequence)) if newest <= *sequence => chain.clone(),
+            Some(_) | None => match adopt(inner, keeper, &names).await? {
                 Some(chain) => chain,
                 None => continue,
             },

@@ -57,6 +57,9 @@ struct State {
     bytes: usize,
     /// Of each sink: how far it has come; None until it was opened.
     heads: Vec<Option<Heads>>,
+    /// Whether another replica keeps the records, and why that one forbids changes.
+    is_elsewhere: bool,
+    halt: Option<String>,
     /// Checkpoints that some sink may not have yet, by number.
     checkpoints: BTreeMap<u64, Signed>,
     standing: Standing,
@@ -95,6 +98,12 @@ impl Inner {
 
     /// Counts what each sink lacks.
     fn measure(&self, state: &mut State) {
+        if state.is_elsewhere {
+            for standing in &mut state.standing.sinks {
+                (standing.waiting, standing.waiting_since) = (0, None);
+            }
+            return;
+        }
         let now = (self.clock)().monotonic;
         let waiting: Vec<u64> = state
             .heads
@@ -158,11 +167,13 @@ impl Inner {
         ) {
             state.standing.verification_failures += 1;
         }
+        let is_elsewhere = state.is_elsewhere;
         if let Some(standing) = state.standing.sinks.get_mut(index) {
             if standing.failure.as_ref() != Some(&failure) {
                 tracing::error!(sink = standing.kind, failure, "records are not kept");
             }
-            standing.failure = Some(failure);
+            // Another replica's sink is well, whatever our last try at it came to.
+            standing.failure = Some(failure).filter(|_| !is_elsewhere);
         }
         drop(state);
         self.news.send_modify(|news| *news += 1);
@@ -291,8 +302,8 @@ impl Archive {
 
     /// Takes a record that was just written.
     pub fn offer(&self, chain: &ChainId, head: &RecordHead, text: &str) {
-        if !self.inner.places.is_empty() {
-            let mut state = self.inner.state();
+        let mut state = self.inner.state();
+        if !self.inner.places.is_empty() && !state.is_elsewhere {
             state.bytes += text.len();
             let place = (chain.clone(), head.sequence);
             state.order.push_back(place.clone());
@@ -305,7 +316,30 @@ impl Archive {
                 state.bytes = state.bytes.saturating_sub(freed);
             }
         }
+        drop(state);
         self.inner.know(chain.clone(), head.clone());
+    }
+
+    /// Learns whether this process keeps the records, or another replica, and why that one forbids changes.
+    pub fn is_kept_here(&self, is_here: bool, halt: Option<String>) {
+        let mut state = self.inner.state();
+        state.halt = halt;
+        if state.is_elsewhere == is_here {
+            state.is_elsewhere = !is_here;
+            // What is at hand may grow old; it is read again where it is needed.
+            state.recent.clear();
+            state.order.clear();
+            state.bytes = 0;
+            for standing in &mut state.standing.sinks {
+                standing.failure = None;
+            }
+            self.inner.measure(&mut state);
+        }
+    }
+
+    /// Says whether nothing is changed while a sink does not take records.
+    pub fn is_fail_closed(&self) -> bool {
+        self.inner.settings.fail_closed
     }
 
     /// Learns how far a chain has come, from the status of its Application.
@@ -323,6 +357,11 @@ impl Archive {
         if !self.inner.settings.fail_closed {
             return None;
         }
+        let state = self.inner.state();
+        if state.is_elsewhere {
+            return state.halt.clone();
+        }
+        drop(state);
         let now = (self.inner.clock)().monotonic;
         self.standing().stopped(now, self.inner.settings.patience)
     }
@@ -377,6 +416,17 @@ impl SinkLoop {
         loop {
             let last = stop.is_cancelled();
             news.borrow_and_update();
+            if !self.keeper.may_write() {
+                // Another replica may have begun to write.
+                if last {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(SHORTEST) => {}
+                }
+                continue;
+            }
             let more = match self.step().await {
                 Ok(more) => {
                     delay = SHORTEST;

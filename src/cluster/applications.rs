@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     api::{Application, Reason},
-    model::{ApplicationKey, text},
+    model::{ApplicationKey, Slots, text},
 };
 
 /// One change of an Application.
@@ -118,6 +118,15 @@ impl Applications {
     /// Returns an Application as last seen; None where it is not known or not valid.
     pub fn get(&self, key: &ApplicationKey) -> Option<Arc<Application>> {
         lock(&self.known).get(key)?.application.clone()
+    }
+
+    /// Returns the UIDs of the Applications that were seen outside of these slots, valid or not.
+    pub fn uids_outside(&self, slots: Slots) -> Vec<String> {
+        lock(&self.known)
+            .iter()
+            .filter(|(key, _)| !slots.covers(key))
+            .map(|(_, known)| known.uid.clone())
+            .collect()
     }
 
     /// Returns the UIDs of all Applications that were seen, valid or not.

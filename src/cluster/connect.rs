@@ -6,6 +6,7 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -31,9 +32,15 @@ pub struct ConnectSettings {
     /// Most requests in flight to the API server, watches and lease renewals apart. Default 32: one at a time costs
     /// the API server 2.5 times the CPU for each request, 20 and 50 measure the same (research: API costs).
     pub max_in_flight: usize,
+    /// How the audit log of the API server tells our requests from others'. Default `plimsoll/VERSION`; the controller
+    /// adds its identity, by which replicas are told apart.
+    pub agent: String,
     /// Reads both clocks; a shell gives it.
     pub clock: fn() -> Now,
 }
+
+/// What we call ourselves where nothing else is said.
+const AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 
 impl ConnectSettings {
     /// Returns the defaults, with this clock.
@@ -43,6 +50,7 @@ impl ConnectSettings {
             context: None,
             request_timeout: Duration::from_secs(30),
             max_in_flight: 32,
+            agent: AGENT.to_owned(),
             clock,
         }
     }
@@ -93,6 +101,7 @@ struct Inner {
     url: http::Uri,
     request_timeout: Duration,
     slots: Semaphore,
+    agent: HeaderValue,
     clock: fn() -> Now,
     catalogue: Cache,
 }
@@ -145,6 +154,9 @@ impl Cluster {
                 url,
                 request_timeout: settings.request_timeout,
                 slots: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
+                // A name that no header takes is left out.
+                agent: HeaderValue::from_str(&settings.agent)
+                    .unwrap_or(HeaderValue::from_static(AGENT)),
                 clock: settings.clock,
                 catalogue: Cache::default(),
             }),
@@ -164,6 +176,10 @@ impl Cluster {
 
     pub(super) fn slots(&self) -> &Semaphore {
         &self.inner.slots
+    }
+
+    pub(super) fn agent(&self) -> &HeaderValue {
+        &self.inner.agent
     }
 
     pub(super) fn clock(&self) -> fn() -> Now {

@@ -50,6 +50,11 @@ impl Fence {
         self.until.store(millis, Ordering::Release);
     }
 
+    /// Says whether something that takes a moment may begin: a write that has no deadline of its own.
+    pub fn is_open(&self) -> bool {
+        self.allows(SHORTEST).is_some()
+    }
+
     pub(super) fn close(&self) {
         self.until.store(0, Ordering::Release);
     }

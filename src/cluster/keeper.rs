@@ -54,6 +54,11 @@ impl Keeper {
         }
     }
 
+    /// Says whether the lease is ours long enough for a write beside the cluster, which no deadline bounds.
+    pub fn may_write(&self) -> bool {
+        self.fence.is_open()
+    }
+
     /// Reads an Application, from a quorum.
     ///
     /// # Errors

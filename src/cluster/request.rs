@@ -218,7 +218,7 @@ impl Cluster {
     /// Opens a stream: the answer's head within the deadline, the body as long as the caller reads.
     pub(super) async fn open(&self, call: &Call) -> Result<Response<Body>, Error> {
         let deadline = self.time_for(call)?;
-        let request = request_of(call, None)?;
+        let request = request_of(call, None, self.agent())?;
         tokio::time::timeout(deadline, self.client_for(&call.identity).send(request))
             .await
             .unwrap_or_else(|_elapsed| Err(kube::Error::Service("no answer in time".into())))
@@ -253,7 +253,7 @@ impl Cluster {
     }
 
     async fn once(&self, call: &Call, deadline: Duration) -> Result<Reply, Error> {
-        let request = request_of(call, Some(deadline))?;
+        let request = request_of(call, Some(deadline), self.agent())?;
         let response = self
             .client_for(&call.identity)
             .send(request)
@@ -271,7 +271,11 @@ impl Cluster {
     }
 }
 
-fn request_of(call: &Call, deadline: Option<Duration>) -> Result<Request<Body>, Error> {
+fn request_of(
+    call: &Call,
+    deadline: Option<Duration>,
+    agent: &HeaderValue,
+) -> Result<Request<Body>, Error> {
     let mut path = call.path.clone();
     if let Some(deadline) = deadline {
         path.push(if path.contains('?') { '&' } else { '?' });
@@ -280,6 +284,7 @@ fn request_of(call: &Call, deadline: Option<Duration>) -> Result<Request<Body>, 
     let mut request = Request::builder()
         .method(call.method.clone())
         .uri(path)
+        .header(header::USER_AGENT, agent)
         .header(header::ACCEPT, call.accept);
     if let Some(user) = call.identity.impersonated() {
         request = request.header("Impersonate-User", user);

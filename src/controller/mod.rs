@@ -4,8 +4,11 @@
 //! Leaves: when told to stop, with the lease released.
 //! Never: a rule of the product; those are in the rooms that it wires.
 
+mod house;
+mod moves;
 mod queue;
 mod run;
+mod share;
 mod work;
 
 pub use run::{ControllerSettings, Error, run};

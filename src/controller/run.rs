@@ -2,18 +2,21 @@
 //!
 //! Enters: `ControllerSettings`.
 //! Leaves: on a stop, after what was under way came to an object boundary.
-//! Never: a write without the lease.
+//! Never: a write without a share of the lease.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::work;
+use super::{house, share::Ours, work};
 use crate::{
     clock,
-    cluster::{self, Cluster, ConnectSettings, Keeper, Lease, LeaseSettings, Watches},
+    cluster::{self, Cluster, ConnectSettings, Keeper, Lease, LeaseSettings, Share, Watches},
     model::{RepositoryName, text},
     pipeline::{Archive, ArchiveSettings, AuditBranch, Context, Lists, Upstream, Voice},
     report::Metrics,
@@ -39,7 +42,7 @@ pub struct ControllerSettings {
     pub source: source::Settings,
     /// The controller's own namespace: lease, stored sets.
     pub namespace: String,
-    /// Identity of this process in the lease; unique.
+    /// Identity of this process in the lease and in the audit log; unique.
     pub identity: String,
     /// Address of health and metrics; None for no listener.
     pub listen: Option<SocketAddr>,
@@ -104,7 +107,7 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
         ))
     });
 
-    let cluster = Cluster::connect(settings.connect.clone()).await?;
+    let cluster = Cluster::connect(connection(&settings)).await?;
     let wait = cluster.wait_ready(Duration::from_secs(300));
     tokio::select! {
         answered = wait => answered?,
@@ -115,19 +118,19 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
     let mirrors = Mirrors::open(source)?;
     let lease = LeaseSettings::new(&settings.namespace, "plimsoll", &settings.identity);
     let lease = Lease::new(&cluster, lease);
-    let fence = lease.fence();
-    let mut held = lease.held();
+    let (mut share, desk) = (lease.share(), lease.desk());
     // The lease outlives the work: what is under way at a stop still comes to an object boundary under it.
     let release = CancellationToken::new();
     let lease_task = tokio::spawn(lease.run(release.clone()));
     ready.set(true);
 
-    while !stop.is_cancelled() {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            changed = held.wait_for(|held| *held) => if changed.is_err() { break },
-        }
-        metrics.set_leader(true);
+    // Whether nothing is under way any more that was begun under the lease.
+    let mut has_ended = true;
+    while let Some(Share {
+        membership, fence, ..
+    }) = until_ours(&mut share, &stop).await
+    {
+        let ours = Ours::new(share.clone(), membership, desk.clone());
         tracing::info!(identity = settings.identity, "the lease is ours");
         let keeper = cluster.keeper(&settings.namespace, fence.clone());
         let cluster_uid = uid_of(&keeper).await;
@@ -153,42 +156,63 @@ pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Resul
             render: rendering(),
             remote_hosts: settings.remote_hosts.clone(),
         });
-        let lost = async {
-            // A closed channel means that the lease task ended: then the lease is not ours either.
-            let _closed = held.wait_for(|held| !*held).await;
-        };
+        let lost = ours.clone().lost();
         // The archive goes on until the last record of this round is offered.
         let archiving = CancellationToken::new();
         let news = work::News {
             hints: incoming,
             pushes: &mut pushes,
+            ours: ours.clone(),
         };
         let working = async {
-            work::work(context, news, settings.workers, round.clone()).await;
+            let ended = work::work(context, news, settings.workers, round.clone()).await;
             archiving.cancel();
+            ended
         };
-        let keeping = archive.run(keeper, &cluster_uid, archiving.clone());
-        let telling = tell_standing(&archive, &metrics, archiving.clone());
+        let keeping = house::keep_house(
+            &archive,
+            &keeper,
+            &cluster_uid,
+            ours.clone(),
+            archiving.clone(),
+        );
+        let telling = house::tell_standing(&archive, &metrics, ours, archiving.clone());
         let working = async { tokio::join!(working, keeping, telling) };
         tokio::pin!(working);
-        tokio::select! {
-            _ended = &mut working => {}
+        has_ended = tokio::select! {
+            (ended, (), ()) = &mut working => ended,
             () = lost => {
                 tracing::warn!("the lease is lost; everything stops at the next object");
                 round.cancel();
-                let _ended = working.await;
+                working.await.0
             }
-        }
-        metrics.set_leader(false);
+        };
     }
-    release.cancel();
-    if tokio::time::timeout(PATIENCE, lease_task).await.is_err() {
-        tracing::warn!("the lease was not released in time; it runs out by itself");
-    }
+    end_lease(lease_task, &release, has_ended).await;
     mirrors.close().await;
     match listener {
         Some(listener) => end_of(listener).await,
         None => Ok(()),
+    }
+}
+
+/// Returns how the API server is reached: by our identity the audit log tells replicas apart.
+fn connection(settings: &ControllerSettings) -> ConnectSettings {
+    let mut connect = settings.connect.clone();
+    connect.agent = format!("{} ({})", connect.agent, settings.identity);
+    connect
+}
+
+/// Ends our share: the others take it over at once, but where something of it may still be under way.
+async fn end_lease(lease: JoinHandle<()>, release: &CancellationToken, has_ended: bool) {
+    if !has_ended {
+        // What was cut may still be on its way to the API server: nobody takes over before the lease runs out.
+        lease.abort();
+        return;
+    }
+    release.cancel();
+    if tokio::time::timeout(PATIENCE, lease).await.is_err() {
+        tracing::warn!("the lease was not released in time; it runs out by itself");
     }
 }
 
@@ -227,19 +251,16 @@ fn webhooks(
     Some(Webhooks { secret, pushes })
 }
 
-/// Shows how the archive stands, until it is told to stop.
-async fn tell_standing(archive: &Archive, metrics: &Metrics, stop: CancellationToken) {
-    let mut news = archive.news();
-    loop {
-        let standing = archive.standing();
-        metrics.set_verification_failures(standing.verification_failures);
-        for sink in &standing.sinks {
-            metrics.set_sink(sink.kind, sink.waiting, sink.failure.is_none());
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = news.changed() => if changed.is_err() { return },
-        }
+/// Waits until something is ours; None where we are told to stop before.
+async fn until_ours(
+    share: &mut watch::Receiver<Option<Share>>,
+    stop: &CancellationToken,
+) -> Option<Share> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        // A closed channel means that the lease task ended.
+        share = share.wait_for(Option::is_some) => share.ok()?.clone(),
     }
 }
 

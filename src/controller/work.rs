@@ -1,8 +1,8 @@
-//! The work while the lease is ours.
+//! The work on the Applications in our slots.
 //!
-//! Enters: Applications, hints of the watches, ends of reconciles, time.
-//! Leaves: reconciles, at most so many at once and one an Application.
-//! Never: one Application in the way of another.
+//! Enters: our share as it changes, Applications, hints of the watches, ends of reconciles, time.
+//! Leaves: reconciles, at most so many at once and one an Application; the word that work in slots has ended.
+//! Never: one Application in the way of another; work in a slot that is not ours.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +14,14 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::queue::Queue;
+use super::{
+    queue::Queue,
+    share::{Kept, Ours},
+};
 use crate::{
     api::{Application, Reason},
-    cluster::{ApplicationEvent, Applications, Event, EventType, Hint, Kept, WatchKey},
-    model::{ApplicationKey, GroupKind, ObjectId, RepositoryName, text},
+    cluster::{ApplicationEvent, Applications, Event, EventType, Hint, WatchKey, push_name},
+    model::{ApplicationKey, GroupKind, ObjectId, RepositoryName, Slot, Slots, text},
     pipeline::{Context, Memory, Rest, Wake, reconcile},
 };
 
@@ -36,40 +39,42 @@ const AFTER_A_BUG: Duration = Duration::from_secs(30);
 /// How long a stop waits for reconciles to come to an object boundary.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Pushes to one repository that come within this time are one.
-const STORM: Duration = Duration::from_secs(1);
-
 /// What comes from outside.
 pub(super) struct News<'a> {
     /// What the watches saw.
     pub(super) hints: mpsc::Receiver<Hint>,
     /// Repositories that were pushed to.
     pub(super) pushes: &'a mut mpsc::Receiver<RepositoryName>,
+    /// What is ours.
+    pub(super) ours: Ours,
 }
 
 /// What is known of one Application outside of its reconciles.
-struct Entry {
+pub(super) struct Entry {
     application: Arc<Application>,
-    repository: Option<RepositoryName>,
+    /// Name of its repository, as pushes tell it.
+    pub(super) repository: Option<String>,
     memory: Option<Memory>,
     /// When it was worked on last.
     worked: Duration,
     touched: BTreeSet<ObjectId>,
     /// Since when git is to be asked; taken by the next reconcile, for one may be under way.
-    ask: Option<Duration>,
+    pub(super) ask: Option<Duration>,
     unwatchable: BTreeSet<GroupKind>,
     /// How it was found; taken when it is worked on first.
     found: Option<Found>,
     stop: CancellationToken,
     /// Ends the reconcile that is under way at its next object: there is news that it does not know.
-    interrupt: CancellationToken,
+    pub(super) interrupt: CancellationToken,
 }
 
 /// How an Application was found.
 #[derive(Clone, Copy, Debug)]
 enum Found {
-    /// It was there when the lease became ours.
+    /// It was there when its slot became ours, with all the others.
     There,
+    /// Its slot came to us later: another replica may have worked on it until then.
+    Elsewhere,
     /// It came into being since: nobody has worked on it.
     New,
 }
@@ -82,37 +87,55 @@ struct Done {
     wake: Wake,
 }
 
-struct Work {
-    context: Arc<Context>,
-    entries: BTreeMap<ApplicationKey, Entry>,
-    busy: BTreeSet<ApplicationKey>,
-    queue: Queue,
+pub(super) struct Work {
+    pub(super) context: Arc<Context>,
+    pub(super) entries: BTreeMap<ApplicationKey, Entry>,
+    pub(super) busy: BTreeSet<ApplicationKey>,
+    pub(super) queue: Queue,
     tasks: JoinSet<Done>,
     running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
     stop: CancellationToken,
     /// Applications that are gone, by UID, and since when: their stored sets go an hour later.
-    gone: BTreeMap<String, (Option<ApplicationKey>, Duration)>,
+    pub(super) gone: BTreeMap<String, (Option<ApplicationKey>, Duration)>,
     /// When a repository is asked because of a push, the last time or the next.
-    pushed: BTreeMap<RepositoryName, Duration>,
+    pub(super) pushed: BTreeMap<String, Duration>,
+    /// Number of the next push that another replica tells of.
+    pub(super) next_push: u64,
     /// Whether those that existed when the lease became ours have all been told: one that comes later is new.
     all_known: bool,
-    /// What was stored when the lease became ours, by UID; each is taken at the take-up of its Application.
-    /// None where it could not be read: then each asks for itself.
-    kept: Option<BTreeMap<String, Kept>>,
+    /// What was stored when our slots became ours.
+    pub(super) kept: Kept,
+    pub(super) applications: Applications,
+    pub(super) ours: Ours,
+    /// The slots that we work in.
+    pub(super) slots: Slots,
+    /// Those of them that were ours before the Applications were listed.
+    pub(super) first: Slots,
 }
 
-/// Works until told to stop, then waits for what is under way.
+/// Works until told to stop, then waits for what is under way. Says whether all of it ended.
 pub(super) async fn work(
     context: Arc<Context>,
     news_from: News<'_>,
     workers: usize,
     stop: CancellationToken,
-) {
-    let News { mut hints, pushes } = news_from;
+) -> bool {
+    let News {
+        mut hints,
+        pushes,
+        mut ours,
+    } = news_from;
+    let share = ours.now();
+    let slots = share.as_ref().map_or(Slots::NONE, |share| share.slots);
+    let mut kept = Kept::default();
+    if !slots.is_empty() {
+        kept.read(&context.keeper, slots, slots).await;
+    }
     let applications = Applications::new(&context.cluster, None);
     let (told, mut news) = mpsc::channel(NEWS);
-    let follow = applications.run(told);
+    let followed = applications.clone();
+    let follow = followed.run(told);
     tokio::pin!(follow);
     let mut work = Work {
         entries: BTreeMap::new(),
@@ -124,10 +147,16 @@ pub(super) async fn work(
         stop: stop.clone(),
         gone: BTreeMap::new(),
         pushed: BTreeMap::new(),
+        next_push: share.as_ref().map_or(0, |share| share.next_push),
         all_known: false,
-        kept: kept_at_first(&context).await,
+        kept,
+        applications,
+        ours: ours.clone(),
+        slots,
+        first: slots,
         context,
     };
+    work.tell_ended();
     let mut tidy = tokio::time::interval(TIDY);
     let mut rest = tokio::time::interval(REST);
     loop {
@@ -138,47 +167,52 @@ pub(super) async fn work(
             () = &mut follow => break,
             Some(event) = news.recv() => work.application(event).await,
             Some(hint) = hints.recv() => work.hint(hint),
-            Some(pushed) = pushes.recv() => work.pushed(pushed),
+            Some(pushed) = pushes.recv() => work.pushed(&pushed),
+            share = ours.changed() => work.share(share).await,
             Some(done) = work.tasks.join_next_with_id(), if !work.tasks.is_empty() => work.done(done),
-            _ = tidy.tick() => work.tidy(&applications).await,
+            _ = tidy.tick() => work.tidy().await,
             _ = rest.tick() => work.rest(),
             () = sleep => {}
         }
     }
     work.stop.cancel();
     let rest = async { while work.tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(PATIENCE, rest).await.is_err() {
+    let ended = tokio::time::timeout(PATIENCE, rest).await.is_ok();
+    if !ended {
         tracing::warn!("reconciles did not come to an object boundary in time; they are cut");
     }
+    ended
 }
 
-/// Reads once what is stored of all Applications: at take-up each would have to ask for its own.
-async fn kept_at_first(context: &Context) -> Option<BTreeMap<String, Kept>> {
-    match context.keeper.kept(None).await {
-        Ok(kept) => Some(kept),
-        Err(error) => {
-            tracing::warn!(error = %text::chain(&error), "could not list the stored sets; each Application asks for its own");
-            None
-        }
-    }
+/// Returns the name of an Application's repository, as pushes tell it.
+fn repository_of(application: &Application) -> Option<String> {
+    RepositoryName::parse(&application.spec.source.repo).map(|name| push_name(&name))
 }
 
 /// Returns an empty memory, with what is known of an Application that is worked on for the first time.
-fn first_memory(entry: &mut Entry, kept: &mut Option<BTreeMap<String, Kept>>) -> Memory {
+fn first_memory(key: &ApplicationKey, entry: &mut Entry, kept: &mut Kept) -> Memory {
     let mut memory = Memory::new();
-    match (entry.found.take(), kept, &entry.application.metadata.uid) {
-        (Some(Found::New), _, _) => memory.is_new(),
-        (Some(Found::There), Some(kept), Some(uid)) => {
-            memory.was_kept(kept.remove(uid).unwrap_or_default());
+    let found = entry.found.take();
+    match found {
+        Some(Found::New) => memory.is_new(),
+        Some(Found::There | Found::Elsewhere) => {
+            if let Some(uid) = &entry.application.metadata.uid
+                && let Some(kept) = kept.take(key, uid)
+            {
+                memory.was_kept(kept);
+            }
         }
         // Worked on before, and what was remembered is lost: it looks for itself.
-        (Some(Found::There) | None, _, _) => {}
+        None => {}
+    }
+    if let Some(Found::Elsewhere) = found {
+        memory.was_elsewhere();
     }
     memory
 }
 
 impl Work {
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         (self.context.clock)().monotonic
     }
 
@@ -211,7 +245,7 @@ impl Work {
         };
         let mut memory = match entry.memory.take() {
             Some(memory) => memory,
-            None => first_memory(entry, &mut self.kept),
+            None => first_memory(&key, entry, &mut self.kept),
         };
         if let Some(at) = entry.ask.take() {
             memory.ask_git(at);
@@ -271,8 +305,10 @@ impl Work {
                         self.queue.at(&key, now);
                     }
                 } else {
+                    self.context.metrics.forget(&key);
                     self.context.watches.demand(key, BTreeSet::new());
                 }
+                self.tell_ended();
             }
             Err(error) => {
                 // A bug in one reconcile must not stop the others: its Application starts with an empty memory.
@@ -282,27 +318,36 @@ impl Work {
                     let later = self.now() + AFTER_A_BUG;
                     self.queue.at(&key, later);
                 }
+                self.tell_ended();
             }
         }
     }
 
     async fn application(&mut self, event: ApplicationEvent) {
         match event {
-            ApplicationEvent::Valid(application) => self.changed(application),
+            ApplicationEvent::Valid(application) => {
+                self.tell_archive(&application);
+                self.changed(application);
+            }
             ApplicationEvent::Invalid {
                 key, uid, error, ..
             } => {
                 tracing::error!(application = %key, error, "cannot decode an Application; the others go on");
                 self.forget(&key);
-                self.tell_invalid(key, uid, error).await;
+                if self.slots.covers(&key) {
+                    self.tell_invalid(key, uid, error).await;
+                }
             }
             ApplicationEvent::Gone { key, uid } => {
                 self.forget(&key);
-                let now = self.now();
-                self.gone.insert(uid, (Some(key), now));
+                if self.slots.contains(Slot::HOUSE) {
+                    let now = self.now();
+                    self.gone.insert(uid, (Some(key), now));
+                }
             }
             ApplicationEvent::Synced => {
                 self.all_known = true;
+                self.kept.forget_others(&self.applications, self.slots);
                 tracing::info!(
                     applications = self.entries.len(),
                     "all Applications are known"
@@ -318,8 +363,11 @@ impl Work {
         }
     }
 
-    fn changed(&mut self, application: Arc<Application>) {
+    pub(super) fn changed(&mut self, application: Arc<Application>) {
         let key = crate::pipeline::application_key(&application);
+        if !self.slots.covers(&key) {
+            return;
+        }
         let now = self.now();
         match self.entries.get_mut(&key) {
             // Our own status write comes back as an event: only a change of the spec, or a deletion, is news.
@@ -328,7 +376,7 @@ impl Work {
                     || entry.application.metadata.deletion_timestamp
                         != application.metadata.deletion_timestamp
                     || entry.application.metadata.annotations != application.metadata.annotations;
-                entry.repository = RepositoryName::parse(&application.spec.source.repo);
+                entry.repository = repository_of(&application);
                 entry.application = application;
                 if news {
                     // A command, a deletion or another spec: a wave of thousands of objects does not go on before it.
@@ -339,21 +387,22 @@ impl Work {
             }
             Some(_) | None => {
                 self.forget(&key);
+                let found = match (self.first.covers(&key), self.all_known) {
+                    (true, true) => Found::New,
+                    (true, false) => Found::There,
+                    (false, _) => Found::Elsewhere,
+                };
                 self.entries.insert(
                     key.clone(),
                     Entry {
-                        repository: RepositoryName::parse(&application.spec.source.repo),
+                        repository: repository_of(&application),
                         application,
                         memory: None,
                         worked: now,
                         touched: BTreeSet::new(),
                         ask: None,
                         unwatchable: BTreeSet::new(),
-                        found: Some(if self.all_known {
-                            Found::New
-                        } else {
-                            Found::There
-                        }),
+                        found: Some(found),
                         interrupt: CancellationToken::new(),
                         stop: self.stop.child_token(),
                     },
@@ -363,7 +412,7 @@ impl Work {
         }
     }
 
-    fn forget(&mut self, key: &ApplicationKey) {
+    pub(super) fn forget(&mut self, key: &ApplicationKey) {
         if let Some(entry) = self.entries.remove(key) {
             entry.stop.cancel();
             self.queue.forget(key);
@@ -400,11 +449,15 @@ impl Work {
         }
     }
 
-    async fn tidy(&mut self, applications: &Applications) {
+    /// Of what belongs to no Application any more one replica takes care.
+    async fn tidy(&mut self) {
+        if !self.slots.contains(Slot::HOUSE) {
+            return;
+        }
         let now = self.now();
         match self.context.keeper.kept(None).await {
             Ok(kept) => {
-                let known = applications.uids();
+                let known: BTreeSet<String> = self.applications.uids().into_iter().collect();
                 for uid in kept.into_keys().filter(|uid| !known.contains(uid)) {
                     self.gone.entry(uid).or_insert((None, now));
                 }
@@ -423,7 +476,7 @@ impl Work {
             let Some((key, _)) = self.gone.remove(&uid) else {
                 continue;
             };
-            if self.lives(&uid, key.as_ref(), applications).await {
+            if self.lives(&uid, key.as_ref()).await {
                 continue;
             }
             if let Err(error) = self.context.keeper.sweep_orphan(&uid).await {
@@ -433,13 +486,8 @@ impl Work {
     }
 
     /// Says whether an Application may still be there: by a quorum read where its name is known.
-    async fn lives(
-        &self,
-        uid: &str,
-        key: Option<&ApplicationKey>,
-        applications: &Applications,
-    ) -> bool {
-        if applications.uids().iter().any(|known| known == uid) {
+    async fn lives(&self, uid: &str, key: Option<&ApplicationKey>) -> bool {
+        if self.applications.uids().iter().any(|known| known == uid) {
             return true;
         }
         let Some(key) = key else { return false };
@@ -447,32 +495,6 @@ impl Work {
             Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
             Err(_) => true,
         }
-    }
-
-    /// A push wakes the Applications of that repository and no others. What comes again within a second waits for its
-    /// end, so that a storm becomes one question a second.
-    fn pushed(&mut self, repository: RepositoryName) {
-        let now = self.now();
-        self.pushed.retain(|_, at| now.saturating_sub(*at) < STORM);
-        let at = match self.pushed.get(&repository) {
-            Some(at) if *at > now => return,
-            Some(at) => *at + STORM,
-            None => now,
-        };
-        let mut woken = 0;
-        for (key, entry) in &mut self.entries {
-            if entry.repository.as_ref() == Some(&repository) {
-                // A newer revision takes over at the next object; where it is none, what is under way goes on there.
-                entry.interrupt.cancel();
-                entry.ask = Some(at);
-                self.queue.at(key, at);
-                woken += 1;
-            }
-        }
-        if woken > 0 {
-            self.pushed.insert(repository, at);
-        }
-        tracing::debug!(applications = woken, "a repository was pushed to");
     }
 
     fn hint(&mut self, hint: Hint) {

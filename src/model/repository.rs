@@ -39,6 +39,11 @@ impl RepositoryName {
         }
         Some(Self(format!("{}/{path}", host.to_ascii_lowercase())))
     }
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 #[cfg(test)]

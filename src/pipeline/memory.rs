@@ -278,6 +278,12 @@ impl Memory {
         self.is_new = true;
     }
 
+    /// Notes that another replica may have worked on the Application until just now: what the watch knows of it may be
+    /// older than what that one did last.
+    pub fn was_elsewhere(&mut self) {
+        self.taken_up = true;
+    }
+
     /// Notes what was stored of the Application when the lease became ours.
     pub fn was_kept(&mut self, kept: Kept) {
         self.kept = Some(kept);

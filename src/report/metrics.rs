@@ -107,6 +107,8 @@ pub struct Metrics {
     queue_depth: Gauge,
     queue_age: Gauge<f64, AtomicU64>,
     leader: Gauge,
+    members: Gauge,
+    slots: Gauge,
     last_reconcile: Gauge,
 }
 
@@ -133,6 +135,8 @@ impl Metrics {
             queue_depth: Gauge::default(),
             queue_age: Gauge::default(),
             leader: Gauge::default(),
+            members: Gauge::default(),
+            slots: Gauge::default(),
             last_reconcile: Gauge::default(),
         };
         registry.register(
@@ -207,8 +211,18 @@ impl Metrics {
         );
         registry.register(
             "leader",
-            "1 where this process holds the lease",
+            "1 where this process keeps the records beside the cluster and what nobody owns any more",
             self.leader.clone(),
+        );
+        registry.register(
+            "replicas",
+            "Replicas that share the Applications, as this process sees them; 0 where it is none of them",
+            self.members.clone(),
+        );
+        registry.register(
+            "slots",
+            "Slots of 256 that this process holds; an Application falls into one by its name",
+            self.slots.clone(),
         );
         registry.register_with_unit(
             "reconcile_last_success_timestamp",
@@ -323,9 +337,15 @@ impl Metrics {
         self.queue_age.set(oldest.as_secs_f64());
     }
 
-    /// Sets whether this process holds the lease.
+    /// Sets whether this process keeps the records beside the cluster.
     pub fn set_leader(&self, leader: bool) {
         self.leader.set(i64::from(leader));
+    }
+
+    /// Sets how many replicas there are, and how many slots this one holds.
+    pub fn set_share(&self, members: usize, slots: usize) {
+        self.members.set(i64::try_from(members).unwrap_or(i64::MAX));
+        self.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
     }
 
     /// Removes the series of an Application that is gone.

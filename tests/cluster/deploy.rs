@@ -530,7 +530,15 @@ async fn the_controller_runs_in_a_restricted_namespace_with_few_rights() {
     for (verb, group, resource, namespace, expected) in [
         ("create", "", "secrets", own.clone(), true),
         ("list", "", "secrets", own.clone(), true),
-        ("update", "coordination.k8s.io", "leases", own.clone(), true),
+        ("create", "coordination.k8s.io", "leases", own.clone(), true),
+        // Only the one by its name.
+        (
+            "update",
+            "coordination.k8s.io",
+            "leases",
+            own.clone(),
+            false,
+        ),
         ("watch", "plimsoll.dev", "applications", String::new(), true),
         (
             "update",

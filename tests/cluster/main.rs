@@ -43,6 +43,7 @@ mod story_refused;
 mod story_return;
 mod story_rollback;
 mod story_scenarios;
+mod story_shards;
 mod story_support;
 mod story_sync;
 #[expect(

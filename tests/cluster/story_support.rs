@@ -155,16 +155,33 @@ impl Controller {
 
     /// Returns the answer of its listener.
     pub(crate) async fn ask(&self, path: &str) -> (u16, String) {
+        let request = http::Request::get(path).body(String::new()).unwrap();
+        self.call(request).await
+    }
+
+    /// Posts to its listener; returns the answer.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String) {
+        let mut request = http::Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.call(request.body(body.to_owned()).unwrap()).await
+    }
+
+    async fn call(&self, mut request: http::Request<String>) -> (u16, String) {
         let line = self.until_logged(&["listening for health"]).await;
         let line: Value = serde_json::from_str(&line).unwrap();
         let address = line["address"].as_str().unwrap().to_owned();
         let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
         let io = hyper_util::rt::TokioIo::new(stream);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        let request = http::Request::get(path)
-            .header("host", &address)
-            .body(String::new())
-            .unwrap();
+        let host = address.parse().unwrap();
+        request.headers_mut().insert("host", host);
         let answer = async {
             let response = sender.send_request(request).await.unwrap();
             let code = response.status().as_u16();

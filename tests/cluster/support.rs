@@ -452,6 +452,11 @@ pub(crate) struct AuditEntry {
     pub(crate) name: String,
     pub(crate) uri: String,
     pub(crate) code: u64,
+    /// What the client calls itself: the controller adds its identity.
+    pub(crate) agent: String,
+    /// When the request came, and when it was answered.
+    pub(crate) received: String,
+    pub(crate) answered: String,
 }
 
 /// `patch configmaps shop/web as a for b: 200`, for messages of tests.
@@ -535,6 +540,9 @@ fn read_audit(event: &Value) -> AuditEntry {
         name: text("/objectRef/name").unwrap_or_default(),
         uri: text("/requestURI").unwrap_or_default(),
         code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        agent: text("/userAgent").unwrap_or_default(),
+        received: text("/requestReceivedTimestamp").unwrap_or_default(),
+        answered: text("/stageTimestamp").unwrap_or_default(),
     }
 }
 
