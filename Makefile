@@ -7,7 +7,7 @@ GO ?= go
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-fleet soak clean
+.PHONY: help setup build generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-rooms bench-fleet soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,10 @@ generate-cases: ## write the expectations of the renderer anew from the real kus
 
 check-cases: test-oracle ## the committed expectations are those of the real kustomize
 
-bench: bench-render bench-fleet ## every measurement
+bench: bench-render bench-rooms bench-fleet ## every measurement
+
+bench-rooms: ## render, digest, plan and records alone
+	$(CARGO) bench --locked --bench rooms
 
 bench-render: build ## the renderer beside the real kustomize: time, memory, growth (QUICK=1 for a minute)
 	$(CARGO) build --release --locked --package plimsoll-kustomize --example bench_render

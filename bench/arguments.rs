@@ -6,6 +6,58 @@
 
 use std::path::PathBuf;
 
+/// Something that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// Nothing happens
+    Idle,
+    /// One object of each Application changes
+    One,
+    /// All objects change
+    All,
+    /// One Application of the repository changes
+    Monorepo,
+    /// The controller starts again
+    Start,
+    /// Somebody changes an object
+    Drift,
+    /// An image that cannot be pulled
+    BadImage,
+    /// One Application of very many objects
+    Large,
+    /// Deployments with pods
+    Pods,
+    /// One commit a second
+    Soak,
+}
+
+impl Arguments {
+    /// Says whether this is measured.
+    pub(crate) fn wants(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Soak => self.soak.is_some(),
+            Kind::BadImage if self.stub => false,
+            Kind::Large | Kind::Pods => self.parts.contains(&kind),
+            Kind::Idle
+            | Kind::One
+            | Kind::All
+            | Kind::Monorepo
+            | Kind::Start
+            | Kind::Drift
+            | Kind::BadImage => self.parts.is_empty() || self.parts.contains(&kind),
+        }
+    }
+
+    /// Returns how many nodes carry the pods: a node has 32 cores, a pod asks for a tenth of one.
+    pub(crate) fn nodes(&self) -> usize {
+        if self.wants(Kind::Pods) {
+            3.max(self.pods.div_ceil(250))
+        } else {
+            3
+        }
+    }
+}
+
 /// Measures Plimsoll beside a plain server-side-apply loop, on the devcluster.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "bench")]
@@ -28,9 +80,24 @@ pub(crate) struct Arguments {
     /// Seconds before a part counts as failed
     #[arg(long, default_value_t = 600)]
     pub(crate) patience_seconds: u64,
-    /// Leaves out drift and the bad image
+    /// What is measured after the cold sync; none for all but the last three
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) parts: Vec<Kind>,
+    /// Measures the controller alone, against an API server in memory that does as little as it can
     #[arg(long)]
-    pub(crate) only_fleet: bool,
+    pub(crate) stub: bool,
+    /// Objects of the large Application
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) large_objects: usize,
+    /// Deployments with one simulated pod each, in Applications of thirty
+    #[arg(long, default_value_t = 3000)]
+    pub(crate) pods: usize,
+    /// Seconds of one commit a second to an Application chosen at random; adds the part `soak`
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) soak: Option<u64>,
+    /// Seed of what is chosen at random [default: the time]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// Binary to measure [default: the one beside this program]
     #[arg(long)]
     pub(crate) plimsoll: Option<PathBuf>,

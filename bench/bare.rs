@@ -47,8 +47,34 @@ pub(crate) async fn apply_all(
 pub(crate) async fn settled(
     client: &Client,
     namespace: &str,
+    names: BTreeSet<String>,
+    patience: Duration,
+) -> Result<()> {
+    until(client, namespace, names, patience, |object| {
+        object.data["status"]["observedGeneration"].as_i64() >= object.metadata.generation
+    })
+    .await
+}
+
+/// Waits until the one pod of each of these Deployments is available.
+pub(crate) async fn available(
+    client: &Client,
+    namespace: &str,
+    names: BTreeSet<String>,
+    patience: Duration,
+) -> Result<()> {
+    until(client, namespace, names, patience, |object| {
+        object.data["status"]["availableReplicas"] == 1
+    })
+    .await
+}
+
+async fn until(
+    client: &Client,
+    namespace: &str,
     mut names: BTreeSet<String>,
     patience: Duration,
+    is: impl Fn(&DynamicObject) -> bool,
 ) -> Result<()> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
@@ -57,8 +83,7 @@ pub(crate) async fn settled(
         while !names.is_empty() {
             let event = changes.next().await.context("the watch ended")??;
             if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = event
-                && object.data["status"]["observedGeneration"].as_i64()
-                    >= object.metadata.generation
+                && is(&object)
             {
                 names.remove(&object.metadata.name.unwrap_or_default());
             }

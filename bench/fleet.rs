@@ -27,7 +27,9 @@ use plimsoll::api::{Application, ConditionStatus, ConditionType};
 use serde_json::{Value, json};
 
 use crate::{
+    arguments::Arguments,
     audit::{Audit, BENCH},
+    stub,
     workload::{self, Version},
 };
 
@@ -46,8 +48,12 @@ pub(crate) struct Fleet {
     directory: PathBuf,
     address: String,
     repository: PathBuf,
+    plimsoll: PathBuf,
+    kubeconfig: PathBuf,
+    workers: Option<usize>,
     controller: Option<Child>,
-    control_plane: Child,
+    /// None where it is in this process.
+    control_plane: Option<Child>,
 }
 
 impl Fleet {
@@ -55,13 +61,18 @@ impl Fleet {
     pub(crate) async fn start(
         plimsoll: &Path,
         directory: &Path,
-        workers: Option<usize>,
+        arguments: &Arguments,
     ) -> Result<Self> {
-        let (child, ready) = start_control_plane(&directory.join("cluster"))?;
+        let cluster = directory.join("cluster");
+        let (child, ready) = if arguments.stub {
+            (None, stub::start(&cluster).await?)
+        } else {
+            let (child, ready) = start_control_plane(&cluster, arguments.nodes())?;
+            (Some(child), ready)
+        };
         let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         let kubeconfig = PathBuf::from(text("kubeconfig"));
-        let mut processes: BTreeMap<String, u32> =
-            serde_json::from_value(ready["processes"].clone())?;
+        let processes = serde_json::from_value(ready["processes"].clone())?;
         let mut config = Config::from_custom_kubeconfig(
             Kubeconfig::read_from(&kubeconfig)?,
             &KubeConfigOptions::default(),
@@ -73,50 +84,47 @@ impl Fleet {
         let mut fleet = Self {
             client,
             audit: Audit::new(Path::new(&text("auditLog")), "devcluster-admin"),
-            processes: BTreeMap::new(),
+            processes,
             version: output(plimsoll, &["--version"]).unwrap_or_default(),
             directory: directory.to_owned(),
             address: String::new(),
             repository: directory.join("repository"),
+            plimsoll: plimsoll.to_owned(),
+            kubeconfig,
+            workers: arguments.workers,
             controller: None,
             control_plane: child,
         };
-        fleet.apply(&output(plimsoll, &["crds"])?).await?;
-        for namespace in [SYSTEM, NAMESPACE, "bare"] {
-            fleet
-                .apply(&format!(
-                    "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"
-                ))
-                .await?;
+        if !arguments.stub {
+            fleet.furnish().await?;
         }
-        fleet
-            .apply(&output(plimsoll, &["tenant", NAMESPACE])?)
-            .await?;
-        fleet
-            .start_controller(plimsoll, &kubeconfig, workers)
-            .await?;
-        processes.insert(
-            "controller".to_owned(),
-            fleet.controller.as_ref().map_or(0, Child::id),
-        );
-        fleet.processes = processes;
+        fleet.start_controller().await?;
         Ok(fleet)
     }
 
-    async fn start_controller(
-        &mut self,
-        plimsoll: &Path,
-        kubeconfig: &Path,
-        workers: Option<usize>,
-    ) -> Result<()> {
+    /// Applies what the controller needs.
+    async fn furnish(&self) -> Result<()> {
+        self.apply(&output(&self.plimsoll, &["crds"])?).await?;
+        for namespace in [SYSTEM, NAMESPACE, "bare"] {
+            self.apply(&format!(
+                "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"
+            ))
+            .await?;
+        }
+        self.apply(&output(&self.plimsoll, &["tenant", NAMESPACE])?)
+            .await
+    }
+
+    /// Starts the controller, and waits until it knows all Applications.
+    pub(crate) async fn start_controller(&mut self) -> Result<()> {
         let log = self.directory.join("controller.log");
         let secret = self.directory.join("webhook-secret");
         fs::write(&secret, SECRET)?;
-        let mut command = Command::new(plimsoll);
+        let mut command = Command::new(&self.plimsoll);
         command
             .arg("controller")
             .arg("--kubeconfig")
-            .arg(kubeconfig)
+            .arg(&self.kubeconfig)
             .args(["--listen", "127.0.0.1:0", "--allow-file"])
             .arg("--cache")
             .arg(self.directory.join("mirrors"))
@@ -125,10 +133,12 @@ impl Fleet {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?);
-        if let Some(workers) = workers {
+        if let Some(workers) = self.workers {
             command.args(["--workers", &workers.to_string()]);
         }
-        self.controller = Some(command.spawn().context("start the controller")?);
+        let child = command.spawn().context("start the controller")?;
+        self.processes.insert("controller".to_owned(), child.id());
+        self.controller = Some(child);
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let text = fs::read_to_string(&log)?;
@@ -145,8 +155,24 @@ impl Fleet {
                 Instant::now() < deadline,
                 "the controller does not lead:\n{text}"
             );
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Asks the controller to stop, and waits until it has.
+    pub(crate) async fn stop_controller(&mut self) -> Result<()> {
+        let Some(mut child) = self.controller.take() else {
+            return Ok(());
+        };
+        let id = child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status();
+        ensure!(told.context("run kill")?.success(), "kill -TERM {id}");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while child.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "the controller does not stop");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     async fn apply(&self, yaml: &str) -> Result<()> {
@@ -380,8 +406,10 @@ impl Drop for Fleet {
         if let Some(mut child) = self.controller.take() {
             let _ended = child.kill().and_then(|()| child.wait());
         }
-        drop(self.control_plane.stdin.take());
-        let _ended = self.control_plane.wait();
+        if let Some(mut child) = self.control_plane.take() {
+            drop(child.stdin.take());
+            let _ended = child.wait();
+        }
     }
 }
 
@@ -439,7 +467,7 @@ fn output(plimsoll: &Path, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn start_control_plane(directory: &Path) -> Result<(Child, Value)> {
+fn start_control_plane(directory: &Path, nodes: usize) -> Result<(Child, Value)> {
     let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("devcluster/build.sh"))
         .stderr(Stdio::inherit())
         .output()
@@ -447,7 +475,7 @@ fn start_control_plane(directory: &Path) -> Result<(Child, Value)> {
     ensure!(built.status.success(), "devcluster/build.sh failed");
     // It ends when our end of the pipe closes, however the benchmark ends.
     let mut child = Command::new(String::from_utf8_lossy(&built.stdout).trim())
-        .arg("up")
+        .args(["up", "--nodes", &nodes.to_string()])
         .arg("--dir")
         .arg(directory)
         .stdin(Stdio::piped())

@@ -8,9 +8,13 @@ mod arguments;
 mod audit;
 mod bare;
 mod fleet;
+mod larger;
 mod process;
 mod report;
 mod run;
+mod soak;
+mod start;
+mod stub;
 mod workload;
 
 use std::process::ExitCode;

@@ -49,6 +49,35 @@ pub(crate) fn used(pid: u32) -> Used {
     }
 }
 
+/// What the whole machine did until now, in seconds of one core.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whole {
+    /// Spent on anything.
+    pub(crate) busy: f64,
+    /// Spent on nothing, or waiting for a disk.
+    pub(crate) idle: f64,
+}
+
+/// Reads what the whole machine did.
+pub(crate) fn whole() -> Whole {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    // user nice system idle iowait irq softirq steal; guests are counted in user.
+    let idle: f64 = fields.iter().skip(3).take(2).sum();
+    let all: f64 = fields.iter().take(8).sum();
+    Whole {
+        busy: (all - idle) / TICKS,
+        idle: idle / TICKS,
+    }
+}
+
 /// Returns processor, kernel and load, for whoever compares.
 pub(crate) fn machine() -> serde_json::Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();

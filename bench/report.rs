@@ -4,7 +4,7 @@
 //! Leaves: lines as they are measured, a file at the end.
 //! Never: a ratio without both of its figures.
 
-use std::io::Write as _;
+use std::{collections::BTreeMap, io::Write as _};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -27,12 +27,30 @@ pub(crate) struct Part {
     /// The same, until Kubernetes' own controllers have taken up what the loop applied.
     pub(crate) bare_settled_seconds: Option<f64>,
     pub(crate) requests: Counts,
-    pub(crate) controller_cpu: f64,
-    pub(crate) server_cpu: f64,
+    /// CPU seconds by process: the controller, the parts of the control plane, the benchmark itself.
+    pub(crate) cpu: BTreeMap<String, f64>,
+    /// How much of the machine was used, by anybody: at 1 nothing can be faster without less work.
+    pub(crate) busy: f64,
     pub(crate) controller_memory: f64,
     pub(crate) controller_peak: f64,
     pub(crate) server_memory: f64,
     pub(crate) notes: Vec<String>,
+}
+
+impl Part {
+    /// Returns our rate beside the plain loop's.
+    fn ratio(&self) -> Option<f64> {
+        self.bare_seconds.map(|bare| bare / self.seconds)
+    }
+
+    /// The same beside the plain loop until its Deployments are taken up, which is what Ready means.
+    fn settled_ratio(&self) -> Option<f64> {
+        self.bare_settled_seconds.map(|bare| bare / self.seconds)
+    }
+
+    fn cpu_of(&self, name: &str) -> f64 {
+        self.cpu.get(name).copied().unwrap_or_default()
+    }
 }
 
 /// All parts.
@@ -42,7 +60,8 @@ pub(crate) struct Report {
     parts: Vec<Part>,
 }
 
-fn say(text: &str) {
+/// Says a line.
+pub(crate) fn say(text: &str) {
     // A closed terminal is no reason to lose the file.
     let _closed = writeln!(std::io::stdout(), "{text}");
 }
@@ -59,18 +78,20 @@ impl Report {
             arguments.applications, arguments.objects, arguments.connections
         ));
         say(&format!(
-            "{:<42} {:>8} {:>8} {:>8} {:>8} {:>6} {:>9} {:>8} {:>8} {:>9} {:>9}",
+            "{:<42} {:>8} {:>8} {:>8} {:>8} {:>6} {:>9} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}",
             "part",
             "Ready s",
             "written",
             "bare s",
             "settled",
-            "ratio",
+            "of bare",
+            "of settl.",
             "requests",
             "CPU",
             "API CPU",
             "MiB",
-            "peak MiB"
+            "peak",
+            "API MiB"
         ));
         Self {
             applications: arguments.applications,
@@ -80,9 +101,11 @@ impl Report {
     }
 
     pub(crate) fn add(&mut self, part: Part) {
-        let ratio = part.bare_seconds.map(|bare| bare / part.seconds);
+        let percent = |ratio: Option<f64>| {
+            ratio.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
+        };
         say(&format!(
-            "{:<42} {:>8.2} {:>8} {:>8} {:>8} {:>6} {:>9} {:>8.2} {:>8.2} {:>9.1} {:>9.1}  {}",
+            "{:<42} {:>8.2} {:>8} {:>8} {:>8} {:>6} {:>9} {:>9} {:>8.2} {:>8.2} {:>8.1} {:>8.1} {:>8.0}  {}",
             part.name,
             part.seconds,
             part.written_seconds
@@ -91,13 +114,26 @@ impl Report {
                 .map_or("-".to_owned(), |bare| format!("{bare:.2}")),
             part.bare_settled_seconds
                 .map_or("-".to_owned(), |settled| format!("{settled:.2}")),
-            ratio.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0)),
+            percent(part.ratio()),
+            percent(part.settled_ratio()),
             total(&part.requests),
-            part.controller_cpu,
-            part.server_cpu,
+            part.cpu_of("controller"),
+            part.cpu_of("kube-apiserver"),
             part.controller_memory,
             part.controller_peak,
+            part.server_memory,
             part.notes.join(", ")
+        ));
+        let cpu: Vec<String> = part
+            .cpu
+            .iter()
+            .filter(|(_, seconds)| **seconds >= 0.05)
+            .map(|(name, seconds)| format!("{name} {seconds:.1}"))
+            .collect();
+        say(&format!(
+            "    {:.0} % of the machine used; CPU seconds: {}",
+            part.busy * 100.0,
+            cpu.join(", ")
         ));
         for (kind, count) in &part.requests {
             #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -123,12 +159,13 @@ impl Report {
                     "writtenSeconds": part.written_seconds,
                     "bareSeconds": part.bare_seconds,
                     "bareSettledSeconds": part.bare_settled_seconds,
-                    "ratio": part.bare_seconds.map(|bare| bare / part.seconds),
+                    "ratio": part.ratio(),
+                    "settledRatio": part.settled_ratio(),
                     "requests": total(&part.requests),
                     "writes": writes(&part.requests),
                     "requestsByKind": part.requests,
-                    "controllerCpuSeconds": part.controller_cpu,
-                    "apiServerCpuSeconds": part.server_cpu,
+                    "cpuSeconds": part.cpu,
+                    "machineUsed": part.busy,
                     "controllerMiB": part.controller_memory,
                     "controllerPeakMiB": part.controller_peak,
                     "apiServerMiB": part.server_memory,

@@ -5,6 +5,7 @@
 //! Never: a part whose objects were not seen Ready.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -14,11 +15,11 @@ use kube::api::{Api, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::{
-    arguments::Arguments,
+    arguments::{Arguments, Kind},
     audit::Counts,
     bare,
     fleet::{Fleet, NAMESPACE},
-    process::{Used, used},
+    process::{Used, Whole, used, whole},
     report::{Part, Report},
     workload::{self, Version},
 };
@@ -39,7 +40,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         }
         None => temporary.path().to_owned(),
     };
-    let fleet = Fleet::start(&plimsoll, &directory, arguments.workers).await?;
+    let fleet = Fleet::start(&plimsoll, &directory, arguments).await?;
     let mut bench = Bench {
         report: Report::new(arguments, &fleet.version),
         fleet,
@@ -47,13 +48,35 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     };
     bench.fleet.initialise()?;
     bench.cold().await?;
-    bench.idle().await?;
-    bench.update("update, one object of each", 2, 1).await?;
-    bench.update("update, all objects", 3, 2).await?;
-    bench.one_of_all().await?;
-    if !arguments.only_fleet {
+    if arguments.wants(Kind::Idle) {
+        bench.idle().await?;
+    }
+    if arguments.wants(Kind::One) {
+        bench.update("update, one object of each", 2, 1).await?;
+    }
+    if arguments.wants(Kind::All) {
+        bench.update("update, all objects", 3, 2).await?;
+    }
+    if arguments.wants(Kind::Monorepo) {
+        bench.one_of_all().await?;
+    }
+    if arguments.wants(Kind::Drift) {
         bench.drift().await?;
+    }
+    if arguments.wants(Kind::BadImage) {
         bench.bad_image().await?;
+    }
+    if arguments.wants(Kind::Large) {
+        bench.large().await?;
+    }
+    if arguments.wants(Kind::Pods) {
+        bench.pods().await?;
+    }
+    if let Some(seconds) = arguments.soak {
+        bench.soak(Duration::from_secs(seconds)).await?;
+    }
+    if arguments.wants(Kind::Start) {
+        bench.restart().await?;
     }
     bench.report.finish(arguments)
 }
@@ -74,44 +97,63 @@ fn beside() -> Result<PathBuf> {
     Ok(binary)
 }
 
-struct Bench<'a> {
-    arguments: &'a Arguments,
-    fleet: Fleet,
-    report: Report,
+pub(crate) struct Bench<'a> {
+    pub(crate) arguments: &'a Arguments,
+    pub(crate) fleet: Fleet,
+    pub(crate) report: Report,
 }
 
 /// What stood before a part.
-struct Before {
-    start: Instant,
+pub(crate) struct Before {
+    pub(crate) start: Instant,
     mark: u64,
-    controller: Used,
-    server: Used,
+    cpu: BTreeMap<String, f64>,
+    whole: Whole,
+}
+
+impl Before {
+    /// Counts a process from its start.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.cpu.remove(name);
+    }
 }
 
 impl Bench<'_> {
-    fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         Duration::from_secs(self.arguments.patience_seconds)
     }
 
-    fn used(&self, name: &str) -> Used {
+    pub(crate) fn used(&self, name: &str) -> Used {
         self.fleet
             .processes
             .get(name)
             .map_or_else(Used::default, |pid| used(*pid))
     }
 
-    fn begin(&self) -> Result<Before> {
+    /// Returns the CPU seconds of every process until now.
+    fn cpu(&self) -> BTreeMap<String, f64> {
+        let processes = self.fleet.processes.iter();
+        processes
+            .map(|(name, pid)| (name.clone(), used(*pid).cpu))
+            .chain([("bench".to_owned(), used(std::process::id()).cpu)])
+            .collect()
+    }
+
+    pub(crate) fn begin(&self) -> Result<Before> {
         Ok(Before {
             mark: self.fleet.audit.mark()?,
-            controller: self.used("controller"),
-            server: self.used("kube-apiserver"),
+            cpu: self.cpu(),
+            whole: whole(),
             start: Instant::now(),
         })
     }
 
-    async fn end(&self, name: &str, before: Before) -> Result<Part> {
+    pub(crate) async fn end(&self, name: &str, before: Before) -> Result<Part> {
         let took = before.start.elapsed();
+        let (cpu, whole) = (self.cpu(), whole());
         let (controller, server) = (self.used("controller"), self.used("kube-apiserver"));
+        let busy = whole.busy - before.whole.busy;
+        let idle = whole.idle - before.whole.idle;
         let requests: Counts = self.fleet.audit.since(before.mark).await?;
         let written = self.fleet.audit.last_write(before.mark)?;
         Ok(Part {
@@ -121,8 +163,14 @@ impl Bench<'_> {
             bare_seconds: None,
             bare_settled_seconds: None,
             requests,
-            controller_cpu: controller.cpu - before.controller.cpu,
-            server_cpu: server.cpu - before.server.cpu,
+            cpu: cpu
+                .into_iter()
+                .map(|(name, seconds)| {
+                    let until = before.cpu.get(&name).copied().unwrap_or_default();
+                    (name, seconds - until)
+                })
+                .collect(),
+            busy: busy / (busy + idle).max(f64::EPSILON),
             controller_memory: controller.resident,
             controller_peak: controller.peak,
             server_memory: server.resident,
@@ -132,7 +180,10 @@ impl Bench<'_> {
 
     /// Half of the plain loop: it runs before and after, so that a machine that grows slower slows both.
     /// Returns the time of the loop alone, and until its Deployments were taken up.
-    async fn bare(&self, half: usize, version: Version) -> Result<(Duration, Duration)> {
+    async fn bare(&self, half: usize, version: Version) -> Result<Option<(Duration, Duration)>> {
+        if self.arguments.stub {
+            return Ok(None);
+        }
         let count = self.arguments.applications;
         let numbers = || (0..count).filter(move |number| number % 2 == half);
         let objects: Vec<Value> = numbers()
@@ -147,7 +198,7 @@ impl Bench<'_> {
             _ => numbers().map(workload::name).collect(),
         };
         bare::settled(client, "bare", names, self.patience()).await?;
-        Ok((applied, start.elapsed()))
+        Ok(Some((applied, start.elapsed())))
     }
 
     async fn commit_to_ready(&mut self, name: &str, version: Version) -> Result<()> {
@@ -161,8 +212,10 @@ impl Bench<'_> {
             .await?;
         let mut part = self.end(name, before).await?;
         let second = self.bare(1, version).await?;
-        part.bare_seconds = Some((first.0 + second.0).as_secs_f64());
-        part.bare_settled_seconds = Some((first.1 + second.1).as_secs_f64());
+        if let (Some(first), Some(second)) = (first, second) {
+            part.bare_seconds = Some((first.0 + second.0).as_secs_f64());
+            part.bare_settled_seconds = Some((first.1 + second.1).as_secs_f64());
+        }
         self.report.add(part);
         Ok(())
     }
@@ -303,7 +356,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn until(&self, number: usize, is: impl Fn(&Value) -> bool) -> Result<()> {
+    pub(crate) async fn until(&self, number: usize, is: impl Fn(&Value) -> bool) -> Result<()> {
         let deadline = Instant::now() + self.patience();
         loop {
             let status = serde_json::to_value(self.fleet.application(number).await?.status)?;

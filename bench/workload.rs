@@ -77,6 +77,36 @@ pub(crate) fn objects(number: usize, count: usize, version: Version) -> Vec<Valu
     objects
 }
 
+/// Returns so many Deployments of one pod each, and nothing else.
+pub(crate) fn deployments(number: usize, count: usize, version: Version) -> Vec<Value> {
+    let deployment = |at: usize| {
+        let name = format!("{}-{at:02}", name(number));
+        let mut object = objects(number, 3, version).pop().unwrap_or_default();
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["labels"] = json!({"app": name});
+        object["spec"]["replicas"] = json!(1);
+        object["spec"]["selector"]["matchLabels"] = json!({"app": name});
+        object["spec"]["template"]["metadata"]["labels"] = json!({"app": name});
+        object["spec"]["template"]["spec"]["serviceAccountName"] = json!("default");
+        object
+    };
+    (0..count).map(deployment).collect()
+}
+
+/// Returns so many ConfigMaps of about half a KiB; those whose number has no remainder carry the version.
+pub(crate) fn config_maps(number: usize, count: usize, every: usize, version: u32) -> Vec<Value> {
+    let application = name(number);
+    let object = |at: usize| {
+        let version = if at % every == 0 { version } else { 0 };
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": format!("{application}-{at:05}"), "labels": {"app": application}},
+            "data": {"version": version.to_string(), "text": "large ".repeat(60)},
+        })
+    };
+    (0..count).map(object).collect()
+}
+
 /// Returns a file of manifests. JSON is YAML.
 pub(crate) fn file(number: usize, count: usize, version: Version) -> String {
     text(&objects(number, count, version))

@@ -604,6 +604,10 @@ pub struct ControllerArgs {
     /// Take repositories by file:// URLs
     #[arg(long, env = "PLIMSOLL_ALLOW_FILE")]
     pub allow_file: bool,
+    /// Largest repository in MiB, as it is received and as it is kept
+    #[arg(long, value_name = "MIB", env = "PLIMSOLL_MAX_REPOSITORY_SIZE", default_value_t = 1024,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub max_repository_size: u64,
     /// Directory where every record is kept, in append-only files
     #[arg(long, value_name = "DIRECTORY", env = "PLIMSOLL_HISTORY_DIRECTORY")]
     pub history_directory: Option<PathBuf>,

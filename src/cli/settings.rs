@@ -78,6 +78,7 @@ pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, ge
     source.egress.allow_hosts.clone_from(&args.allow_host);
     source.egress.only_hosts = (!args.only_host.is_empty()).then(|| args.only_host.clone());
     source.allow_file = args.allow_file;
+    source.max_repository_bytes = args.max_repository_size << 20;
     let identity = match &args.identity {
         Some(identity) => identity.clone(),
         None => identity()?,

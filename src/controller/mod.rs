@@ -4,6 +4,7 @@
 //! Leaves: when told to stop, with the lease released.
 //! Never: a rule of the product; those are in the rooms that it wires.
 
+mod crowd;
 mod house;
 mod moves;
 mod queue;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
+    crowd::{self, Crowd},
     queue::Queue,
     share::{Kept, Ours},
 };
@@ -92,6 +93,7 @@ pub(super) struct Work {
     pub(super) entries: BTreeMap<ApplicationKey, Entry>,
     pub(super) busy: BTreeSet<ApplicationKey>,
     pub(super) queue: Queue,
+    crowd: Crowd,
     tasks: JoinSet<Done>,
     running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
@@ -141,6 +143,7 @@ pub(super) async fn work(
         entries: BTreeMap::new(),
         busy: BTreeSet::new(),
         queue: Queue::default(),
+        crowd: Crowd::default(),
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
         workers: workers.max(1),
@@ -232,11 +235,24 @@ impl Work {
             let Some(key) = self.queue.take(now, &self.busy) else {
                 break;
             };
+            if self.yields(&key, now) {
+                self.queue.at(&key, now + crowd::AGAIN);
+                continue;
+            }
             self.start(key);
         }
         self.context
             .metrics
             .set_queue(self.queue.depth(now), self.queue.oldest(now));
+    }
+
+    /// Says whether nothing but the end of a soak is due, while many others are under way.
+    fn yields(&self, key: &ApplicationKey, now: Duration) -> bool {
+        let has_news = self
+            .entries
+            .get(key)
+            .is_none_or(|entry| entry.ask.is_some() || !entry.touched.is_empty());
+        !has_news && self.crowd.goes_first(key, now, 2 * self.workers)
     }
 
     fn start(&mut self, key: ApplicationKey) {
@@ -300,6 +316,7 @@ impl Work {
                     if entry.application.metadata.uid == uid {
                         entry.memory = Some(memory);
                         entry.worked = now;
+                        self.crowd.note(&key, wake.stage, now, now + wake.after);
                         self.queue.at(&key, now + wake.after);
                     } else {
                         self.queue.at(&key, now);
@@ -416,6 +433,7 @@ impl Work {
         if let Some(entry) = self.entries.remove(key) {
             entry.stop.cancel();
             self.queue.forget(key);
+            self.crowd.forget(key);
             self.context.watches.demand(key.clone(), BTreeSet::new());
             self.context.metrics.forget(key);
         }

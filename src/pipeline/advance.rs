@@ -36,6 +36,19 @@ pub struct Wake {
     pub after: Duration,
     /// Whether the reconcile ended in an error.
     pub failed: bool,
+    /// What the Application stands before.
+    pub stage: Stage,
+}
+
+/// What an Application stands before, as far as it matters who comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its set is written, or has to become Ready: somebody waits for it.
+    UnderWay,
+    /// It is Ready and soaks: nobody is waiting when that is over.
+    Soaks,
+    /// Neither.
+    Rests,
 }
 
 /// Steps of one reconcile; a set goes from wanted to soaking in about eight.
@@ -62,6 +75,7 @@ pub async fn reconcile(
                     return Wake {
                         after: REFUSED_AGAIN,
                         failed: false,
+                        stage: Stage::Rests,
                     };
                 }
                 Err(error) => {
@@ -69,6 +83,7 @@ pub async fn reconcile(
                     return Wake {
                         after: memory.back_off((context.clock)().monotonic, Hold::Error),
                         failed: true,
+                        stage: Stage::Rests,
                     };
                 }
             }
@@ -92,6 +107,7 @@ pub async fn reconcile(
             Wake {
                 after: wake::next(&subject, memory, began, (context.clock)()),
                 failed: false,
+                stage: stage(&memory.rollout.state),
             }
         }
         Err(error) => {
@@ -108,8 +124,20 @@ pub async fn reconcile(
             Wake {
                 after: delay,
                 failed: true,
+                stage: Stage::Rests,
             }
         }
+    }
+}
+
+fn stage(state: &State) -> Stage {
+    match state {
+        State::Applying { .. }
+        | State::Watching { .. }
+        | State::Returning { .. }
+        | State::Pruning => Stage::UnderWay,
+        State::Soaking { .. } => Stage::Soaks,
+        State::Idle | State::Failed { .. } => Stage::Rests,
     }
 }
 
@@ -131,6 +159,7 @@ async fn refuse(
         return Wake {
             after,
             failed: false,
+            stage: Stage::Rests,
         };
     }
     let mut resource = application.clone();
@@ -139,12 +168,14 @@ async fn refuse(
         Ok(_) => Wake {
             after,
             failed: false,
+            stage: Stage::Rests,
         },
         Err(error) => {
             tracing::warn!(application = %key, error = %text::chain(&error), "could not write the status");
             Wake {
                 after: Duration::from_secs(5),
                 failed: true,
+                stage: Stage::Rests,
             }
         }
     }

@@ -43,7 +43,7 @@ mod watching;
 mod write;
 
 pub use crate::archive::{Archive, KeySource, Settings as ArchiveSettings, Upstream};
-pub use advance::{Wake, reconcile};
+pub use advance::{Stage, Wake, reconcile};
 pub use audit_branch::AuditBranch;
 pub use context::Context;
 pub use error::Error;

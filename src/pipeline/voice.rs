@@ -16,8 +16,8 @@ const NEWS_AT_ONCE: f64 = 20.0;
 const NEWS: f64 = 1.0;
 /// Statuses that only say what is under way, at once and a second after that. One costs two applies or three, and of a
 /// fleet that waits for its rollouts each would write one.
-const PROGRESS_AT_ONCE: f64 = 50.0;
-const PROGRESS: f64 = 5.0;
+const PROGRESS_AT_ONCE: f64 = 20.0;
+const PROGRESS: f64 = 2.0;
 
 /// What may be told.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(said, 20);
         assert!(voice.may_say(at(101)) && !voice.may_say(at(101)));
         let shown = (0..500).filter(|_| voice.may_show(at(101))).count();
-        assert_eq!(shown, 50, "one does not hold up the other");
+        assert_eq!(shown, 20, "one does not hold up the other");
         let later = (0..500).filter(|_| voice.may_say(at(1000))).count();
         assert_eq!(later, 20);
     }

@@ -126,7 +126,7 @@ impl Peer for LocalPeer {
         Error::TooLarge {
             url: self.url.clone(),
             what: REPOSITORY,
-            limit: format!("{} bytes", self.net.settings.max_repository_bytes),
+            limit: self.net.settings.repository_limit(),
         }
     }
 }

@@ -71,4 +71,12 @@ impl Settings {
             allow_file: false,
         }
     }
+
+    /// Returns the largest repository for a message, with the flag that sets it.
+    pub(super) fn repository_limit(&self) -> String {
+        format!(
+            "{} bytes (--max-repository-size)",
+            self.max_repository_bytes
+        )
+    }
 }

@@ -261,7 +261,7 @@ impl Peer for SmartHttp {
         Error::TooLarge {
             url: self.address.display(),
             what: REPOSITORY,
-            limit: format!("{} bytes", self.net.settings.max_repository_bytes),
+            limit: self.net.settings.repository_limit(),
         }
     }
 }

@@ -268,7 +268,7 @@ fn too_large(url: &DisplaySafeUrl, net: &Net) -> Error {
     Error::TooLarge {
         url: url.clone(),
         what: REPOSITORY,
-        limit: format!("{} bytes", net.settings.max_repository_bytes),
+        limit: net.settings.repository_limit(),
     }
 }
 

@@ -23,6 +23,7 @@ mod scenario_rows;
 #[path = "../it/source/sshd.rs"]
 mod sshd;
 mod story_apply;
+mod story_bad_input;
 mod story_cancel;
 mod story_cli;
 mod story_counts;
