@@ -4,7 +4,7 @@
 //! Leaves: resident memory every 30 s and its slope; how many commits became Ready.
 //! Never: a choice that the printed seed does not repeat.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -37,9 +37,8 @@ impl Bench<'_> {
     /// Commits once a second to Applications chosen at random, and watches the memory.
     pub(crate) async fn soak(&mut self, length: Duration) -> Result<()> {
         let seed = self.arguments.seed.unwrap_or_else(|| {
-            SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(1, |since| since.as_secs())
+            let now = plimsoll::clock::now().wall.as_second();
+            now.unsigned_abs()
         });
         say(&format!(
             "one commit a second for {} s, seed {seed} (--seed)",

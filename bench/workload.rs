@@ -97,7 +97,7 @@ pub(crate) fn deployments(number: usize, count: usize, version: Version) -> Vec<
 pub(crate) fn config_maps(number: usize, count: usize, every: usize, version: u32) -> Vec<Value> {
     let application = name(number);
     let object = |at: usize| {
-        let version = if at % every == 0 { version } else { 0 };
+        let version = if at.is_multiple_of(every) { version } else { 0 };
         json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": format!("{application}-{at:05}"), "labels": {"app": application}},

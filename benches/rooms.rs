@@ -46,7 +46,7 @@ fn key() -> ApplicationKey {
 fn manifests(count: usize, version: usize) -> String {
     let object = |at: usize| {
         let version = if at == 0 { version } else { 0 };
-        if at % 4 == 0 {
+        if at.is_multiple_of(4) {
             format!(
                 "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web-{at}\n  labels: {{app: web-{at}}}\nspec:\n  replicas: 0\n  selector: {{matchLabels: {{app: web-{at}}}}}\n  template:\n    metadata: {{labels: {{app: web-{at}}}}}\n    spec:\n      containers:\n      - name: web\n        image: registry.example.org/web:1.{version}\n        ports: [{{name: http, containerPort: 8080}}]\n        env: [{{name: COLOUR, value: '#34577c'}}, {{name: MESSAGE, value: hello}}]\n        resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}\n"
             )
@@ -62,7 +62,7 @@ fn manifests(count: usize, version: usize) -> String {
 /// An overlay over a base: images, labels, a patch.
 fn tree(count: usize, version: usize) -> MemoryFiles {
     MemoryFiles::new()
-        .with("/base/objects.yaml", &manifests(count, version))
+        .with("/base/objects.yaml", manifests(count, version))
         .with(
             "/base/kustomization.yaml",
             "resources: [objects.yaml]\nlabels: [{pairs: {team: shop}}]\n",
@@ -88,7 +88,7 @@ fn placed(set: &Rendered) -> Vec<Object> {
 /// A folder of plain manifests.
 #[divan::bench(args = SIZES)]
 fn render_folder(bencher: Bencher<'_, '_>, count: usize) {
-    let files = MemoryFiles::new().with("/app/objects.yaml", &manifests(count, 0));
+    let files = MemoryFiles::new().with("/app/objects.yaml", manifests(count, 0));
     bencher.bench(|| rendered_at(black_box(&files), "app"));
 }
 
@@ -167,7 +167,7 @@ fn plan_of_a_new_set(bencher: Bencher<'_, '_>, count: usize) {
 }
 
 fn placed_version(count: usize, version: usize) -> Vec<Object> {
-    let files = MemoryFiles::new().with("/app/objects.yaml", &manifests(count, version));
+    let files = MemoryFiles::new().with("/app/objects.yaml", manifests(count, version));
     placed(&rendered_at(&files, "app"))
 }
 

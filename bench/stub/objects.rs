@@ -4,7 +4,7 @@
 //! Leaves: the same, numbered; lines for watches.
 //! Never: a change that a watch from before it does not see: it is told to list again where the past is forgotten.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hyper::body::Bytes;
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ type Follower = (String, mpsc::UnboundedSender<Bytes>);
 #[derive(Default)]
 pub(super) struct Collection {
     pub(super) objects: BTreeMap<(String, String), Bytes>,
+    /// Places by `label=value`: nobody goes through everything for one.
+    labelled: BTreeMap<String, BTreeSet<(String, String)>>,
     past: VecDeque<(u64, Value)>,
     forgotten: u64,
     followers: Vec<Follower>,
@@ -51,6 +53,14 @@ pub(super) fn is_selected(object: &Value, selector: &str) -> bool {
                 .as_str()
                 .is_some_and(|found| value.is_none_or(|value| value == found))
         })
+}
+
+fn labels_of(object: &Value) -> Vec<String> {
+    let labels = object["metadata"]["labels"].as_object();
+    let pairs = labels.into_iter().flatten();
+    pairs
+        .filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)))
+        .collect()
 }
 
 impl Store {
@@ -108,6 +118,13 @@ impl Store {
         };
         let bytes = Bytes::from(object.to_string());
         let collection = self.collection(kind);
+        // Labels of what is there stay as they were put first: nothing here changes them.
+        if before.is_none() {
+            for label in labels_of(&object) {
+                let places = collection.labelled.entry(label).or_default();
+                places.insert(place.clone());
+            }
+        }
         collection.objects.insert(place, bytes);
         collection.tell(version, event, &object);
         object
@@ -119,6 +136,11 @@ impl Store {
         let version = self.version;
         let collection = self.collection(kind);
         collection.objects.remove(place);
+        for label in labels_of(&object) {
+            if let Some(places) = collection.labelled.get_mut(&label) {
+                places.remove(place);
+            }
+        }
         collection.tell(version, "DELETED", &object);
         Some(object)
     }
@@ -146,6 +168,23 @@ impl Store {
 }
 
 impl Collection {
+    /// Returns where objects of a selector may be, in order, after a place.
+    pub(super) fn candidates<'a>(
+        &'a self,
+        selector: &str,
+        after: &'a (String, String),
+    ) -> Box<dyn Iterator<Item = &'a (String, String)> + 'a> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let range = (Excluded(after), Unbounded);
+        let Some(label) = selector.split(',').find(|part| part.contains('=')) else {
+            return Box::new(self.objects.range(range).map(|(place, _)| place));
+        };
+        match self.labelled.get(&label.replace("==", "=")) {
+            Some(places) => Box::new(places.range(range)),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
     fn tell(&mut self, version: u64, kind: &str, object: &Value) {
         if self.followers.is_empty() {
             // Whoever comes lists first.

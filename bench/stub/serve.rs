@@ -105,7 +105,7 @@ impl Server {
         if who.is_some_and(|who| who == BENCH) {
             return;
         }
-        let now = jiff::Timestamp::now().to_string();
+        let now = plimsoll::clock::now().wall.to_string();
         let resource = asked.kind.rsplit('/').next();
         let line = json!({
             "user": {"username": "devcluster-admin"}, "verb": verb, "stage": "ResponseComplete",
@@ -143,7 +143,7 @@ impl Asked {
         let mut rest: Vec<&str> = parts.collect();
         let mut namespace = String::new();
         if let ["namespaces", within, _, ..] = rest.as_slice() {
-            namespace = (*within).to_owned();
+            (*within).clone_into(&mut namespace);
             rest.drain(..2);
         }
         let mut rest = rest.into_iter().map(str::to_owned);
@@ -158,13 +158,7 @@ impl Asked {
             sub: rest.next(),
             query: query
                 .filter_map(|pair| pair.split_once('='))
-                .map(|(name, value)| {
-                    let value = value
-                        .replace("%2F", "/")
-                        .replace("%2C", ",")
-                        .replace("%3D", "=");
-                    (name.to_owned(), value)
-                })
+                .map(|(name, value)| (name.to_owned(), decoded(value)))
                 .collect(),
         })
     }
@@ -172,6 +166,22 @@ impl Asked {
     fn is(&self, name: &str) -> &str {
         self.query.get(name).map_or("", String::as_str)
     }
+}
+
+/// Reads `%2F` and the like.
+fn decoded(text: &str) -> String {
+    let mut bytes = text.bytes();
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let byte = match byte {
+            b'%' => digit().zip(digit()).map(|(high, low)| high * 16 + low),
+            b'+' => Some(u32::from(b' ')),
+            other => Some(u32::from(other)),
+        };
+        plain.extend(byte.and_then(|byte| u8::try_from(byte).ok()));
+    }
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 fn reply(code: StatusCode, value: &Value) -> Response {
@@ -280,31 +290,31 @@ fn read(server: &Server, asked: &Asked) -> Response {
     // A page goes on after the last name of the one before; all say the version of the first.
     let now = store.version.to_string();
     let limit: usize = asked.is("limit").parse().unwrap_or(usize::MAX);
-    let (version, after) = match asked
-        .is("continue")
-        .split_once('|')
-        .or(asked.is("continue").split_once("%7C"))
-    {
-        Some((version, after)) => (version.to_owned(), after.to_owned()),
-        None => (now, String::new()),
-    };
+    let mut next = asked.is("continue").split('|').map(str::to_owned);
+    let version = next.next().filter(|version| !version.is_empty());
+    let version = version.unwrap_or(now);
+    let after = (
+        next.next().unwrap_or_default(),
+        next.next().unwrap_or_default(),
+    );
     let selector = asked.is("labelSelector");
-    let objects = &store.collection(&asked.kind).objects;
+    let collection = store.collection(&asked.kind);
     let mut items = Vec::new();
     let mut next = String::new();
-    for ((namespace, name), bytes) in objects {
-        let at = format!("{namespace}.{name}");
-        if !asked.namespace.is_empty() && *namespace != asked.namespace || at <= after {
+    for place in collection.candidates(selector, &after) {
+        let Some(bytes) = collection.objects.get(place) else {
             continue;
-        }
-        let is_wanted =
-            serde_json::from_slice(bytes).is_ok_and(|object: Value| is_selected(&object, selector));
-        if !is_wanted {
+        };
+        let is_within = asked.namespace.is_empty() || place.0 == asked.namespace;
+        let is_meant = || {
+            serde_json::from_slice(bytes).is_ok_and(|object: Value| is_selected(&object, selector))
+        };
+        if !is_within || !selector.is_empty() && !is_meant() {
             continue;
         }
         items.push(String::from_utf8_lossy(bytes).into_owned());
         if items.len() >= limit {
-            next = format!("{version}|{at}");
+            next = format!("{version}|{}|{}", place.0, place.1);
             break;
         }
     }

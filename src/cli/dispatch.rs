@@ -63,7 +63,10 @@ fn verb(verb: &Verb) -> Result<Exit, Failure> {
         Verb::Cancel(args) => wait(command::cancel(args)),
         Verb::Pause(args) => wait(command::pause(args)),
         Verb::Resume(args) => wait(command::resume(args)),
-        Verb::Controller(args) => wait(controller::run(args)),
+        Verb::Controller(args) => {
+            crate::controller::bound_memory();
+            wait(controller::run(args))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Leaves: when told to stop, with the lease released.
 //! Never: a rule of the product; those are in the rooms that it wires.
 
+mod allocator;
 mod crowd;
 mod house;
 mod moves;
@@ -12,4 +13,5 @@ mod run;
 mod share;
 mod work;
 
+pub use allocator::bound_memory;
 pub use run::{ControllerSettings, Error, run};

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
+    allocator,
     crowd::{self, Crowd},
     queue::Queue,
     share::{Kept, Ours},
@@ -33,6 +34,8 @@ const TIDY: Duration = Duration::from_secs(600);
 const MOURNED: Duration = Duration::from_secs(3600);
 /// After how long without a reconcile an Application's memory is packed whole.
 const REST: Duration = Duration::from_secs(30);
+/// How often the queue is measured: to count what is due is to go through it.
+const MEASURE: Duration = Duration::from_millis(250);
 /// Applications that are told before the watch waits for us.
 const NEWS: usize = 256;
 /// Pause after a reconcile that did not end as it must: a bug that comes again must not become a loop.
@@ -94,6 +97,8 @@ pub(super) struct Work {
     pub(super) busy: BTreeSet<ApplicationKey>,
     pub(super) queue: Queue,
     crowd: Crowd,
+    /// When the queue was measured last.
+    measured: Duration,
     tasks: JoinSet<Done>,
     running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
@@ -144,6 +149,7 @@ pub(super) async fn work(
         busy: BTreeSet::new(),
         queue: Queue::default(),
         crowd: Crowd::default(),
+        measured: Duration::ZERO,
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
         workers: workers.max(1),
@@ -241,9 +247,14 @@ impl Work {
             }
             self.start(key);
         }
-        self.context
-            .metrics
-            .set_queue(self.queue.depth(now), self.queue.oldest(now));
+        // Where nothing is due there is nothing to count, and that is told at once.
+        let oldest = self.queue.oldest(now);
+        if oldest.is_zero() || now.saturating_sub(self.measured) >= MEASURE {
+            self.measured = now;
+            self.context
+                .metrics
+                .set_queue(self.queue.depth(now), oldest);
+        }
     }
 
     /// Says whether nothing but the end of a soak is due, while many others are under way.
@@ -455,9 +466,16 @@ impl Work {
         }
     }
 
-    /// Deletes the stored sets of Applications that are gone since an hour. A set can hold the data of Secrets.
+    /// Packs what nothing happens to, and gives back what a burst left.
     fn rest(&mut self) {
         let now = self.now();
+        let worked = self
+            .entries
+            .values()
+            .any(|entry| now.saturating_sub(entry.worked) < 2 * REST);
+        if worked && self.tasks.is_empty() {
+            allocator::give_back();
+        }
         for entry in self.entries.values_mut() {
             if now.saturating_sub(entry.worked) >= REST
                 && let Some(memory) = &mut entry.memory
@@ -467,7 +485,8 @@ impl Work {
         }
     }
 
-    /// Of what belongs to no Application any more one replica takes care.
+    /// Deletes the stored sets of Applications that are gone since an hour. A set can hold the data of Secrets. Of what
+    /// belongs to no Application any more one replica takes care.
     async fn tidy(&mut self) {
         if !self.slots.contains(Slot::HOUSE) {
             return;

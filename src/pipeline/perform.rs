@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(15);
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// How soon a status is tried again that was one of too many.
-const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Takes the effects of a step into memory; records are made now, from what is known now.
 pub(super) fn queue(

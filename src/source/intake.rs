@@ -168,7 +168,13 @@ impl Sink<'_> {
         match error.downcast::<PackError>() {
             Ok(PackError::Objects(limit)) => too_large("the pack", format!("{limit} objects")),
             Ok(PackError::ObjectBytes(limit)) => {
-                too_large("an object of the repository", format!("{limit} bytes"))
+                let settings = &self.net.settings;
+                let limit = if limit == settings.max_repository_bytes {
+                    settings.repository_limit()
+                } else {
+                    format!("{limit} bytes")
+                };
+                too_large("an object of the repository", limit)
             }
             Ok(problem @ (PackError::NotAPack | PackError::Damaged)) => {
                 Error::protocol(self.url, problem.to_string())

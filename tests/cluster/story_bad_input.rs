@@ -18,8 +18,8 @@ use crate::{
     support::{devcluster_of_its_own, eventually},
 };
 
-/// Largest repository, MiB.
-const REPOSITORY: usize = 8;
+/// Largest repository, MiB: more than the largest file that may be read.
+const REPOSITORY: usize = 40;
 /// Files of the monorepo.
 const FILES: usize = 100_000;
 /// Webhook calls with bad signatures, and how many at once: as many as are read at once.
@@ -109,8 +109,13 @@ async fn refused(place: &Place, name: &str, reason: &str, words: &[&str]) {
 
 async fn a_repository_above_its_limit(place: &Place, neighbour: &Neighbour<'_>) {
     let repository = Repository::new();
-    let large = ("deploy/noise".to_owned(), noise((REPOSITORY + 1) << 20));
-    import(&repository, "main", std::iter::once(large));
+    let bytes = noise((REPOSITORY + 1) << 20);
+    let files = bytes.chunks(1 << 20).enumerate();
+    import(
+        &repository,
+        "main",
+        files.map(|(number, part)| (format!("deploy/{number}"), part.to_vec())),
+    );
     application(place, "large-repository", &repository, "deploy").await;
     neighbour.goes_on().await;
     let limit = (REPOSITORY << 20).to_string();
@@ -209,7 +214,7 @@ async fn a_branch_that_is_rewritten_all_the_time(place: &Place, neighbour: &Neig
         }
         let seen = place
             .until("rewritten", "it is held", |seen| {
-                seen.reason("Stalled") == "RevisionRewind"
+                seen.reason("Stalled") == "RevisionWentBack"
             })
             .await;
         stop.store(true, Ordering::Relaxed);

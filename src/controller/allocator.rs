@@ -1,0 +1,36 @@
+//! How much memory the process holds beside what it needs.
+//!
+//! Enters: nothing.
+//! Leaves: two arenas instead of one for each thread; pages that are free again, given back.
+//! Never: a wait on the way of a reconcile.
+
+/// Arenas of the system's allocator. Its own limit is eight a core, and each keeps what it once needed: 7 of 54 MiB
+/// of 300 Applications on two cores, at the same CPU.
+#[cfg(target_env = "gnu")]
+const ARENAS: libc::c_int = 2;
+
+/// Bounds the arenas; other systems' allocators have none. Called before there are threads.
+#[cfg_attr(
+    target_env = "gnu",
+    expect(
+        unsafe_code,
+        reason = "one setting of the allocator, once, before threads"
+    )
+)]
+pub fn bound_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: `mallopt` takes two numbers and touches nothing but the allocator's own settings; one that it does not
+    // take is left as it was.
+    let _taken = unsafe { libc::mallopt(libc::M_ARENA_MAX, ARENAS) };
+}
+
+/// Gives free pages back: a burst leaves holes that the allocator keeps. Takes milliseconds for each 100 MiB.
+#[cfg_attr(
+    target_env = "gnu",
+    expect(unsafe_code, reason = "the allocator gives pages back only when asked")
+)]
+pub(super) fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: `malloc_trim` takes a number and locks what it looks at; no memory in use is touched.
+    let _given = unsafe { libc::malloc_trim(0) };
+}
