@@ -115,6 +115,9 @@ pub fn step(mut rollout: Rollout, event: Event, gates: &Gates, now: Now) -> Step
         } => repaired(rollout, attempt, &what, failure),
         Event::RetryDue { digest } => retry_due(rollout, &digest),
         Event::Released { digest } => {
+            rollout.held = rollout.held.take().filter(|held| {
+                held.failure.reason != Reason::Cancelled || held.digest.as_ref() != Some(&digest)
+            });
             rollout.quarantine.retain(|entry| entry.digest != digest);
             let cancelled = match &rollout.state {
                 State::Failed {
@@ -403,8 +406,11 @@ fn assessed(
             failure,
             returned: false,
         } if verdict == Verdict::Ready
-            // After a return that failed too it stays held: it would be a second return from one digest.
+            // After a return that failed too, or that a person ended, it stays held: it would be a second return from
+            // one digest.
             && failure.reason != Reason::ReturnFailed
+            && !(failure.reason == Reason::Cancelled
+                && rollout.quarantined(&target.digest).is_some())
             && rollout
                 .applied
                 .as_ref()
