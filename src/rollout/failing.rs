@@ -33,7 +33,7 @@ pub(super) fn fail(
     if failure.class == Class::Change && !is_good {
         quarantine(&mut rollout, &target, &failure, now);
     }
-    match choice {
+    let (why, message) = match choice {
         ReturnChoice::To(to) => {
             let message = format!("{}; returning to {}", failure.message, to.revision);
             let effects = vec![notice(true, failure.reason, message), Effect::Persist];
@@ -47,43 +47,45 @@ pub(super) fn fail(
                 own_attempt: was_ready,
                 spent: Duration::ZERO,
             };
-            Step::new(rollout, effects)
+            return Step::new(rollout, effects);
         }
-        ReturnChoice::Not(why) => {
-            let mut failure = failure;
-            failure.message = match why {
-                Reason::NothingToReturnTo => format!(
-                    "{}; there is no earlier good set to return to",
-                    failure.message
-                ),
-                Reason::ReturnBlocked => format!(
-                    "{}; {} was written, which is declared as a barrier and blocks the return; push a fix, or go back by hand",
-                    failure.message,
-                    gates.barrier.as_deref().unwrap_or("an object")
-                ),
-                _ => failure.message,
-            };
-            let mut effects = vec![notice(true, failure.reason, failure.message.clone())];
-            if !was_ready {
-                effects.push(Effect::Record {
-                    action: Action::Sync,
-                    attempt: rollout.under_way,
-                    set: Some(target.clone()),
-                    ending: Ending::Failed {
-                        failure: failure.clone(),
-                        returned: None,
-                    },
-                    details: why.as_str().to_owned(),
-                });
-            }
-            rollout.state = State::Failed {
-                target,
-                failure,
-                returned: false,
-            };
-            Step::new(rollout, effects)
-        }
+        ReturnChoice::Stay => (failure.reason, failure.message),
+        ReturnChoice::NothingGood => (
+            Reason::NothingToReturnTo,
+            format!(
+                "{}; there is no earlier good set to return to",
+                failure.message
+            ),
+        ),
+        ReturnChoice::Barrier => (
+            Reason::ReturnBlocked,
+            format!(
+                "{}; {} was written, which is declared as a barrier and blocks the return; push a fix, or go back by hand",
+                failure.message,
+                gates.barrier.as_deref().unwrap_or("an object")
+            ),
+        ),
+    };
+    let failure = Failure { message, ..failure };
+    let mut effects = vec![notice(true, failure.reason, failure.message.clone())];
+    if !was_ready {
+        effects.push(Effect::Record {
+            action: Action::Sync,
+            attempt: rollout.under_way,
+            set: Some(target.clone()),
+            ending: Ending::Failed {
+                failure: failure.clone(),
+                returned: None,
+            },
+            details: why.as_str().to_owned(),
+        });
     }
+    rollout.state = State::Failed {
+        target,
+        failure,
+        returned: false,
+    };
+    Step::new(rollout, effects)
 }
 
 fn quarantine(rollout: &mut Rollout, target: &SetStatus, failure: &Failure, now: Now) {
