@@ -75,7 +75,7 @@ bench-render: build ## the renderer beside the real kustomize: time, memory, gro
 
 soak: devcluster ## an hour of fuzzing (SECONDS=3600), the model and 10,000 objects for 5 minutes (MODEL=300), the laws at length
 	seed=$${PROPTEST_RNG_SEED:-$$(date +%s)}; echo "seed of the laws of the rollout: $$seed (PROPTEST_RNG_SEED)"; \
-		PROPTEST_RNG_SEED=$$seed PLIMSOLL_ROLLOUT_CASES=$(or $(CASES),250000) $(CARGO) test --workspace --locked --lib rollout::tests
+		PROPTEST_RNG_SEED=$$seed PLIMSOLL_ROLLOUT_SEQUENCES=$(or $(SEQUENCES),250000) $(CARGO) test --workspace --locked --lib rollout::tests
 	seed=$${PLIMSOLL_DIFFERENTIAL_SEED:-$$(date +%s)}; echo "seed of the differential test: $$seed (PLIMSOLL_DIFFERENTIAL_SEED)"; \
 		PLIMSOLL_DIFFERENTIAL_SEED=$$seed PLIMSOLL_DIFFERENTIAL_CASES=$${PLIMSOLL_DIFFERENTIAL_CASES:-20000} \
 		$(CARGO) test --workspace --locked --test differential -- --nocapture

@@ -12,7 +12,7 @@ use super::{
     rollback::is_pinned,
 };
 use crate::{
-    api::{Application, Approve, Cancel, Commands, Ended, Pause, Release, SyncCommand},
+    api::{Application, Approve, Cancel, Commands, Ended, Pause, Phase, Release, SyncCommand},
     clock,
 };
 
@@ -139,7 +139,9 @@ fn attempt(application: &Application) -> u64 {
 
 pub(super) async fn cancel(args: &CommandArgs) -> Result<Exit, Failure> {
     let connected = input::connect(&args.connect).await?;
-    let number = attempt(&connected.application(&args.application).await?);
+    let found = connected.application(&args.application).await?;
+    let number = attempt(&found);
+    let phase = found.status.map(|status| status.phase).unwrap_or_default();
     let now = clock::now();
     write(&connected, &args.application, |commands, who| {
         commands.cancel.push(Cancel {
@@ -151,7 +153,14 @@ pub(super) async fn cancel(args: &CommandArgs) -> Result<Exit, Failure> {
         keep_last(&mut commands.cancel);
     })
     .await?;
-    output::message(&format!("asked to end attempt {number}"));
+    let what = match phase {
+        Phase::Applying | Phase::Watching | Phase::Pruning | Phase::Returning => {
+            format!("attempt {number}")
+        }
+        // What is planned now has no number yet.
+        Phase::Idle | Phase::Soaking | Phase::Failed => "what is being planned".to_owned(),
+    };
+    output::message(&format!("asked to end {what}"));
     Ok(Exit::Ok)
 }
 

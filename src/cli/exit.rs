@@ -130,7 +130,9 @@ impl From<pipeline::Error> for Failure {
                 Self::new(Exit::Bug, failure.to_string())
             }
             pipeline::Error::Failure(failure) => Self::new(Exit::Refused, failure.to_string()),
-            pipeline::Error::Task { .. } => Self::new(Exit::Bug, text::chain(&error)),
+            pipeline::Error::Ended | pipeline::Error::Task { .. } => {
+                Self::new(Exit::Bug, text::chain(&error))
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ impl Work {
         for (key, entry) in &mut self.entries {
             if entry.repository.as_ref() == Some(&repository) {
                 // A newer revision takes over at the next object; where it is none, what is under way goes on there.
-                entry.interrupt.cancel();
+                entry.interrupt.news();
                 entry.ask = Some(at);
                 self.queue.at(key, at);
                 woken += 1;

@@ -24,7 +24,7 @@ use crate::{
     api::{Application, Reason},
     cluster::{ApplicationEvent, Applications, Event, EventType, Hint, WatchKey, push_name},
     model::{ApplicationKey, GroupKind, ObjectId, RepositoryName, Slot, Slots, text},
-    pipeline::{Context, Memory, Rest, Wake, reconcile},
+    pipeline::{Context, Memory, Rest, Stop, Wake, reconcile},
 };
 
 /// Hints of one object that come together are looked at together.
@@ -69,7 +69,7 @@ pub(super) struct Entry {
     found: Option<Found>,
     stop: CancellationToken,
     /// Ends the reconcile that is under way at its next object: there is news that it does not know.
-    pub(super) interrupt: CancellationToken,
+    pub(super) interrupt: Stop,
 }
 
 /// How an Application was found.
@@ -198,6 +198,14 @@ fn repository_of(application: &Application) -> Option<String> {
     RepositoryName::parse(&application.spec.source.repo).map(|name| push_name(&name))
 }
 
+/// Says whether a person wants no more of what is under way, not even what is only asked for it.
+fn ends(before: &Application, after: &Application) -> bool {
+    let (old, new) = (&before.spec.commands, &after.spec.commands);
+    old.cancel != new.cancel
+        || old.pause != new.pause
+        || before.metadata.deletion_timestamp != after.metadata.deletion_timestamp
+}
+
 /// Returns an empty memory, with what is known of an Application that is worked on for the first time.
 fn first_memory(key: &ApplicationKey, entry: &mut Entry, kept: &mut Kept) -> Memory {
     let mut memory = Memory::new();
@@ -284,7 +292,7 @@ impl Work {
             memory.cannot_watch(kind.clone());
         }
         let application = entry.application.clone();
-        entry.interrupt = entry.stop.child_token();
+        entry.interrupt = Stop::of(&entry.stop);
         let stop = entry.interrupt.clone();
         let context = self.context.clone();
         self.busy.insert(key.clone());
@@ -404,11 +412,15 @@ impl Work {
                     || entry.application.metadata.deletion_timestamp
                         != application.metadata.deletion_timestamp
                     || entry.application.metadata.annotations != application.metadata.annotations;
+                let ends = ends(&entry.application, &application);
                 entry.repository = repository_of(&application);
                 entry.application = application;
                 if news {
                     // A command, a deletion or another spec: a wave of thousands of objects does not go on before it.
-                    entry.interrupt.cancel();
+                    if ends {
+                        entry.interrupt.end();
+                    }
+                    entry.interrupt.news();
                     entry.ask = Some(now);
                     self.queue.at(&key, now);
                 }
@@ -431,7 +443,7 @@ impl Work {
                         ask: None,
                         unwatchable: BTreeSet::new(),
                         found: Some(found),
-                        interrupt: CancellationToken::new(),
+                        interrupt: Stop::of(&self.stop),
                         stop: self.stop.child_token(),
                     },
                 );

@@ -18,7 +18,9 @@ use super::{
     prepare::{self, Prepared},
     prune,
     record::record_command,
-    restore, take_up,
+    restore,
+    stop::Stop,
+    take_up,
     verdict::look_at_health,
     wake, watching,
     write::{self, Wrote},
@@ -64,10 +66,10 @@ pub async fn reconcile(
     context: &Context,
     application: &Application,
     memory: &mut Memory,
-    stop: &CancellationToken,
+    stop: &Stop,
 ) -> Wake {
     let subject = match Subject::new(application, context) {
-        Ok(subject) => subject,
+        Ok(subject) => subject.until(stop.asking()),
         Err(failure) if application.metadata.deletion_timestamp.is_some() => {
             match finalize::abandon(context, application, &failure).await {
                 Ok(Some(failure)) => return refuse(context, application, memory, failure).await,
@@ -97,7 +99,8 @@ pub async fn reconcile(
     }
     memory.blocked = None;
     let began = (context.clock)().monotonic;
-    match run(context, application, &subject, memory, stop).await {
+    match run(context, application, &subject, memory, stop.writing()).await {
+        // Ended, or done: what was asked is looked at anew when it is worked on again.
         Ok(()) => {
             memory.forgive();
             memory.rest(Rest::Short);
@@ -235,9 +238,11 @@ async fn run(
             memory.asker = None;
             memory.retry_due = false;
         }
-        let Some(event) = do_work(context, subject, memory, next, paused, stop).await? else {
-            break;
+        let event = match do_work(context, subject, memory, next, paused, stop).await {
+            Err(Error::Ended) => None,
+            done => done?,
         };
+        let Some(event) = event else { break };
         take(context, application, subject, memory, event, stop).await?;
     }
     write_status(context, application, subject, memory, false).await?;
@@ -324,6 +329,11 @@ fn is_approved(subject: &Subject, memory: &Memory) -> bool {
 
 /// What a person ended is taken up again when a person asks for it.
 fn cancelled_before(memory: &Memory) -> Option<Event> {
+    let held = memory.rollout.held.as_ref();
+    if let Some(held) = held.filter(|held| held.failure.reason == Reason::Cancelled) {
+        let digest = held.digest.clone();
+        return digest.map(|digest| Event::Released { digest });
+    }
     match &memory.rollout.state {
         State::Failed {
             target, failure, ..
@@ -606,7 +616,12 @@ async fn prepare(
     stop: &CancellationToken,
 ) -> Result<Option<Event>, Error> {
     let now = (context.clock)();
-    match prepare::prepare(context, subject, memory).await? {
+    memory.plans(now.wall);
+    let prepared = prepare::prepare(context, subject, memory).await;
+    if !matches!(prepared, Err(Error::Ended)) {
+        memory.planning = None;
+    }
+    match prepared? {
         Prepared::Event(event) => {
             // Asked again later: the owner of a field, a right, or a dependency can change without git.
             match &event {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::{Memory, Subject, pin::subject_of};
 use crate::{
+    api::{Cancel, Class, Reason},
     history::{Actor, Command},
     model::{Digest, Now},
-    rollout::{Event, State},
+    rollout::{Event, Failure, State},
 };
 
 /// One-time commands that are remembered as dealt with; the spec keeps the last 20 of each of four lists.
@@ -95,16 +96,19 @@ fn once<'a>(subject: &'a Subject, memory: &Memory) -> Vec<Given<'a>> {
         });
     }
     for command in &commands.cancel {
-        let is_it = is_under_way(command.attempt, command.at, memory);
+        let by = &command.by;
+        let event = if is_under_way(command.attempt, command.at, memory) {
+            Some(Event::Cancelled { by: by.clone() })
+        } else {
+            ended_planning(command, &subject.key.name, memory)
+        };
         all.push(Given {
             verb: "cancel",
             subject: command.attempt.to_string(),
-            by: &command.by,
+            by,
             at: command.at,
             reason: &command.reason,
-            event: is_it.then(|| Event::Cancelled {
-                by: command.by.clone(),
-            }),
+            event,
         });
     }
     all
@@ -123,13 +127,38 @@ fn is_under_way(attempt: u64, given: jiff::Timestamp, memory: &Memory) -> bool {
     let notes = &memory.notes;
     let had_begun = notes.attempt == rollout.under_way
         && notes
-            .began
+            .planned
+            .or(notes.began)
             .is_some_and(|began| began.as_second() <= given.as_second());
     let was_told = memory
         .under_way_told
         .is_some_and(|(told, at)| told == rollout.under_way && at < given);
     let means_it = attempt < rollout.under_way && had_begun && !was_told;
     begun && (attempt == rollout.under_way || means_it)
+}
+
+/// A set that was only being planned has no number yet: what a person ends stays out until a person asks for it, or git
+/// wants another.
+fn ended_planning(command: &Cancel, name: &str, memory: &Memory) -> Option<Event> {
+    let rollout = &memory.rollout;
+    let planning = memory.planning.as_ref()?;
+    let is_wanted = memory
+        .sought()
+        .is_some_and(|wanted| wanted.desired.digest == planning.desired.digest);
+    let is_meant = command.attempt == rollout.under_way
+        && planning.since.as_second() <= command.at.as_second();
+    (is_wanted && is_meant && !rollout.is_in_flight()).then(|| Event::Held {
+        digest: Some(planning.desired.digest.clone()),
+        revision: planning.desired.revision.clone(),
+        failure: Failure {
+            reason: Reason::Cancelled,
+            class: Class::Environment,
+            message: format!(
+                "{} ended it while {} was planned; nothing was written; to take it up: plimsoll sync {name}",
+                command.by, planning.desired.revision
+            ),
+        },
+    })
 }
 
 /// Returns the commands that hold until they are ended, or their ends.

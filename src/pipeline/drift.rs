@@ -260,7 +260,8 @@ async fn plan_repair(
     let reader = subject.reader(context);
     let manner = Manner::of(&subject.spec);
     let asked = questions(desired, None, &BTreeSet::new());
-    let mut live: Live = observe(&reader, &asked, set, &forms(&sets), manner).await?;
+    let mut live: Live =
+        observe(&reader, &asked, set, &forms(&sets), manner, &subject.ended).await?;
     let others: BTreeSet<String> = live
         .objects
         .values()

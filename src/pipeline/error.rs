@@ -26,6 +26,9 @@ pub enum Error {
     /// Something that the person or the spec must set right.
     #[error("{0}")]
     Failure(Box<FailureError>),
+    /// A person ended what was asked, or the round did: nothing was written by it.
+    #[error("ended before the API server had answered every question")]
+    Ended,
     /// A task of ours did not end as it must.
     #[error("wait for {what}")]
     Task {
@@ -66,6 +69,7 @@ impl Error {
             }
             Self::Cluster(error) => error.reason(),
             Self::Failure(failure) => failure.0.reason,
+            Self::Ended => Reason::Cancelled,
             Self::Task { .. } => Reason::Internal,
         }
     }
@@ -79,7 +83,7 @@ impl Error {
                 .is_some_and(|error| matches!(error.retry(), source::Retry::Backoff)),
             Self::Cluster(error) => matches!(error.retry(), cluster::Retry::Backoff),
             Self::Failure(failure) => failure.0.class == Class::Environment,
-            Self::Task { .. } => true,
+            Self::Ended | Self::Task { .. } => true,
         }
     }
 

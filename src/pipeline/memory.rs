@@ -64,11 +64,20 @@ pub(super) struct Pinned {
     pub(super) wanted: Option<Wanted>,
 }
 
+/// A set that is being planned, or was until that was ended.
+#[derive(Clone, Debug)]
+pub(super) struct Planning {
+    pub(super) desired: Desired,
+    pub(super) since: Timestamp,
+}
+
 /// What was learned while an attempt was under way, for its record.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
     /// Number of the attempt; 0 for none.
     pub(super) attempt: u64,
+    /// When it was begun to be planned, before it had a number.
+    pub(super) planned: Option<Timestamp>,
     pub(super) began: Option<Timestamp>,
     pub(super) applied: Option<Timestamp>,
     pub(super) failed: Option<Timestamp>,
@@ -187,6 +196,7 @@ pub struct Memory {
     /// Sets as they are sent.
     pub(super) placed: Placements,
     pub(super) plan: Option<Arc<Plan>>,
+    pub(super) planning: Option<Planning>,
     pub(super) wave: Wave,
     /// The set of whose findings people were told.
     pub(super) preflight_told: Option<Digest>,
@@ -380,6 +390,20 @@ impl Memory {
         self.repairs
             .retain(|at| now.saturating_sub(*at) < super::drift::FIGHT);
         self.repairs.len() >= REPAIRS
+    }
+
+    /// Notes that what is wanted is being planned.
+    pub(super) fn plans(&mut self, now: Timestamp) {
+        let Some(desired) = self.sought().map(|wanted| wanted.desired.clone()) else {
+            return;
+        };
+        let is_it = |known: &Planning| known.desired.digest == desired.digest;
+        if !self.planning.as_ref().is_some_and(is_it) {
+            self.planning = Some(Planning {
+                desired,
+                since: now,
+            });
+        }
     }
 
     /// Begins to take notes of an attempt.

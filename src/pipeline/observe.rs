@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{Error, inventory::Forms};
 use crate::{
@@ -90,12 +91,16 @@ impl<'a> Manner<'a> {
 ///
 /// `written` returns the forms of an object in the sets that we wrote: a conflict on a field that one of
 /// them has is drift. `set` are all objects that would be there: what only they bring is waited for.
+///
+/// # Errors
+/// A question could not be answered, or it was ended before all were: what was answered is forgotten.
 pub(super) async fn observe(
     reader: &Reader,
     questions: &[Question<'_>],
     set: &[Object],
     written: &Forms,
     manner: Manner<'_>,
+    ended: &CancellationToken,
 ) -> Result<Live, Error> {
     // Made one by one: of a large set the requests not begun would take more memory than its objects.
     let mut left = questions.iter();
@@ -105,7 +110,15 @@ pub(super) async fn observe(
         .map(|question| ask(reader, question, set, written, manner))
         .collect();
     let mut objects = BTreeMap::new();
-    while let Some(answer) = asked.next().await {
+    loop {
+        let answer = tokio::select! {
+            biased;
+            () = ended.cancelled() => return Err(Error::Ended),
+            answer = asked.next() => answer,
+        };
+        let Some(answer) = answer else {
+            return Ok(Live { objects });
+        };
         let (id, observed) = answer?;
         objects.insert(id, observed);
         asked.extend(
@@ -113,7 +126,6 @@ pub(super) async fn observe(
                 .map(|question| ask(reader, question, set, written, manner)),
         );
     }
-    Ok(Live { objects })
 }
 
 async fn ask(

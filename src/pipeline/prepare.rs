@@ -182,7 +182,15 @@ async fn plan_wanted(
         hooks: Hooks::Run,
         ..Manner::of(&subject.spec)
     };
-    let live = observe(&reader, &asked, &desired, &forms(&sets), manner).await?;
+    let live = observe(
+        &reader,
+        &asked,
+        &desired,
+        &forms(&sets),
+        manner,
+        &subject.ended,
+    )
+    .await?;
     let policy = Policy {
         application: subject.key.clone(),
         conflicts: subject.spec.apply.conflicts,
@@ -322,6 +330,7 @@ async fn begin(
     let asked = memory.asker.take();
     memory.begin_notes(Notes {
         attempt,
+        planned: memory.planning.as_ref().map(|planning| planning.since),
         began: Some(now.wall),
         asked,
         before: memory

@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Error,
     inventory::{Forms, add_forms},
@@ -96,7 +98,16 @@ pub async fn preview(cluster: &Cluster, request: Request<'_>) -> Result<Preview,
     for (_, set) in &before {
         add_forms(&mut forms, set, None);
     }
-    let live = observe(&reader, &asked, &objects, &forms, manner).await?;
+    let live = observe(
+        &reader,
+        &asked,
+        &objects,
+        &forms,
+        manner,
+        // A person who does not want to wait ends the program.
+        &CancellationToken::new(),
+    )
+    .await?;
     let policy = Policy {
         application: key.clone(),
         conflicts: spec.apply.conflicts,

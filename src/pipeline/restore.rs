@@ -79,7 +79,15 @@ pub(super) async fn restore(
         );
     }
     let asked = questions(&desired, Some(&failed), &doubtful);
-    let live = observe(&reader, &asked, &desired, &forms(&sets), manner).await?;
+    let live = observe(
+        &reader,
+        &asked,
+        &desired,
+        &forms(&sets),
+        manner,
+        &subject.ended,
+    )
+    .await?;
     let policy = Policy {
         application: subject.key.clone(),
         conflicts: subject.spec.apply.conflicts,

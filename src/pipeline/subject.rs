@@ -4,6 +4,8 @@
 //! Leaves: `Subject`, in which nothing is missing that a step needs.
 //! Never: an identity that could be the controller's own.
 
+use tokio_util::sync::CancellationToken;
+
 use super::Context;
 use crate::{
     api::{Application, ApplicationSpec, Class, RESERVED_NAMESPACES, Reason},
@@ -28,6 +30,8 @@ pub struct Subject {
     pub account: AccountName,
     /// What its spec lets happen.
     pub gates: Gates,
+    /// Ends what is only asked for it.
+    pub(super) ended: CancellationToken,
 }
 
 /// Returns the key of an Application.
@@ -98,7 +102,16 @@ impl Subject {
             key,
             spec,
             account,
+            ended: CancellationToken::new(),
         })
+    }
+
+    /// Returns it as something that can be ended while it is only asked about.
+    pub(super) fn until(self, ended: &CancellationToken) -> Self {
+        Self {
+            ended: ended.clone(),
+            ..self
+        }
     }
 
     /// Returns where the files are.

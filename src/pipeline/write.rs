@@ -252,7 +252,15 @@ pub(super) async fn plan_all(
         ..Manner::of(&subject.spec)
     };
     let asked = questions(desired, None, &BTreeSet::new());
-    let live = observe(&reader, &asked, desired, &forms(&sets), manner).await?;
+    let live = observe(
+        &reader,
+        &asked,
+        desired,
+        &forms(&sets),
+        manner,
+        &subject.ended,
+    )
+    .await?;
     let policy = Policy {
         application: subject.key.clone(),
         conflicts: subject.spec.apply.conflicts,

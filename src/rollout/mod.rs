@@ -5,11 +5,14 @@
 //! Never: IO; a return from a return; a quarantined digest applied.
 
 mod event;
+mod failing;
 mod gate;
 mod pin;
+mod readiness;
 mod rollback;
 mod state;
 mod step;
+mod upkeep;
 mod work;
 
 pub use event::{Action, Effect, Ending, Event, Failure, PruneOutcome, Verdict};

@@ -14,8 +14,12 @@ use crate::api::{Class, Reason, RollbackMode, SetStatus};
 pub enum ReturnChoice {
     /// To this set.
     To(SetStatus),
-    /// Not, for this reason.
-    Not(Reason),
+    /// Not: the failure is not the set's fault, or returns are off.
+    Stay,
+    /// Not: nothing else was good.
+    NothingGood,
+    /// Not: a declared barrier was written.
+    Barrier,
 }
 
 /// Chooses the set to return to from a failed one.
@@ -26,20 +30,18 @@ pub fn choose_return(
     gates: &Gates,
 ) -> ReturnChoice {
     match failure.class {
-        Class::Environment | Class::PreExisting => return ReturnChoice::Not(failure.reason),
+        Class::Environment | Class::PreExisting => return ReturnChoice::Stay,
         Class::Change => {}
     }
     match gates.rollback {
-        RollbackMode::Off => return ReturnChoice::Not(failure.reason),
+        RollbackMode::Off => return ReturnChoice::Stay,
         RollbackMode::Auto => {}
     }
     match &rollout.good {
-        None => ReturnChoice::Not(Reason::NothingToReturnTo),
-        Some(good) if good.digest == failed.digest => ReturnChoice::Not(Reason::NothingToReturnTo),
-        Some(good) if rollout.quarantined(&good.digest).is_some() => {
-            ReturnChoice::Not(Reason::NothingToReturnTo)
-        }
-        Some(_) if gates.barrier.is_some() => ReturnChoice::Not(Reason::ReturnBlocked),
+        None => ReturnChoice::NothingGood,
+        Some(good) if good.digest == failed.digest => ReturnChoice::NothingGood,
+        Some(good) if rollout.quarantined(&good.digest).is_some() => ReturnChoice::NothingGood,
+        Some(_) if gates.barrier.is_some() => ReturnChoice::Barrier,
         Some(good) => ReturnChoice::To(good.clone()),
     }
 }

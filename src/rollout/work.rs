@@ -91,6 +91,7 @@ pub fn work(rollout: &Rollout, desired: Option<&Desired>, paused: bool) -> Work 
             Some(wanted) if wanted.digest == target.digest => {
                 let again = rollout.quarantined(&target.digest).is_none()
                     && failure.reason != Reason::Cancelled
+                    && !is_ended(rollout, wanted)
                     && !is_running(rollout, wanted);
                 if again { Work::Prepare } else { Work::Look }
             }
@@ -120,9 +121,16 @@ fn at_rest(rollout: &Rollout, wanted: Option<&Desired>) -> Work {
     match wanted {
         None => Work::Look,
         Some(_) if accepts(rollout, wanted) => Work::Accept,
-        Some(wanted) if is_running(rollout, wanted) => Work::Look,
+        Some(wanted) if is_running(rollout, wanted) || is_ended(rollout, wanted) => Work::Look,
         Some(_) => Work::Prepare,
     }
+}
+
+/// Says whether a person ended this set before anything of it was written.
+fn is_ended(rollout: &Rollout, wanted: &Desired) -> bool {
+    rollout.held.as_ref().is_some_and(|held| {
+        held.failure.reason == Reason::Cancelled && held.digest.as_ref() == Some(&wanted.digest)
+    })
 }
 
 /// Says whether what is wanted runs already, and that is news: another revision, or the end of a refusal or a failure.

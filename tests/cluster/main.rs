@@ -28,6 +28,7 @@ mod story_cancel;
 mod story_cli;
 mod story_counts;
 mod story_drift;
+mod story_fair;
 mod story_faults;
 mod story_guarded;
 mod story_history;

@@ -5,7 +5,10 @@
 //! Never: a time asserted: that it ended early is told by what was not written.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -311,5 +314,90 @@ async fn a_newer_commit_takes_over_at_the_next_object() {
         changed < MANY as u64,
         "all {changed} of the older set were written"
     );
+    crate::story_points::one_record_each(&place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_is_only_planned_is_ended_and_stays_out() {
+    let mut bench = Bench::set("cancel-planning").await;
+    let place = Place::on(&bench.stage, "cancel").await;
+    let good = place
+        .repository
+        .commit(&[("deploy/many.yaml", Some(&many("0")))]);
+    place
+        .application("shop", json!({"health": {"soak": "300ms"}}))
+        .await;
+    place.until_good("shop", &good).await;
+    let records = place.records("shop").await.len();
+    let questions = Arc::new(AtomicUsize::new(0));
+    bench.proxy.rule({
+        let (namespace, questions) = (place.namespace.clone(), questions.clone());
+        move |asked| {
+            if asked.is_dry_run() && asked.path.contains(&namespace) {
+                questions.fetch_add(1, Ordering::Relaxed);
+                Fate::Delay(Duration::from_secs(1))
+            } else {
+                Fate::Pass
+            }
+        }
+    });
+    let asked = || questions.load(Ordering::Relaxed);
+    let mark = place.mark();
+    let wanted = place
+        .push("shop", &[("deploy/many.yaml", Some(&many("1")))])
+        .await;
+    eventually(SOON, "some are asked about", || async {
+        (asked() >= 16).then_some(())
+    })
+    .await;
+    // An annotation is news, and no reason to plan anew.
+    place.ask("shop").await;
+    let began = Instant::now();
+    let output = place.cli(&["cancel", "shop", "--reason", "planning"]);
+    assert!(output.status.success(), "{output:?}");
+    let seen = place
+        .until("shop", "it is ended", |seen| {
+            seen.reason("Stalled") == "Cancelled"
+        })
+        .await;
+    println!(
+        "cancelled while planning: {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    assert!(asked() < MANY, "all {} were asked about", asked());
+    assert_eq!(seen.phase(), "Idle");
+    assert!(seen.applied().contains(&good), "{:#}", seen.0["status"]);
+    assert!(
+        seen.text("/status/held/revision").contains(&wanted),
+        "{:#}",
+        seen.0["status"]
+    );
+    let told = place.records("shop").await;
+    assert_eq!(told.len(), records + 1, "the command, and no attempt");
+    assert_eq!(told[records]["command"]["verb"], "cancel", "{told:#?}");
+    // Another life of the controller gives back what somebody changes, and leaves it out.
+    bench.restart().await;
+    let item = format!("/api/v1/namespaces/{}/configmaps/item-000", place.namespace);
+    place
+        .patch(&item, &json!({"data": {"key": "theirs"}}))
+        .await;
+    eventually(SOON, "what somebody changed is given back", || async {
+        let item = place.admin.get(&item).await?;
+        (item["data"]["key"] == "0").then_some(())
+    })
+    .await;
+    let seen = Seen(place.get("shop").await);
+    assert_eq!(
+        seen.reason("Stalled"),
+        "Cancelled",
+        "{:#}",
+        seen.0["status"]
+    );
+    assert_eq!(writes(&place, mark), 1, "what is given back");
+    // A person takes it up again.
+    let output = place.cli(&["sync", "shop"]);
+    assert!(output.status.success(), "{output:?}");
+    place.until_good("shop", &wanted).await;
+    assert_eq!(writes(&place, mark), 1 + MANY);
     crate::story_points::one_record_each(&place).await;
 }

@@ -109,6 +109,10 @@ fn by_application(place: &Place, uids: &[String], all: &[AuditEntry]) -> Vec<Vec
         if entry.user != CONTROLLER || matches!(entry.verb.as_str(), "watch" | "list") {
             continue;
         }
+        // Whoever has the first slot reads the records of all, for their sinks.
+        if entry.resource == "syncrecords" && !entry.is_write() {
+            continue;
+        }
         let is_of = |number: usize| match entry.resource.as_str() {
             "secrets" => entry.name.starts_with(&uids[number]),
             _ => entry.namespace == place.namespace && entry.name.starts_with(&name(number)),
@@ -128,16 +132,16 @@ fn replica(entry: &AuditEntry) -> &str {
     identity.trim_end_matches(')')
 }
 
-/// Fails where a request of one replica came before the last of another was answered; returns how often each
-/// Application changed hands.
-fn one_at_a_time(requests: &[Vec<AuditEntry>]) -> Vec<usize> {
+/// Fails where a request of one replica came before the last of another was answered; returns the first request after
+/// each change of hands of each Application.
+fn one_at_a_time(requests: &[Vec<AuditEntry>]) -> Vec<Vec<String>> {
     let mut moves = Vec::new();
     for entries in requests {
         assert!(!entries.is_empty());
-        let mut changed = 0;
+        let mut changed = Vec::new();
         for (at, pair) in entries.windows(2).enumerate() {
             if replica(&pair[0]) != replica(&pair[1]) {
-                changed += 1;
+                changed.push(format!("{}: {}", replica(&pair[1]), pair[1]));
                 let open = entries[..=at]
                     .iter()
                     .find(|before| before.answered > pair[1].received);
@@ -335,9 +339,11 @@ async fn replicas_share_the_applications_and_none_is_worked_on_by_two() {
 
     let all = stage.cluster.audit_since(mark);
     let moves = one_at_a_time(&by_application(&place, &uids, &all));
-    println!("each Application changed hands so often: {moves:?}");
+    let counts: Vec<usize> = moves.iter().map(Vec::len).collect();
+    println!("each Application changed hands so often: {counts:?}");
     // One came, one was killed, one stopped.
-    assert!(moves.iter().all(|moves| *moves <= 3), "{moves:?}");
+    let most = moves.iter().max_by_key(|moves| moves.len()).unwrap();
+    assert!(most.len() <= 3, "{most:#?}");
     for number in 0..APPLICATIONS {
         // Every chain is whole.
         assert!(!place.records(&name(number)).await.is_empty());
