@@ -22,6 +22,7 @@ mod builtin;
 mod cache;
 mod config;
 mod error;
+mod expression;
 mod files;
 mod finish;
 mod generate;

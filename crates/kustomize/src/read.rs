@@ -143,7 +143,8 @@ impl Loader<'_> {
         }
         let mut objects = Vec::with_capacity(documents.len());
         while let Some(Written { document, braces }) = documents.pop_front() {
-            if is_nothing(&document.value) {
+            // A key that is no text leaves nothing behind, but is not nothing.
+            if is_nothing(&document.value) && document.defects.is_empty() {
                 continue;
             }
             check(&document, file)?;

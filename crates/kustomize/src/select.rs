@@ -5,6 +5,7 @@
 use regex::Regex;
 
 use crate::error::{Error, ErrorKind};
+use crate::expression;
 use crate::identity::Gvk;
 use crate::kustomization::Selector;
 use crate::object::Object;
@@ -28,7 +29,7 @@ impl Pattern {
         {
             return Ok(Self::Exactly(text.to_owned()));
         }
-        Regex::new(&format!("^(?:{text})$"))
+        expression::compile(&format!("^(?:{text})$"))
             .map(Self::Expression)
             .map_err(|source| {
                 Error::new(

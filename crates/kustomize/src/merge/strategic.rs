@@ -310,7 +310,8 @@ enum Style {
 fn style_of(value: &Value) -> Style {
     match value {
         Value::Number(_) | Value::Bool(_) => Style::Bare,
-        Value::String(_) if scalar::is_quoted(value) => Style::Quoted,
+        // Several lines are a block, which is as good as quotes.
+        Value::String(text) if scalar::is_quoted(value) || text.contains('\n') => Style::Quoted,
         Value::String(_) => Style::Bare,
         Value::Null | Value::Array(_) | Value::Object(_) => Style::Unknown,
     }
@@ -489,11 +490,20 @@ impl Elements {
         let (keys, values) = usable(&only, values, keys);
         let at = element::find(&self.list, &keys, &values);
         let old = at.map(|at| self.list[at].clone());
-        let patch = match &self.patch {
-            None if old.is_some() => Source::Same,
-            None => Source::Absent,
+        let patch = match &mut self.patch {
+            None => match at {
+                Some(at) => {
+                    spend(&mut self.list[at]);
+                    Source::Same
+                }
+                None => Source::Absent,
+            },
             Some(patch) => match element::find(patch, &keys, &values) {
-                Some(index) => Source::Patch(patch[index].clone()),
+                Some(index) => {
+                    let new = patch[index].clone();
+                    spend(&mut patch[index]);
+                    Source::Patch(new)
+                }
                 None => Source::Absent,
             },
         };
@@ -529,6 +539,13 @@ fn identity(item: &Value, keys: &[String]) -> Option<Vec<String>> {
         element::key_values(item, keys)
     };
     (!values.iter().any(String::is_empty)).then_some(values)
+}
+
+/// Takes the directive from an element: where it is come upon a second time, it is one like any other.
+fn spend(element: &mut Value) {
+    if let Value::Object(fields) = element {
+        fields.remove(DIRECTIVE);
+    }
 }
 
 /// Makes sure that a merged element has its keys.
@@ -572,8 +589,10 @@ fn usable(all: &[Vec<String>], values: &[String], keys: &[String]) -> (Vec<Strin
 /// Makes elements that agree where both say something, and agree at least once, the same element.
 fn unite(all: &mut [Vec<String>]) {
     for left in 0..all.len() {
+        // Upstream compares with what stood here before, so one without keys becomes the last that it fits.
+        let before = all[left].clone();
         for right in 0..all.len() {
-            if let Some(united) = united(&all[left], &all[right]) {
+            if let Some(united) = united(&before, &all[right]) {
                 all[left].clone_from(&united);
                 all[right] = united;
             }

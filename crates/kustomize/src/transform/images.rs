@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Compiled, compile};
 use crate::config::{Create, FieldSpec};
 use crate::error::{Error, ErrorKind};
+use crate::expression;
 use crate::kustomization::Image;
 use crate::objects::Objects;
 use crate::scalar;
@@ -31,7 +32,7 @@ impl Name {
         {
             return Self::Plain(text.to_owned());
         }
-        Regex::new(&format!("^{text}{REST}")).map_or(Self::Malformed, Self::Expression)
+        expression::compile(&format!("^{text}{REST}")).map_or(Self::Malformed, Self::Expression)
     }
 
     fn matches(&self, image: &str) -> bool {

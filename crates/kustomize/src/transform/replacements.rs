@@ -1,11 +1,11 @@
 //! `replacements`: copies a value from one field into others.
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::structured;
 use crate::config::split_path_clever;
 use crate::error::{Error, ErrorKind};
+use crate::expression;
 use crate::identity::effective;
 use crate::kustomization::{FieldOptions, Replacement, Source, TargetSelector};
 use crate::merge::Schema;
@@ -538,7 +538,7 @@ fn collect_matching(
     steps: &mut Vec<Step>,
     found: &mut Found,
 ) -> Result<(), Error> {
-    let regex = Regex::new(pattern).map_err(|source| {
+    let regex = expression::compile(pattern).map_err(|source| {
         failed(format!("read `{pattern}` as a regular expression")).caused_by(source)
     })?;
     let before = found.places.len() + found.inside_text;

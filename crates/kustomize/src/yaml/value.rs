@@ -12,7 +12,7 @@ use super::error::{Error, ErrorKind};
 use super::number;
 use super::parser::Dialect;
 use super::resolve::{Meaning, is_surely_text, is_text, resolve};
-use super::spelling::is_unusual;
+use super::spelling::{is_unusual, plain};
 
 /// How a scalar is spelled whose value does not tell its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +107,10 @@ pub(super) fn merged_maps(
     }
 }
 
-/// Whether a text in quotes would be the same without. Nobody writes a number over a text of several lines.
+/// Whether a text in quotes, which may be a date, would be the same without. A text of several lines shows that it is not plain.
 fn is_quoted_in_vain(text: &str) -> bool {
-    is_text(text) && !text.contains('\n')
+    let is_same = || matches!(plain(text), Some(Value::String(same)) if same == text);
+    !text.contains('\n') && (is_text(text) || is_same())
 }
 
 /// What a key is.
