@@ -36,9 +36,10 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         }
     };
     // `build` runs where the work of the other verbs does not lie on the stack: touching it takes a part of the time of a small build.
-    let done = match &chosen {
-        Verb::Build(args) => build::run(args),
-        _ => verb(&chosen),
+    let done = if let Verb::Build(args) = &chosen {
+        build::run(args)
+    } else {
+        verb(&chosen)
     };
     match done {
         Ok(exit) => exit,
