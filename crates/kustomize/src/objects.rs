@@ -24,7 +24,7 @@ pub(crate) struct Objects {
 }
 
 /// Many times what anybody merges: each merge passes what all before it have made.
-const MOST_MERGED: usize = 2_000_000;
+const MOST_MERGED: usize = 500_000;
 
 impl Objects {
     pub(crate) fn len(&self) -> usize {
