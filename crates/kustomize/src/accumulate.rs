@@ -106,10 +106,14 @@ impl<'a> Loader<'a> {
                     "choose a schema: there are both a version and a path",
                 ));
             }
-            let node = read::settings(&content, &file, &self.limits())?;
-            let own = Schema::from_open_api(&node.into_value());
+            let document = match read::definitions(&content, &file, &self.limits()) {
+                Ok(document) => document,
+                // What is no JSON may be YAML in braces.
+                Err(_) => read::settings(&content, &file, &self.limits())?.into_value(),
+            };
+            let own = Schema::from_open_api(&document);
             self.schema = Arc::new(if self.built_in_is_used {
-                own.with(&Schema::built_in())
+                own.with_built_in()
             } else {
                 own
             });
@@ -137,7 +141,7 @@ impl<'a> Loader<'a> {
         for path in &kustomization.crds {
             let at = |error| kustomization_error(target, path, "crds", error);
             let (content, file) = self.load(&target.directory, &path.text).map_err(at)?;
-            let document = read::settings(&content, &file, &self.limits())?.into_value();
+            let document = read::definitions(&content, &file, &self.limits()).map_err(at)?;
             accumulator
                 .configure(&Arc::new(config::from_crds(&document).map_err(at)?))
                 .map_err(at)?;
@@ -166,7 +170,7 @@ impl<'a> Loader<'a> {
         for path in &target.kustomization.configurations {
             let at = |error| kustomization_error(target, path, "configurations", error);
             let (content, file) = self.load(&target.directory, &path.text).map_err(at)?;
-            let node = read::settings(&content, &file, &self.limits())?;
+            let node = read::strict_settings(&content, &file, &self.limits())?;
             let next = Arc::new(Configuration::read(&Field::known(&node, &file))?);
             own = Configuration::merge(&own, &next).map_err(at)?;
         }

@@ -2,9 +2,10 @@
 //! Enters: a configuration object of apiVersion `builtin`.
 //! Leaves: what it does, done.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::accumulate::Target;
 use crate::built::Origin;
@@ -41,7 +42,7 @@ fn is_built_in(object: &Object) -> bool {
 
 /// Reads a configuration by the rules of its kind.
 struct Settings<'a> {
-    fields: std::collections::BTreeMap<String, Field<'a>>,
+    fields: BTreeMap<String, Field<'a>>,
 }
 
 impl<'a> Settings<'a> {
@@ -103,7 +104,7 @@ impl<'a> Loader<'a> {
                     self.generate_one(&directory, &file, generated, &arguments)?,
                 ])
             }
-            "IAMPolicyGenerator" => iam_policy(object, self),
+            "IAMPolicyGenerator" => iam_policy(object, &node, self),
             "HelmChartInflationGenerator" => {
                 let request = ChartRequest {
                     chart: object.value.clone(),
@@ -252,7 +253,7 @@ impl<'a> Loader<'a> {
                 };
                 let pairs = settings
                     .get(field)
-                    .map_or(Ok(std::collections::BTreeMap::new()), Field::text_map)?;
+                    .map_or(Ok(BTreeMap::new()), Field::text_map)?;
                 transform::labels(objects, &pairs, &settings.specs()?)
             }
             "HashTransformer" => {
@@ -461,44 +462,44 @@ fn value_targets(field: &Field<'_>) -> Result<Vec<ValueTarget>, Error> {
         .collect()
 }
 
-/// A service account of Google's cloud, bound to one of Kubernetes.
-fn iam_policy(object: &Object, loader: &Loader<'_>) -> Result<Vec<Object>, Error> {
-    let text = |path: &str| {
-        object
-            .value
-            .pointer(path)
-            .map(crate::scalar::text)
-            .unwrap_or_default()
+/// A service account of Google's cloud, bound to one of Kubernetes. As upstream, what it is told is put into YAML as it is.
+fn iam_policy(object: &Object, node: &Node, loader: &Loader<'_>) -> Result<Vec<Object>, Error> {
+    let file = &object.origin.file;
+    let root = Field::lenient(node, file).exact();
+    let fields = root.mapping(&["cloud", "kubernetesService", "serviceAccount"])?;
+    let text = |field: Option<&Field<'_>>| field.map_or(Ok(String::new()), Field::text);
+    let inner = |name: &str, known: &[&str]| match fields.get(name) {
+        Some(field) => field.mapping(known),
+        None => Ok(BTreeMap::new()),
     };
-    let cloud = text("/cloud");
+    let kubernetes = inner("kubernetesService", &["name", "namespace"])?;
+    let google = inner("serviceAccount", &["name", "projectId"])?;
+    let cloud = text(fields.get("cloud"))?;
     if cloud != "gke" {
         return Err(failed(
             object,
             format!("generate an IAM policy: the cloud \"{cloud}\" is not supported"),
         ));
     }
-    let account = format!(
-        "{}@{}.iam.gserviceaccount.com",
-        text("/serviceAccount/name"),
-        text("/serviceAccount/projectId")
+    let mut content = format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  annotations:\n    \
+         iam.gke.io/gcp-service-account: {}@{}.iam.gserviceaccount.com\n  name: {}\n",
+        text(google.get("name"))?,
+        text(google.get("projectId"))?,
+        text(kubernetes.get("name"))?,
     );
-    let mut value = json!({
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {
-            "annotations": {"iam.gke.io/gcp-service-account": account},
-            "name": text("/kubernetesService/name"),
-        },
-    });
-    let namespace = text("/kubernetesService/namespace");
+    let namespace = text(kubernetes.get("namespace"))?;
     if !namespace.is_empty() {
-        value["metadata"]["namespace"] = Value::String(namespace);
+        content.push_str("  namespace: ");
+        content.push_str(&namespace);
     }
-    Ok(vec![Object::new(
-        value,
-        Origin::clone(&object.origin),
-        &loader.schema,
-    )])
+    let mut objects = loader
+        .objects(content.as_bytes(), file)
+        .map_err(|error| error.at(file, object.origin.line, 0))?;
+    for generated in &mut objects {
+        generated.origin = Origin::clone(&object.origin);
+    }
+    Ok(objects)
 }
 
 impl LoadedPatch {

@@ -19,7 +19,12 @@ pub(crate) struct Objects {
     /// Positions by every identity now and before.
     any: Option<HashMap<Id, Vec<usize>>>,
     stale: bool,
+    /// Keys over which generators have merged so far.
+    merged: usize,
 }
+
+/// Many times what anybody merges: each merge passes what all before it have made.
+const MOST_MERGED: usize = 500_000;
 
 impl Objects {
     pub(crate) fn len(&self) -> usize {
@@ -103,6 +108,11 @@ impl Objects {
             }
             ([at], Behavior::Merge | Behavior::Replace) => {
                 let old = &self.list[*at];
+                self.merged = self.merged.saturating_add(entries(&old.value, "data").len());
+                if self.merged > MOST_MERGED {
+                    let message = format!("merge generated data over more than {MOST_MERGED} keys");
+                    return Err(Error::new(ErrorKind::Limit, message).at(&place.0, place.1, 0));
+                }
                 new.inherit(old);
                 if behavior == Behavior::Merge {
                     new.merge_data(old);
@@ -126,8 +136,11 @@ impl Objects {
                     )));
                 }
                 new.refresh(schema);
+                let is_known = new.id == old.id && new.memory.previous == old.memory.previous;
                 self.list[*at] = new;
-                self.identities_changed();
+                if !is_known {
+                    self.identities_changed();
+                }
                 Ok(())
             }
             (several, _) => Err(failed(format!("generate {}: it could go into {} objects", new.id, several.len()))),

@@ -30,16 +30,61 @@ pub(crate) fn syntax(error: &yaml::Error, file: &str) -> Error {
 
 /// Reads a file of settings: its first document, null where there is none.
 pub(crate) fn settings(content: &[u8], file: &str, limits: &yaml::Limits) -> Result<Node, Error> {
+    first_document(content, file, limits, |_| Ok(()))
+}
+
+/// As [`settings`]; a key that stands twice is an error.
+pub(crate) fn strict_settings(
+    content: &[u8],
+    file: &str,
+    limits: &yaml::Limits,
+) -> Result<Node, Error> {
+    first_document(content, file, limits, |defects| match defects.first() {
+        Some(defect) => Err(syntax(defect, file)),
+        None => Ok(()),
+    })
+}
+
+fn first_document(
+    content: &[u8],
+    file: &str,
+    limits: &yaml::Limits,
+    check: impl Fn(&[yaml::Error]) -> Result<(), Error>,
+) -> Result<Node, Error> {
     let documents = yaml::parse_nodes(content, limits).map_err(|error| syntax(&error, file))?;
     let none = Node {
         line: 1,
         column: 1,
         kind: NodeKind::Null,
     };
-    Ok(documents
-        .into_iter()
-        .next()
-        .map_or(none, |document| document.value))
+    let Some(document) = documents.into_iter().next() else {
+        return Ok(none);
+    };
+    check(&document.defects)?;
+    Ok(document.value)
+}
+
+/// Reads definitions: what begins like JSON is JSON, which YAML does not take everything of.
+pub(crate) fn definitions(
+    content: &[u8],
+    file: &str,
+    limits: &yaml::Limits,
+) -> Result<Value, Error> {
+    let nodes = content
+        .iter()
+        .filter(|byte| matches!(byte, b',' | b'{' | b'['))
+        .count();
+    let is_small = content.len() <= limits.bytes && nodes <= limits.nodes;
+    if content.first() == Some(&b'{') && is_small {
+        return serde_json::from_slice(content).map_err(|source| {
+            let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            let (line, column) = (place(source.line()), place(source.column()));
+            Error::new(ErrorKind::Syntax, "read JSON")
+                .at(file, line, column)
+                .caused_by(source)
+        });
+    }
+    Ok(settings(content, file, limits)?.into_value())
 }
 
 /// Reads a JSON patch. `None` where the text is something else.

@@ -124,6 +124,12 @@ fn told(error: &Error) -> String {
     text
 }
 
+/// One line for each number.
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    let lines: Vec<String> = (0..count).map(line).collect();
+    lines.concat()
+}
+
 fn tree(files: &[(&str, &str)]) -> MemoryFiles {
     files
         .iter()
@@ -1020,4 +1026,141 @@ fn comments_without_end_in_a_text_cost_what_their_lines_cost() {
     assert_eq!(built.matches("# a comment").count(), LINES);
     assert!(built.contains("two: a"), "the field is changed");
     assert!(cost.total < 60 * map.len(), "{cost:?} for {}", map.len());
+}
+
+/// Definitions of which each refers twice to the next are as many as one likes to whoever follows all of them.
+#[test]
+fn definitions_that_double_at_each_level_are_bounded() {
+    let mut definitions = vec![
+        r#""x/v1.Bee": {"Schema": {"properties": {"apiVersion": {}, "kind": {}, "metadata": {}, "spec": {"$ref": "d0"}}}}"#.to_owned(),
+    ];
+    for level in 0..40 {
+        let next = level + 1;
+        definitions.push(format!(
+            r#""d{level}": {{"Schema": {{"properties": {{"a": {{"$ref": "d{next}"}}, "b": {{"$ref": "d{next}"}}}}}}}}"#
+        ));
+    }
+    let files = tree(&[
+        (
+            "/a/kustomization.yaml",
+            "resources: [o.yaml]\ncrds: [c.json]\n",
+        ),
+        (
+            "/a/o.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+        ),
+        ("/a/c.json", &format!("{{{}}}", definitions.join(","))),
+    ]);
+    fails_with(
+        &files,
+        ErrorKind::Limit,
+        &["fields of definitions", "kustomization.yaml"],
+    );
+}
+
+/// A list that has a definition of its own, and whose items refer to it twice.
+#[test]
+fn a_list_of_a_schema_that_holds_itself_twice_is_followed_once() {
+    let files = tree(&[
+        (
+            "/a/kustomization.yaml",
+            "resources: [o.yaml]\nopenapi: {path: s.json}\n",
+        ),
+        (
+            "/a/o.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+        ),
+        (
+            "/a/s.json",
+            r##"{"definitions": {"L": {"type": "array", "items": {"properties":
+            {"a": {"$ref": "#/definitions/L"}, "b": {"$ref": "#/definitions/L"}}}}}}"##,
+        ),
+    ]);
+    let (built, cost) = cost(|| build(&files, "/a", &Options::default()));
+    built.unwrap();
+    assert!(cost.total < 1 << 20, "{cost:?}");
+}
+
+/// Two lists of as many elements, each of which has its like in the other.
+#[test]
+fn long_lists_are_merged_without_comparing_all_with_all() {
+    const COUNT: usize = 20_000;
+    let service = |name: &str| {
+        let ports = lines(COUNT, |port| {
+            format!("  - {{port: {port}, protocol: TCP, name: {name}}}\n")
+        });
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: a, finalizers: [x]}}\nspec:\n  ports:\n{ports}"
+        )
+    };
+    let files = tree(&[
+        (
+            "/a/kustomization.yaml",
+            "resources: [o.yaml]\npatches: [{path: p.yaml}]\n",
+        ),
+        ("/a/o.yaml", &service("old")),
+        ("/a/p.yaml", &service("new")),
+    ]);
+    let built = build(&files, "/a", &Options::default()).unwrap();
+    let ports = built.resources[0].value["spec"]["ports"]
+        .as_array()
+        .unwrap();
+    assert_eq!(ports.len(), COUNT);
+    assert!(ports.iter().all(|port| port["name"] == "new"));
+}
+
+/// Elements that lack a key are compared one with another, so there cannot be any number of them.
+#[test]
+fn long_lists_of_elements_without_keys_are_refused() {
+    let containers = "  - {image: x}\n".repeat(50_000);
+    let pod = |containers: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec:\n  containers:\n  - {{name: a}}\n{containers}"
+        )
+    };
+    let files = tree(&[
+        (
+            "/a/kustomization.yaml",
+            "resources: [o.yaml]\npatches: [{path: p.yaml}]\n",
+        ),
+        ("/a/o.yaml", &pod(&containers)),
+        (
+            "/a/p.yaml",
+            &pod(&lines(1000, |at| format!("  - {{name: c{at}}}\n"))),
+        ),
+    ]);
+    fails_with(&files, ErrorKind::Limit, &["lack keys", "spec.containers"]);
+}
+
+/// Each of many generators replaces one object; what is known of the others stays.
+#[test]
+fn many_generators_that_replace_cost_what_they_make() {
+    const COUNT: usize = 8_000;
+    let generators = lines(COUNT, |at| {
+        format!("- {{name: c{at}, behavior: replace, literals: [a=b]}}\n")
+    });
+    let objects: Vec<String> = (0..COUNT)
+        .map(|at| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{at}}}\n"))
+        .collect();
+    let files = tree(&[
+        (
+            "/a/kustomization.yaml",
+            &format!("resources: [o.yaml]\nconfigMapGenerator:\n{generators}"),
+        ),
+        ("/a/o.yaml", &objects.join("---\n")),
+    ]);
+    let (built, cost) = cost(|| build(&files, "/a", &Options::default()));
+    assert_eq!(built.unwrap().resources.len(), COUNT);
+    assert!(cost.total < 800 * MIB, "{cost:?}");
+}
+
+/// Many generators that merge into one object: each passes what all before it have made.
+#[test]
+fn many_generators_that_merge_into_one_are_bounded() {
+    let generators = lines(4_000, |at| {
+        format!("- {{name: c, behavior: merge, literals: [k{at}=b]}}\n")
+    });
+    let content = format!("configMapGenerator:\n- {{name: c, literals: [a=b]}}\n{generators}");
+    let files = tree(&[("/a/kustomization.yaml", &content)]);
+    fails_with(&files, ErrorKind::Limit, &["merge generated data"]);
 }

@@ -10,6 +10,9 @@ use crate::identity::Gvk;
 /// Nesting of definitions that is followed.
 const DEPTH: usize = 32;
 
+/// Fields of one file that are followed. A definition counts again wherever it is referred to, so that a few can be as many as one likes.
+const FIELDS: usize = 100_000;
+
 /// Reads a document of definitions by type name.
 ///
 /// # Errors
@@ -39,7 +42,17 @@ pub(crate) fn from_crds(document: &Value) -> Result<Configuration, Error> {
             .all(|field| properties.contains_key(*field))
         {
             let kind = name.rsplit('.').next().unwrap_or(name);
-            follow(&mut configuration, types, name, kind, &mut Vec::new())?;
+            let mut definitions = Definitions {
+                types,
+                left: FIELDS,
+            };
+            follow(
+                &mut configuration,
+                &mut definitions,
+                name,
+                kind,
+                &mut Vec::new(),
+            )?;
         }
     }
     Ok(configuration)
@@ -61,16 +74,32 @@ fn properties<'a>(types: &'a Map<String, Value>, name: &str) -> Option<&'a Map<S
     schema.get("properties")?.as_object()
 }
 
+/// The definitions of a file, and how many fields may still be followed.
+struct Definitions<'d> {
+    types: &'d Map<String, Value>,
+    left: usize,
+}
+
 fn follow(
     configuration: &mut Configuration,
-    types: &Map<String, Value>,
+    definitions: &mut Definitions<'_>,
     name: &str,
     kind: &str,
     path: &mut Vec<String>,
 ) -> Result<(), Error> {
-    let Some(properties) = properties(types, name).filter(|_| path.len() < DEPTH) else {
+    let properties = properties(definitions.types, name).filter(|_| path.len() < DEPTH);
+    let Some(properties) = properties else {
         return Ok(());
     };
+    definitions.left = definitions
+        .left
+        .checked_sub(properties.len())
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Limit,
+                format!("follow more than {FIELDS} fields of definitions"),
+            )
+        })?;
     for (field, property) in properties {
         let extension = |key: &str| property.get(key).and_then(Value::as_str);
         path.push(field.clone());
@@ -101,7 +130,7 @@ fn follow(
             )?;
         }
         if let Some(reference) = extension("$ref") {
-            follow(configuration, types, reference, kind, path)?;
+            follow(configuration, definitions, reference, kind, path)?;
         }
         path.pop();
     }

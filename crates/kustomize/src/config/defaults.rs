@@ -10,10 +10,10 @@ const TABLE: &str = include_str!("defaults.txt");
 
 static DEFAULTS: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
     let mut configuration = Configuration::default();
-    let mut section = String::new();
+    let mut section = "";
     for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
         if let Some(name) = line.strip_prefix('[') {
-            name.trim_end_matches(']').clone_into(&mut section);
+            section = name.trim_end_matches(']');
             if let Some(target) = section.strip_prefix("nameReference ") {
                 let target = gvk(target, '|');
                 configuration.name_references.push(NameReference {
@@ -34,20 +34,15 @@ static DEFAULTS: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
                     path: path.to_owned(),
                     create,
                 };
-                match configuration.list_mut(&section) {
-                    Some(list) => list.push(spec),
-                    None => configuration
-                        .name_references
-                        .last_mut()
-                        .into_iter()
-                        .for_each(|reference| {
-                            reference.referrers.push(spec.clone());
-                        }),
+                if let Some(list) = configuration.list_mut(section) {
+                    list.push(spec);
+                } else if let Some(reference) = configuration.name_references.last_mut() {
+                    reference.referrers.push(spec);
                 }
             }
         }
     }
-    configuration.sort();
+    // The table is sorted, because every build reads it.
     Arc::new(configuration)
 });
 
@@ -67,6 +62,14 @@ impl Configuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_is_sorted() {
+        let defaults = Configuration::defaults();
+        let mut sorted = Configuration::clone(&defaults);
+        sorted.sort();
+        assert_eq!(sorted, *defaults);
+    }
 
     #[test]
     fn the_table_has_all_entries() {

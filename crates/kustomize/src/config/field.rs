@@ -173,6 +173,7 @@ fn walk_field(
         .hint("leave the place out: a path goes into every item of a list"));
     }
     let is_list = name.len() != first.len();
+    let name = name.trim();
     let new = match create {
         Create::Nothing => None,
         Create::Scalar | Create::Mapping if is_list => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::field::FieldSpec;
 use crate::error::{Error, ErrorKind};
 use crate::identity::Gvk;
-use crate::kustomization::{Field, field_specs};
+use crate::kustomization::{Field, field_specs, gvk};
 
 /// The fields that refer to objects of one kind by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +90,7 @@ impl Configuration {
         if let Some(field) = fields.get("nameReference") {
             for item in field.list()? {
                 let inner = item.mapping(&["group", "version", "kind", "fieldSpecs"])?;
-                let text = |name: &str| inner.get(name).map_or(Ok(String::new()), Field::text);
-                let target = Gvk {
-                    group: text("group")?,
-                    version: text("version")?,
-                    kind: text("kind")?,
-                };
+                let target = gvk(&inner)?;
                 let referrers = inner
                     .get("fieldSpecs")
                     .map_or(Ok(Vec::new()), field_specs)?;

@@ -13,6 +13,13 @@ fn text(fields: &Fields<'_>, name: &str) -> Result<String, Error> {
     fields.get(name).map_or(Ok(String::new()), Field::text)
 }
 
+/// A text that no other scalar can be.
+fn exact_text(fields: &Fields<'_>, name: &str) -> Result<String, Error> {
+    fields
+        .get(name)
+        .map_or(Ok(String::new()), |field| field.exact().text())
+}
+
 fn flag(fields: &Fields<'_>, name: &str) -> Result<bool, Error> {
     fields.get(name).map_or(Ok(false), Field::flag)
 }
@@ -50,11 +57,15 @@ pub(crate) fn field_specs(field: &Field<'_>) -> Result<Vec<FieldSpec>, Error> {
         .collect()
 }
 
-fn gvk(fields: &Fields<'_>) -> Result<Gvk, Error> {
+/// Reads what a kind is named by.
+///
+/// # Errors
+/// When one of the three is no text.
+pub(crate) fn gvk(fields: &Fields<'_>) -> Result<Gvk, Error> {
     Ok(Gvk {
-        group: text(fields, "group")?,
-        version: text(fields, "version")?,
-        kind: text(fields, "kind")?,
+        group: exact_text(fields, "group")?,
+        version: exact_text(fields, "version")?,
+        kind: exact_text(fields, "kind")?,
     })
 }
 
@@ -81,8 +92,8 @@ impl Selector {
         ])?;
         Ok(Self {
             gvk: gvk(&fields)?,
-            name: text(&fields, "name")?,
-            namespace: text(&fields, "namespace")?,
+            name: exact_text(&fields, "name")?,
+            namespace: exact_text(&fields, "namespace")?,
             annotations: text(&fields, "annotationSelector")?,
             labels: text(&fields, "labelSelector")?,
         })
@@ -270,7 +281,7 @@ impl GeneratorArguments {
         if secret {
             known.push("type");
         }
-        let fields = field.mapping(&known)?;
+        let fields = field.exact().mapping(&known)?;
         let mut envs = located_list(&fields, "envs")?;
         if let Some(env) = fields.get("env").filter(|env| !plugin && !env.is_empty()) {
             envs.push(env.located()?);
@@ -349,7 +360,9 @@ pub(crate) enum ReplacementEntry {
 
 impl ReplacementEntry {
     pub(crate) fn read(field: &Field<'_>) -> Result<Self, Error> {
-        let fields = field.mapping(&["source", "sourceValue", "targets", "path"])?;
+        let fields = field
+            .exact()
+            .mapping(&["source", "sourceValue", "targets", "path"])?;
         let path = fields
             .get("path")
             .map_or(Ok(Located::default()), Field::located)?;
@@ -395,8 +408,8 @@ impl Replacement {
             ])?;
             Ok::<_, Error>(Source {
                 gvk: gvk(&fields)?,
-                name: text(&fields, "name")?,
-                namespace: text(&fields, "namespace")?,
+                name: exact_text(&fields, "name")?,
+                namespace: exact_text(&fields, "namespace")?,
                 field_path: text(&fields, "fieldPath")?,
                 options: fields
                     .get("options")

@@ -20,11 +20,11 @@ pub(crate) struct Located {
 /// How upstream's decoder treats a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Unknown fields and numbers for texts are errors: the kustomization file.
+    /// Unknown fields are errors: the kustomization file.
     Strict,
-    /// Unknown fields are errors, scalars become texts: `configurations:`.
+    /// Unknown fields are errors: `configurations:`.
     Known,
-    /// Unknown fields are ignored, scalars become texts: configurations of transformers.
+    /// Unknown fields are ignored: configurations of transformers.
     Lenient,
 }
 
@@ -35,6 +35,8 @@ pub(crate) struct Field<'a> {
     path: String,
     file: &'a str,
     mode: Mode,
+    /// Whether only texts are texts, whatever the mode says.
+    exact: bool,
 }
 
 impl<'a> Field<'a> {
@@ -44,6 +46,7 @@ impl<'a> Field<'a> {
             path: String::new(),
             file,
             mode: Mode::Strict,
+            exact: true,
         }
     }
 
@@ -53,6 +56,7 @@ impl<'a> Field<'a> {
             path: String::new(),
             file,
             mode: Mode::Known,
+            exact: false,
         }
     }
 
@@ -62,6 +66,16 @@ impl<'a> Field<'a> {
             path: String::new(),
             file,
             mode: Mode::Lenient,
+            exact: false,
+        }
+    }
+
+    /// The same, where only texts are texts: upstream makes texts of other scalars, but not in what one of its structures takes over
+    /// from another.
+    pub(crate) fn exact(&self) -> Self {
+        Self {
+            exact: true,
+            ..self.clone()
         }
     }
 
@@ -75,6 +89,7 @@ impl<'a> Field<'a> {
             path,
             file: self.file,
             mode: self.mode,
+            exact: self.exact,
         }
     }
 
@@ -164,8 +179,13 @@ impl<'a> Field<'a> {
         };
         let mut found = BTreeMap::new();
         let mut errors = Vec::new();
-        for (key, value) in fields {
-            let name = key_text(key);
+        // Of keys that differ in their case the last one holds, in the order of their bytes.
+        let mut fields: Vec<_> = fields
+            .iter()
+            .map(|(key, value)| (key_text(key), key, value))
+            .collect();
+        fields.sort_by(|left, right| left.0.cmp(&right.0));
+        for (name, key, value) in fields {
             let path = if self.path.is_empty() {
                 name.clone()
             } else {
@@ -211,10 +231,10 @@ impl<'a> Field<'a> {
         match &self.node.kind {
             NodeKind::String(text) => Ok(text.clone()),
             NodeKind::Null => Ok(String::new()),
-            NodeKind::Number(number) if self.mode != Mode::Strict => {
+            NodeKind::Number(number) if !self.exact => {
                 Ok(scalar::text(&Value::Number(number.clone())))
             }
-            NodeKind::Bool(flag) if self.mode != Mode::Strict => Ok(flag.to_string()),
+            NodeKind::Bool(flag) if !self.exact => Ok(flag.to_string()),
             NodeKind::Bool(_)
             | NodeKind::Number(_)
             | NodeKind::Sequence(_)

@@ -3,6 +3,7 @@
 //! Leaves: shapes to walk along with a value.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
@@ -22,7 +23,35 @@ const LATER: [(&str, &str); 3] = [
     ("v1", "NodeProxyOptions"),
 ];
 
-static BUILT_IN: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::from_table(KUBERNETES)));
+/// The types of the table. Most builds merge nothing and never read them.
+static BUILT_IN: LazyLock<Types> = LazyLock::new(|| Types::from_table(KUBERNETES));
+
+/// The kinds of the table with their version and whether they have no namespace, in order.
+static SCOPES: LazyLock<Vec<(&str, &str, bool)>> = LazyLock::new(|| {
+    let mut scopes = Vec::new();
+    for line in KUBERNETES.lines() {
+        let Some((api_version, kinds)) =
+            line.strip_prefix('@').and_then(|line| line.split_once(' '))
+        else {
+            continue;
+        };
+        for word in kinds.split(' ') {
+            let kind = word.strip_prefix('!');
+            scopes.push((kind.unwrap_or(word), api_version, kind.is_some()));
+        }
+    }
+    scopes.extend(LATER.map(|(api_version, kind)| (kind, api_version, true)));
+    scopes.sort_unstable();
+    scopes
+});
+
+/// What the table says of a kind: whether it has no namespace.
+fn built_in_scope(api_version: &str, kind: &str) -> Option<bool> {
+    let index = SCOPES
+        .binary_search_by(|known| (known.0, known.1).cmp(&(kind, api_version)))
+        .ok()?;
+    SCOPES.get(index).map(|known| known.2)
+}
 
 /// A type: its fields, and what every other field is.
 #[derive(Debug, Default)]
@@ -62,9 +91,16 @@ impl Place {
     }
 }
 
-/// Every type that matters.
+/// The types that objects are of.
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
+    /// What a user brings; where there is nothing, the types of Kubernetes.
+    own: Option<Types>,
+}
+
+/// Every type that matters.
+#[derive(Debug, Default)]
+struct Types {
     shapes: Vec<Shape>,
     /// The shapes by their names; those of a document of the user by the last part, as Kubernetes has them.
     names: HashMap<String, usize>,
@@ -77,31 +113,45 @@ pub(crate) struct Schema {
 impl Schema {
     /// Kubernetes v1.21, as upstream has it built in.
     pub(crate) fn built_in() -> Arc<Self> {
-        Arc::clone(&BUILT_IN)
+        Arc::default()
+    }
+
+    /// Reads an `OpenAPI` (swagger) document; it stands in place of the built-in one.
+    pub(crate) fn from_open_api(document: &Value) -> Self {
+        Self {
+            own: Some(Types::from_open_api(document)),
+        }
+    }
+
+    /// Adds everything that is built in and that `self` does not know.
+    pub(crate) fn with_built_in(self) -> Self {
+        Self {
+            own: self.own.map(|own| own.with(&BUILT_IN)),
+        }
+    }
+
+    fn types(&self) -> &Types {
+        self.own.as_ref().unwrap_or_else(|| &BUILT_IN)
     }
 
     pub(crate) fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
-        let find = |schema: &Self| {
-            schema
-                .cluster_scoped
-                .get(api_version)
-                .and_then(|kinds| kinds.get(kind))
-                .copied()
+        let own = || {
+            let kinds = self.own.as_ref()?.cluster_scoped.get(api_version)?;
+            kinds.get(kind).copied()
         };
-        find(&BUILT_IN).or_else(|| find(self)).unwrap_or(false)
+        built_in_scope(api_version, kind)
+            .or_else(own)
+            .unwrap_or(false)
     }
 
     /// Whether the built-in table says of a kind if it has a namespace.
     pub(crate) fn is_scope_built_in(api_version: &str, kind: &str) -> bool {
-        BUILT_IN
-            .cluster_scoped
-            .get(api_version)
-            .is_some_and(|kinds| kinds.contains_key(kind))
+        built_in_scope(api_version, kind).is_some()
     }
 
     /// The place at the root of an object of a kind.
     pub(crate) fn root(&self, api_version: &str, kind: &str) -> Option<Place> {
-        let shape = self.kinds.get(api_version)?.get(kind)?;
+        let shape = self.types().kinds.get(api_version)?.get(kind)?;
         Some(Place {
             link: Link {
                 list: false,
@@ -112,11 +162,13 @@ impl Schema {
     }
 
     pub(crate) fn field(&self, place: &Place, field: &str) -> Option<Place> {
-        let shape = self.shapes.get(place.link.shape?)?;
+        let shape = self.types().shapes.get(place.link.shape?)?;
         let link = shape.fields.get(field).or(shape.others.as_ref())?;
         Some(Place { link: link.clone() })
     }
+}
 
+impl Types {
     fn from_table(table: &str) -> Self {
         let lines: Vec<&str> = table
             .lines()
@@ -140,7 +192,6 @@ impl Schema {
                         kind,
                         names.get(kind).or(names.get("MetadataOnly")).copied(),
                     );
-                    schema.add_scope(api_version, kind, word.starts_with('!'));
                 }
             } else {
                 let fields = words.map(|word| table_field(word, &names)).collect();
@@ -154,9 +205,6 @@ impl Schema {
             .into_iter()
             .map(|(name, index)| (name.to_owned(), index))
             .collect();
-        for (api_version, kind) in LATER {
-            schema.add_scope(api_version, kind, true);
-        }
         schema
     }
 
@@ -174,8 +222,7 @@ impl Schema {
             .insert(kind.to_owned(), cluster_scoped);
     }
 
-    /// Reads an `OpenAPI` (swagger) document; it stands in place of the built-in one.
-    pub(crate) fn from_open_api(document: &Value) -> Self {
+    fn from_open_api(document: &Value) -> Self {
         let mut schema = Self::default();
         let empty = serde_json::Map::new();
         let definitions = document
@@ -201,12 +248,13 @@ impl Schema {
             }
         }
         schema.shapes.resize_with(shapes, Shape::default);
-        let names = Definitions {
+        let mut names = Definitions {
             places: names,
             bodies: definitions,
+            anonymous: HashMap::new(),
         };
         for (index, definition) in definitions.values().enumerate() {
-            schema.shapes[index] = schema.open_api_shape(definition, &names, 0);
+            schema.shapes[index] = schema.open_api_shape(definition, &mut names);
             let kinds = definition
                 .get("x-kubernetes-group-version-kind")
                 .and_then(Value::as_array);
@@ -237,7 +285,7 @@ impl Schema {
     }
 
     /// Adds everything that `other` knows and `self` does not.
-    pub(crate) fn with(mut self, other: &Self) -> Self {
+    fn with(mut self, other: &Self) -> Self {
         let offset = self.shapes.len();
         // Where both define a name, all links lead to the one that was defined last.
         let mut places: Vec<usize> = (offset..offset + other.shapes.len()).collect();
@@ -279,16 +327,11 @@ impl Schema {
         self
     }
 
-    fn open_api_shape(
-        &mut self,
-        definition: &Value,
-        names: &Definitions<'_>,
-        depth: usize,
-    ) -> Shape {
+    fn open_api_shape<'d>(&mut self, definition: &'d Value, names: &mut Definitions<'d>) -> Shape {
         let mut shape = Shape::default();
         if let Some(properties) = definition.get("properties").and_then(Value::as_object) {
             for (field, property) in properties {
-                let link = self.open_api_link(property, names, depth);
+                let link = self.open_api_link(property, names);
                 shape.fields.insert(field.clone(), link);
             }
         }
@@ -296,28 +339,29 @@ impl Schema {
             .get("additionalProperties")
             .filter(|others| others.is_object())
         {
-            shape.others = Some(self.open_api_link(others, names, depth));
+            shape.others = Some(self.open_api_link(others, names));
         }
         shape
     }
 
-    fn open_api_link(&mut self, property: &Value, names: &Definitions<'_>, depth: usize) -> Link {
-        let reference = |schema: &Value| names.places.get(reference(schema)?).copied();
+    fn open_api_link<'d>(&mut self, property: &'d Value, names: &mut Definitions<'d>) -> Link {
         // A list may have a definition of its own.
         let resolved = names.resolve(property);
         let is_list = resolved.get("type").and_then(Value::as_str) == Some("array");
         let keys = merge_keys(resolved);
         if is_list || keys.is_some() {
             let items = resolved.get("items").filter(|_| is_list);
-            let items = items.unwrap_or(&Value::Null);
-            let shape = reference(items).or_else(|| self.anonymous(items, names, depth));
+            let shape =
+                items.and_then(|items| names.place(items).or_else(|| self.anonymous(items, names)));
             return Link {
                 list: true,
                 keys,
                 shape,
             };
         }
-        let shape = reference(property).or_else(|| self.anonymous(property, names, depth));
+        let shape = names
+            .place(property)
+            .or_else(|| self.anonymous(property, names));
         Link {
             list: false,
             keys: None,
@@ -325,24 +369,28 @@ impl Schema {
         }
     }
 
-    fn anonymous(
+    fn anonymous<'d>(
         &mut self,
-        definition: &Value,
-        names: &Definitions<'_>,
-        depth: usize,
+        definition: &'d Value,
+        names: &mut Definitions<'d>,
     ) -> Option<usize> {
-        /// Nesting of anonymous objects that is followed; generated documents stay far below.
-        const DEPTH: usize = 64;
         let object = definition.get("properties").is_some()
             || definition
                 .get("additionalProperties")
                 .is_some_and(Value::is_object);
-        if !object || depth > DEPTH {
+        if !object {
             return None;
         }
-        let shape = self.open_api_shape(definition, names, depth + 1);
-        self.shapes.push(shape);
-        Some(self.shapes.len() - 1)
+        // A list with a definition of its own leads here from every field that refers to it, and from its own items.
+        let index = self.shapes.len();
+        match names.anonymous.entry(std::ptr::from_ref(definition)) {
+            Entry::Occupied(known) => return Some(*known.get()),
+            Entry::Vacant(new) => new.insert(index),
+        };
+        self.shapes.push(Shape::default());
+        let shape = self.open_api_shape(definition, names);
+        self.shapes[index] = shape;
+        Some(index)
     }
 }
 
@@ -409,11 +457,18 @@ struct Definitions<'d> {
     /// Where the shape of each is.
     places: HashMap<&'d str, usize>,
     bodies: &'d serde_json::Map<String, Value>,
+    /// Where the shapes of those without a name are.
+    anonymous: HashMap<*const Value, usize>,
 }
 
-impl Definitions<'_> {
+impl<'d> Definitions<'d> {
+    /// Where the shape is that a schema refers to by name.
+    fn place(&self, schema: &Value) -> Option<usize> {
+        self.places.get(reference(schema)?).copied()
+    }
+
     /// Follows references to what they stand for; a schema that refers to nothing known stays.
-    fn resolve<'s>(&'s self, schema: &'s Value) -> &'s Value {
+    fn resolve(&self, schema: &'d Value) -> &'d Value {
         /// More than any document has; a circle ends here.
         const STEPS: usize = 16;
         let mut here = schema;

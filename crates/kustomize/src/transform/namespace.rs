@@ -134,30 +134,31 @@ fn set_subjects(value: &mut Value, options: &NamespaceOptions) -> Result<(), Err
         Subjects::Default => ("name", "default"),
         Subjects::AllServiceAccounts => ("kind", "ServiceAccount"),
     };
+    let refused = |what: &str| {
+        let message = format!("set the namespace of subjects: {what}");
+        Error::new(ErrorKind::Transformer, message).field("subjects")
+    };
     let subjects = match value.get_mut("subjects") {
         None => return Ok(()),
         Some(subjects) if scalar::is_null(subjects) => return Ok(()),
         Some(Value::Array(subjects)) => subjects,
-        Some(_) => {
-            return Err(Error::new(
-                ErrorKind::Transformer,
-                "set the namespace of subjects: they are no list",
-            )
-            .field("subjects"));
-        }
+        Some(_) => return Err(refused("they are no list")),
     };
     for subject in subjects {
+        if scalar::is_null(subject) {
+            continue;
+        }
         let Value::Object(fields) = subject else {
-            return Err(Error::new(
-                ErrorKind::Transformer,
-                "set the namespace of subjects: one is no mapping",
-            )
-            .field("subjects"));
+            return Err(refused("one is no mapping"));
         };
-        if fields
-            .get(field)
-            .is_some_and(|value| scalar::text(value) == wanted)
-        {
+        let is_meant = match fields.get(field) {
+            None => false,
+            Some(value) if !scalar::is_scalar(value) => {
+                return Err(refused(&format!("the {field} of one is no scalar")));
+            }
+            Some(value) => scalar::text(value) == wanted,
+        };
+        if is_meant {
             let entry = fields.entry("namespace").or_insert(Value::Null);
             write(entry, options)?;
         }

@@ -246,7 +246,7 @@ fn merge_into(
     let merged = merge(value, patch, schema).map_err(|error| {
         let field = error.field_path().map(str::to_owned);
         let whole =
-            Error::new(ErrorKind::Patch, format!("merge a patch into {before}")).caused_by(error);
+            Error::new(error.kind(), format!("merge a patch into {before}")).caused_by(error);
         match field {
             Some(field) => whole.field(field),
             None => whole,

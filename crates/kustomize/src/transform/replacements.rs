@@ -594,6 +594,7 @@ fn collect_field(
         }
         *value = Value::Object(Map::new());
     }
+    let name = name.trim();
     let Value::Object(fields) = value else {
         return Err(failed(format!("follow {name}: there is no mapping")));
     };

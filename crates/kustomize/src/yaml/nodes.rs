@@ -8,6 +8,7 @@ use super::error::{Error, ErrorKind};
 use super::parser::{Anchored, Dialect, Kind, Look, Parser};
 use super::properties::Properties;
 use super::refold::is_lost_in_block;
+use super::resolve::is_time;
 
 /// A node whose use, as a key or a value, is not known before the character behind it has been seen.
 pub(super) struct Atom<'a, I> {
@@ -157,7 +158,14 @@ impl<'a, B: Build> Parser<'a, B> {
             Kind::MappingStart => Content::Collection(self.flow_mapping(look)?),
             Kind::Single => Content::Scalar(self.single_quoted()?),
             Kind::Double => Content::Scalar(self.double_quoted()?),
-            _ => Content::Scalar(self.plain()?),
+            _ => {
+                let mut scalar = self.plain()?;
+                // Upstream puts quotes around a text with a colon inside of braces or brackets before it reads it again.
+                if self.flow > 0 && self.dialect == Dialect::Objects && is_time(&scalar.text) {
+                    scalar.tag = Some(Tag::Text);
+                }
+                Content::Scalar(scalar)
+            }
         };
         Ok(Atom {
             at: look.mark,

@@ -71,6 +71,13 @@ pub(super) fn is_text(text: &str) -> bool {
     resolve_plain(text, Dialect::Objects) == Meaning::Text
 }
 
+/// Whether a scalar without quotes is a date with a time of day.
+pub(super) fn is_time(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit())
+        && text.contains(':')
+        && date::parse(text).is_some()
+}
+
 fn resolve_plain(text: &str, dialect: Dialect) -> Meaning {
     if is_surely_text(text) {
         return Meaning::Text;

@@ -22,6 +22,8 @@ pub(crate) struct Written {
     pub(super) behind: BTreeMap<u32, String>,
     /// The column in which each line begins.
     pub(super) margins: Vec<u32>,
+    /// Whether the last line has no line break.
+    pub(super) is_open: bool,
 }
 
 /// A comment of its own line.
@@ -94,6 +96,7 @@ impl Written {
             comments,
             behind: std::mem::take(&mut builder.behind),
             margins: lines.iter().map(|line| margin(line)).collect(),
+            is_open: !text.ends_with('\n'),
         })
     }
 }

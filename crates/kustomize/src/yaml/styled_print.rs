@@ -121,7 +121,19 @@ impl Printer<'_> {
             && (place != Before::Item || !comment.behind_dash)
         {
             let inner = self.above.last().copied();
-            let belongs = belongs(comment, inner, previous.is_none());
+            let next = self.written.comments.get(self.comments + 1);
+            let next = next.filter(|next| next.line == comment.line + 1);
+            let belongs = match belongs(comment, inner, previous.is_none()) {
+                // What stands in another column than the comment below it, or ends without a line break, is that of the last entry.
+                Belongs::Outer
+                    if self.written.is_open
+                        || next.is_some_and(|next| next.column != comment.column) =>
+                {
+                    Belongs::Inside
+                }
+                Belongs::Outer if self.is_of_items(comment) => Belongs::Document,
+                belongs => belongs,
+            };
             let is_inside =
                 belongs == Belongs::Inside && inner.is_some_and(|(_, now)| now >= indent);
             if place == Before::Added && !is_inside {
@@ -134,10 +146,14 @@ impl Printer<'_> {
             }
             let column = match (belongs, inner) {
                 (Belongs::Inside, Some((_, now))) => now,
+                (Belongs::Outer, _) => self.outer(comment).map_or(0, |(_, now)| now),
                 _ if place == Before::End => 0,
                 _ => indent,
             };
-            if place == Before::End && belongs != Belongs::Inside && previous.is_none() {
+            if place == Before::End
+                && !matches!(belongs, Belongs::Inside | Belongs::Outer)
+                && previous.is_none()
+            {
                 self.blank_at = Some(column);
             }
             if std::mem::take(&mut self.is_open) {
@@ -148,18 +164,28 @@ impl Printer<'_> {
             self.out.push_str(&comment.text);
             self.blank_at = match belongs {
                 Belongs::Inside | Belongs::Around => Some(column),
+                Belongs::Outer => comment.blank_behind.then_some(column),
                 Belongs::Next => None,
                 Belongs::Document => comment.blank_behind.then_some(column),
             };
             // The comments of a group stay together.
-            let next = self.written.comments.get(self.comments);
-            if next
-                .is_some_and(|next| next.line == comment.line + 1 && next.column == comment.column)
-            {
+            if next.is_some_and(|next| next.column == comment.column) {
                 self.blank_at = None;
             }
             previous = Some(comment);
         }
+    }
+
+    /// What the last entry stands in that begins in the column of a comment: that column, and the one where it is now.
+    fn outer(&self, comment: &Comment) -> Option<(u32, usize)> {
+        let mut above = self.above.iter().copied();
+        above.find(|(column, _)| *column == comment.column)
+    }
+
+    /// Whether a comment stands in the column of the items of a text that is a list.
+    fn is_of_items(&self, comment: &Comment) -> bool {
+        matches!(self.written.root.shape, Shape::Sequence(..))
+            && self.outer(comment) == self.above.first().copied()
     }
 
     /// Writes the comment behind a node that is written from a place on.
@@ -373,6 +399,8 @@ enum Belongs {
     Inside,
     /// The one that the last entry stands in.
     Around,
+    /// The one in its column that the last entry stands in; it is the last.
+    Outer,
     Document,
 }
 
@@ -385,7 +413,8 @@ fn belongs(comment: &Comment, inner: Option<(u32, usize)>, is_first: bool) -> Be
     let is_left = comment.column < column;
     match comment.next {
         Some(_) if comment.behind_colon => Belongs::Next,
-        None if blank_above || is_left => Belongs::Document,
+        None if blank_above || comment.behind_colon => Belongs::Document,
+        None if is_left => Belongs::Outer,
         None => Belongs::Inside,
         Some(_) if blank_behind && !blank_above => {
             if is_left {
