@@ -313,10 +313,16 @@ impl Fleet {
             .header("content-type", "application/json")
             .header("x-plimsoll-signature", format!("sha256={signature}"))
             .body(http_body_util::Full::new(hyper::body::Bytes::from(body)))?;
-        let (answer, ended) = tokio::join!(sender.send_request(request), async {
-            tokio::time::timeout(Duration::from_millis(200), connection).await
-        });
-        drop(ended);
+        let answer = sender.send_request(request);
+        tokio::pin!(answer);
+        // The connection is driven until the answer is there, however late that is.
+        let answer = tokio::select! {
+            answer = &mut answer => answer,
+            ended = connection => {
+                ended?;
+                answer.await
+            }
+        };
         let status = answer?.status();
         ensure!(status.is_success(), "the webhook answered {status}");
         Ok(())

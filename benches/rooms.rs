@@ -69,7 +69,7 @@ fn tree(count: usize, version: usize) -> MemoryFiles {
         )
         .with(
             "/overlay/kustomization.yaml",
-            "resources: [../base]\nnamespace: shop\nimages: [{name: registry.example.org/web, newTag: v7}]\npatches:\n- target: {kind: Deployment, name: web-0}\n  patch: '[{op: replace, path: /spec/replicas, value: 2}]'\n",
+            "resources: [../base]\nnamespace: shop\nimages: [{name: registry.example.org/web, newTag: v7}]\npatches:\n- target: {kind: Deployment, name: web-0}\n  patch: '[{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}]'\n",
         )
 }
 

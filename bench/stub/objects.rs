@@ -58,8 +58,11 @@ pub(super) fn is_selected(object: &Value, selector: &str) -> bool {
 fn labels_of(object: &Value) -> Vec<String> {
     let labels = object["metadata"]["labels"].as_object();
     let pairs = labels.into_iter().flatten();
+    // The one field by which anything here is selected is found as a label is.
+    let field = object["spec"]["application"].as_str();
     pairs
         .filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)))
+        .chain(field.map(|name| format!("spec.application={name}")))
         .collect()
 }
 

@@ -301,7 +301,9 @@ fn read(server: &Server, asked: &Asked) -> Response {
     let collection = store.collection(&asked.kind);
     let mut items = Vec::new();
     let mut next = String::new();
-    for place in collection.candidates(selector, &after) {
+    let field = asked.is("fieldSelector");
+    let narrow = if field.is_empty() { selector } else { field };
+    for place in collection.candidates(narrow, &after) {
         let Some(bytes) = collection.objects.get(place) else {
             continue;
         };
