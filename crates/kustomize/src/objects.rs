@@ -21,10 +21,14 @@ pub(crate) struct Objects {
     stale: bool,
     /// Keys over which generators have merged so far.
     merged: usize,
+    /// Elements of lists and bytes of texts that replacements have looked at so far.
+    looked: usize,
 }
 
 /// Many times what anybody merges: each merge passes what all before it have made.
 const MOST_MERGED: usize = 500_000;
+/// Many times what anybody replaces: each replacement passes the elements, or the text, in which it looks for its field.
+const MOST_LOOKED: usize = 400_000_000;
 
 impl Objects {
     pub(crate) fn len(&self) -> usize {
@@ -42,6 +46,18 @@ impl Objects {
     /// All objects to change; what changes an identity must say so with [`Objects::identities_changed`].
     pub(crate) fn all_mut(&mut self) -> &mut Vec<Object> {
         &mut self.list
+    }
+
+    /// Notes what a replacement has looked at.
+    pub(crate) fn look(&mut self, looked: usize) -> Result<(), Error> {
+        self.looked = self.looked.saturating_add(looked);
+        if self.looked > MOST_LOOKED {
+            let message = format!(
+                "look for the fields of replacements among more than {MOST_LOOKED} elements and bytes"
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        Ok(())
     }
 
     pub(crate) fn into_list(self) -> Vec<Object> {
@@ -327,6 +343,14 @@ mod tests {
     fn object(name: &str) -> Object {
         let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "1"}});
         Object::new(value, Origin::default(), &Schema::built_in())
+    }
+
+    #[test]
+    fn replacements_look_at_no_more_than_a_build_allows() {
+        let mut objects = Objects::default();
+        objects.look(MOST_LOOKED).unwrap();
+        let error = objects.look(1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     }
 
     #[test]

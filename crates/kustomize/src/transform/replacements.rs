@@ -302,7 +302,7 @@ fn write(
             let live = copied.live.as_ref().filter(|(source, _)| *source == index);
             let live = live.map(|(_, path)| path.as_slice());
             let object = &mut objects.all_mut()[index];
-            set_field(
+            let looked = set_field(
                 &mut object.value,
                 parts,
                 &copied.value,
@@ -314,6 +314,7 @@ fn write(
                     .field((*path).clone())
                     .hint(format!("the target is {}", object.id))
             })?;
+            objects.look(looked)?;
         }
         let object = &mut objects.all_mut()[index];
         object.spread_shared();
@@ -322,15 +323,16 @@ fn write(
     Ok(())
 }
 
+/// Sets a field wherever a path leads; returns how many elements of lists and bytes of texts were looked at for it.
 fn set_field(
     root: &mut Value,
     path: &[String],
     value: &Value,
     live: Option<&[String]>,
     options: &FieldOptions,
-) -> Result<(), Error> {
-    if structured::set(root, path, value, options).is_some() {
-        return Ok(());
+) -> Result<usize, Error> {
+    if let Some(looked) = structured::set(root, path, value, options) {
+        return Ok(looked);
     }
     let create = options.create.then_some(value);
     let mut found = Found::default();
@@ -354,7 +356,7 @@ fn set_field(
             assign(field, now.as_ref().unwrap_or(value), options, *created)?;
         }
     }
-    Ok(())
+    Ok(found.looked)
 }
 
 /// One step from a container into what it contains.
@@ -371,6 +373,8 @@ pub(super) struct Found {
     pub(super) places: Vec<(Vec<Step>, bool)>,
     /// How many places lie inside texts; upstream changes a copy of those, so nothing happens.
     pub(super) inside_text: usize,
+    /// How many elements of lists were looked at.
+    looked: usize,
 }
 
 pub(super) fn follow<'a>(root: &'a mut Value, steps: &[Step]) -> Option<&'a mut Value> {
@@ -544,7 +548,9 @@ fn collect_matching(
     let before = found.places.len() + found.inside_text;
     // The second round finds what the first one had to create.
     for round in 0..2 {
-        for index in 0..items(value, pattern)?.len() {
+        let count = items(value, pattern)?.len();
+        found.looked = found.looked.saturating_add(count);
+        for index in 0..count {
             let matches = value.get(index).is_some_and(|item| {
                 let text = if key.is_empty() {
                     Some(scalar::text(item))
@@ -660,6 +666,27 @@ mod tests {
         );
         let fits = scalar::settle(&mut root).is_ok() && result.is_ok();
         assert_eq!(fits.then_some(root), expected, "{path}");
+    }
+
+    #[test]
+    fn what_is_looked_at_is_counted() {
+        let create = FieldOptions {
+            create: true,
+            ..FieldOptions::default()
+        };
+        let text = "one: 1\ntwo: b\n";
+        let root = json!({"a": [{"n": "x"}, {"n": "y"}], "data": {"k": text}});
+        for (path, looked) in [
+            ("a.[n=y].v", 2),
+            // Once to find that it is not there, once with it.
+            ("a.[n=z].v", 5),
+            ("data.k.two", text.len()),
+            ("data.k", 0),
+        ] {
+            let path = split_path_clever(path, '.');
+            let found = set_field(&mut root.clone(), &path, &json!("3"), None, &create);
+            assert_eq!(found.unwrap(), looked, "{path:?}");
+        }
     }
 
     #[test]

@@ -8,13 +8,14 @@ use crate::kustomization::FieldOptions;
 use crate::scalar;
 use crate::yaml::{self, Styled, View, Written};
 
-/// Sets a field inside a text. `None` where the path does not lead into one, or the field cannot be set there.
+/// Sets a field inside a text, and returns how many bytes were read for it. `None` where the path does not lead into one, or the
+/// field cannot be set there.
 pub(super) fn set(
     root: &mut Value,
     path: &[String],
     value: &Value,
     options: &FieldOptions,
-) -> Option<()> {
+) -> Option<usize> {
     let (field, inner) = enter(root, path)?;
     let text = scalar::text(field);
     let (mut document, mut written) = parse(&text)?;
@@ -43,7 +44,7 @@ pub(super) fn set(
         }
     };
     *field = Value::String(new);
-    Some(())
+    Some(text.len())
 }
 
 /// How many places a path has inside a text.
