@@ -89,7 +89,7 @@ fn build_with_remote(
     fetching.egress.allow_hosts = allowed.to_vec();
     fetching.egress.only_hosts = Some(Vec::new());
     let (path, allowed) = (path.to_owned(), allowed.to_vec());
-    super::dispatch::wait(async move {
+    super::dispatch::wait(|| async move {
         let mirrors = Mirrors::open(fetching)?;
         let remote = RemoteBases::new(
             mirrors.clone(),

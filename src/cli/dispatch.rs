@@ -35,13 +35,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             return exit;
         }
     };
-    // `build` runs where the work of the other verbs does not lie on the stack: touching it takes a part of the time of a small build.
-    let done = if let Verb::Build(args) = &chosen {
-        build::run(args)
-    } else {
-        verb(&chosen)
-    };
-    match done {
+    match verb(&chosen) {
         Ok(exit) => exit,
         Err(failure) => {
             output::failure(&failure);
@@ -50,40 +44,46 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     }
 }
 
-#[inline(never)]
 fn verb(verb: &Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::Build(args) => build::run(args),
         Verb::Render(args) => render::run(args),
         Verb::Crds(args) => crds::run(args),
         Verb::Tenant(args) => tenant::run(args),
-        Verb::Diff(args) => wait(diff::run(args)),
-        Verb::Get(args) => wait(get::run(args)),
-        Verb::Tree(args) => wait(tree::run(args)),
-        Verb::Why(args) => wait(why::run(args)),
-        Verb::History(args) => wait(history::run(args)),
-        Verb::Report(args) => wait(report::run(args)),
-        Verb::Sync(args) => wait(command::sync(args)),
-        Verb::Release(args) => wait(command::release(args)),
-        Verb::Approve(args) => wait(command::approve(args)),
-        Verb::Rollback(args) => wait(rollback::run(args)),
-        Verb::Cancel(args) => wait(command::cancel(args)),
-        Verb::Pause(args) => wait(command::pause(args)),
-        Verb::Resume(args) => wait(command::resume(args)),
+        Verb::Diff(args) => wait(|| diff::run(args)),
+        Verb::Get(args) => wait(|| get::run(args)),
+        Verb::Tree(args) => wait(|| tree::run(args)),
+        Verb::Why(args) => wait(|| why::run(args)),
+        Verb::History(args) => wait(|| history::run(args)),
+        Verb::Report(args) => wait(|| report::run(args)),
+        Verb::Sync(args) => wait(|| command::sync(args)),
+        Verb::Release(args) => wait(|| command::release(args)),
+        Verb::Approve(args) => wait(|| command::approve(args)),
+        Verb::Rollback(args) => wait(|| rollback::run(args)),
+        Verb::Cancel(args) => wait(|| command::cancel(args)),
+        Verb::Pause(args) => wait(|| command::pause(args)),
+        Verb::Resume(args) => wait(|| command::resume(args)),
         Verb::Controller(args) => {
             crate::controller::bound_memory();
-            wait(controller::run(args))
+            wait(|| controller::run(args))
         }
     }
 }
 
 /// Runs what waits to its end.
-pub(super) fn wait<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+///
+/// It is begun here and in no caller: the frame of one verb's work does not lie on the stack of another, where touching it
+/// takes a part of the time of a small `build`.
+#[inline(never)]
+pub(super) fn wait<T, W>(work: impl FnOnce() -> W) -> Result<T, Failure>
+where
+    W: Future<Output = Result<T, Failure>>,
+{
     // Two provider features in one graph would make the choice ambiguous; the first one installed stays.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Bug, format!("start the runtime: {error}")))?;
-    runtime.block_on(work)
+    runtime.block_on(work())
 }

@@ -42,6 +42,16 @@ pub struct Wake {
     pub stage: Stage,
 }
 
+impl Wake {
+    fn rests(after: Duration, failed: bool) -> Self {
+        Self {
+            after,
+            failed,
+            stage: Stage::Rests,
+        }
+    }
+}
+
 /// What an Application stands before, as far as it matters who comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -74,19 +84,14 @@ pub async fn reconcile(
             match finalize::abandon(context, application, &failure).await {
                 Ok(Some(failure)) => return refuse(context, application, memory, failure).await,
                 Ok(None) => {
-                    return Wake {
-                        after: REFUSED_AGAIN,
-                        failed: false,
-                        stage: Stage::Rests,
-                    };
+                    return Wake::rests(REFUSED_AGAIN, false);
                 }
                 Err(error) => {
                     tracing::warn!(error = %text::chain(&error), "could not let the Application go");
-                    return Wake {
-                        after: memory.back_off((context.clock)().monotonic, Hold::Error),
-                        failed: true,
-                        stage: Stage::Rests,
-                    };
+                    return Wake::rests(
+                        memory.back_off((context.clock)().monotonic, Hold::Error),
+                        true,
+                    );
                 }
             }
         }
@@ -124,11 +129,7 @@ pub async fn reconcile(
             {
                 tracing::debug!(error = %text::chain(&error), "could not write the status");
             }
-            Wake {
-                after: delay,
-                failed: true,
-                stage: Stage::Rests,
-            }
+            Wake::rests(delay, true)
         }
     }
 }
@@ -159,27 +160,15 @@ async fn refuse(
     memory.loaded = false;
     let after = REFUSED_AGAIN;
     if next == status {
-        return Wake {
-            after,
-            failed: false,
-            stage: Stage::Rests,
-        };
+        return Wake::rests(after, false);
     }
     let mut resource = application.clone();
     resource.status = Some(next);
     match context.keeper.put_status(&resource).await {
-        Ok(_) => Wake {
-            after,
-            failed: false,
-            stage: Stage::Rests,
-        },
+        Ok(_) => Wake::rests(after, false),
         Err(error) => {
             tracing::warn!(application = %key, error = %text::chain(&error), "could not write the status");
-            Wake {
-                after: Duration::from_secs(5),
-                failed: true,
-                stage: Stage::Rests,
-            }
+            Wake::rests(Duration::from_secs(5), true)
         }
     }
 }

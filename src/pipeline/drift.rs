@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject,
-    inventory::{applied, empty_head, forms, head_of, written, yields_of},
+    inventory::{applied, empty_head, head_of, written, yields_of},
     memory::{Notes, REPAIRS},
-    observe::{Manner, observe},
+    observe::{Manner, observe_for},
     prepare::{claimed_by_other, refusals_failure},
     restore::is_exempt,
     watching,
@@ -257,11 +257,9 @@ async fn plan_repair(
     set: &[Object],
 ) -> Result<Planned, Error> {
     let sets = written(context, subject, memory).await?;
-    let reader = subject.reader(context);
     let manner = Manner::of(&subject.spec);
     let asked = questions(desired, None, &BTreeSet::new());
-    let mut live: Live =
-        observe(&reader, &asked, set, &forms(&sets), manner, &subject.ended).await?;
+    let mut live: Live = observe_for(context, subject, &asked, set, &sets, manner).await?;
     let others: BTreeSet<String> = live
         .objects
         .values()
@@ -296,9 +294,8 @@ async fn plan_repair(
         false
     });
     let policy = Policy {
-        application: subject.key.clone(),
-        conflicts: subject.spec.apply.conflicts,
         partial: true,
+        ..subject.policy()
     };
     Ok(Planned {
         plan: plan(desired.to_vec(), None, &live, &policy),

@@ -10,7 +10,10 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, inventory::Forms};
+use super::{
+    Context, Error, Subject,
+    inventory::{Forms, Written, forms},
+};
 use crate::{
     api::{ApplicationSpec, ConflictPolicy, ConflictRule, DriftPolicy},
     cluster::{Answer, Missing, MissingObject, Reader},
@@ -85,6 +88,23 @@ impl<'a> Manner<'a> {
         (self.recreate.iter().any(named) || runs_anew(object))
             && !NEVER_AGAIN.iter().any(|(group, kind)| id.is(group, kind))
     }
+}
+
+/// Asks every question as the account of an Application, until it is ended; conflicts are judged by the sets that we wrote.
+///
+/// # Errors
+/// As for [`observe`].
+pub(super) async fn observe_for(
+    context: &Context,
+    subject: &Subject,
+    questions: &[Question<'_>],
+    set: &[Object],
+    written: &[Written],
+    manner: Manner<'_>,
+) -> Result<Live, Error> {
+    let reader = subject.reader(context);
+    let forms = forms(written);
+    observe(&reader, questions, set, &forms, manner, &subject.ended).await
 }
 
 /// Asks every question.

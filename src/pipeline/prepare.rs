@@ -8,9 +8,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Context, Error, Memory, Subject, dependency,
-    inventory::{applied, empty_head, forms, head_of, placed, written},
+    inventory::{applied, empty_head, head_of, placed, written},
     memory::{Notes, Wanted},
-    observe::{Hooks, Manner, observe},
+    observe::{Hooks, Manner, observe_for},
     preflight,
     restore::is_exempt,
 };
@@ -18,7 +18,7 @@ use crate::{
     api::{Class, Reason, SetStatus},
     cluster::Claim,
     model::{AttemptKind, Carried, Head, ObjectId, Refusal, RefusalReason, Yielded, text},
-    plan::{Inventory, Plan, Policy, plan, questions, runs_anew},
+    plan::{Inventory, Plan, plan, questions, runs_anew},
     preflight::Finding,
     report::StageLabel,
     rollout::{Event, Failure, State},
@@ -176,26 +176,13 @@ async fn plan_wanted(
         before.as_ref().map(|set| set.as_slice()),
         &doubtful,
     );
-    let reader = subject.reader(context);
     let manner = Manner {
         read_all: false,
         hooks: Hooks::Run,
         ..Manner::of(&subject.spec)
     };
-    let live = observe(
-        &reader,
-        &asked,
-        &desired,
-        &forms(&sets),
-        manner,
-        &subject.ended,
-    )
-    .await?;
-    let policy = Policy {
-        application: subject.key.clone(),
-        conflicts: subject.spec.apply.conflicts,
-        partial: subject.spec.apply.partial,
-    };
+    let live = observe_for(context, subject, &asked, &desired, &sets, manner).await?;
+    let policy = subject.policy();
     let plan = plan(
         desired.to_vec(),
         before.as_ref().map(|set| set.as_slice()),

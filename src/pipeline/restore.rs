@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject,
-    inventory::{Written, empty_head, forms, inventory, placed_set, written},
+    inventory::{Written, empty_head, inventory, placed_set, written},
     memory::Notes,
-    observe::{Manner, observe},
+    observe::{Manner, observe_for},
     prepare::{claimed_by_other, refusals_failure},
     prune,
     write::{leaving, note},
@@ -79,19 +79,10 @@ pub(super) async fn restore(
         );
     }
     let asked = questions(&desired, Some(&failed), &doubtful);
-    let live = observe(
-        &reader,
-        &asked,
-        &desired,
-        &forms(&sets),
-        manner,
-        &subject.ended,
-    )
-    .await?;
+    let live = observe_for(context, subject, &asked, &desired, &sets, manner).await?;
     let policy = Policy {
-        application: subject.key.clone(),
-        conflicts: subject.spec.apply.conflicts,
         partial: false,
+        ..subject.policy()
     };
     let plan = plan(desired, Some(&failed), &live, &policy);
     if plan.is_refused() {

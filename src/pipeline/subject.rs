@@ -11,6 +11,7 @@ use crate::{
     api::{Application, ApplicationSpec, Class, RESERVED_NAMESPACES, Reason},
     cluster::{Identity, Reader, Writer},
     model::{AccountName, ApplicationKey, SourceSpec},
+    plan::Policy,
     render::RenderSpec,
     rollout::{Failure, Gates},
 };
@@ -55,6 +56,15 @@ impl Subject {
         context
             .cluster
             .writer(self.account.clone(), context.fence.clone())
+    }
+
+    /// Returns what a plan of its set goes by.
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            application: self.key.clone(),
+            conflicts: self.spec.apply.conflicts,
+            partial: self.spec.apply.partial,
+        }
     }
 
     /// Parses an Application.

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Error, Memory, Subject, health,
-    inventory::{forms, head_of, placed_set, written},
+    inventory::{head_of, placed_set, written},
     memory::Wave,
-    observe::{Hooks, Manner, observe},
+    observe::{Hooks, Manner, observe_for},
     prepare::refusals_failure,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     cluster::{Catalogue, Lookup, Reader},
     history::ObjectChange,
     model::{Applied, GroupKind, Object, ObjectId, Outcome, Packed, Refusal, RefusalReason, text},
-    plan::{Change, Plan, Policy, is_before, plan, questions},
+    plan::{Change, Plan, is_before, plan, questions},
     report::StageLabel,
     rollout::{Event, State, Verdict},
 };
@@ -246,26 +246,13 @@ pub(super) async fn plan_all(
     let attempt = memory.rollout.under_way;
     let head = head_of(context, subject, memory, attempt).await?;
     let left = head.map_or_else(Vec::new, |head| head.recreates.clone());
-    let reader = subject.reader(context);
     let manner = Manner {
         hooks: Hooks::Resume(&left),
         ..Manner::of(&subject.spec)
     };
     let asked = questions(desired, None, &BTreeSet::new());
-    let live = observe(
-        &reader,
-        &asked,
-        desired,
-        &forms(&sets),
-        manner,
-        &subject.ended,
-    )
-    .await?;
-    let policy = Policy {
-        application: subject.key.clone(),
-        conflicts: subject.spec.apply.conflicts,
-        partial: subject.spec.apply.partial,
-    };
+    let live = observe_for(context, subject, &asked, desired, &sets, manner).await?;
+    let policy = subject.policy();
     let plan = plan(desired.to_vec(), None, &live, &policy);
     if plan.is_refused() {
         return Ok(Err(plan.refused().to_vec()));

@@ -118,18 +118,14 @@ fn quarantine(rollout: &mut Rollout, target: &SetStatus, failure: &Failure, now:
 /// The return is complete: one record for the attempt that it returned from, or one of its own.
 pub(super) fn removed(mut rollout: Rollout, left: &str) -> Step {
     let State::Returning {
-        to,
-        from,
-        failure,
-        own_attempt,
-        ..
-    } = rollout.state.clone()
+        to, from, failure, ..
+    } = &rollout.state
     else {
         return Step::new(rollout, Vec::new());
     };
+    let (to, failure, gone) = (to.clone(), failure.clone(), from.attempt);
     if left.is_empty() {
         let keep = to.attempt;
-        let gone = from.attempt;
         rollout
             .written
             .retain(|attempt| *attempt == keep || *attempt != gone);
@@ -144,41 +140,13 @@ pub(super) fn removed(mut rollout: Rollout, left: &str) -> Step {
             format!("; left: {left}")
         }
     );
-    let effects = vec![
-        Effect::Record {
-            action: if own_attempt {
-                Action::Return
-            } else {
-                Action::Sync
-            },
-            attempt: rollout.under_way,
-            set: Some(from.clone()),
-            ending: Ending::Failed {
-                failure: failure.clone(),
-                returned: Some(to),
-            },
-            details: left.to_owned(),
-        },
-        notice(true, Reason::Returned, message),
-    ];
-    rollout.state = State::Failed {
-        target: from,
-        failure,
-        returned: true,
-    };
-    Step::new(rollout, effects)
+    let told = notice(true, Reason::Returned, message);
+    return_ended(rollout, failure, Some(to), left, told)
 }
 
 /// A return is never returned from: it is held until git or a person says something new.
-pub(super) fn return_failed(mut rollout: Rollout, cause: &Failure) -> Step {
-    let State::Returning {
-        to,
-        from,
-        failure,
-        own_attempt,
-        ..
-    } = rollout.state.clone()
-    else {
+pub(super) fn return_failed(rollout: Rollout, cause: &Failure) -> Step {
+    let State::Returning { to, failure, .. } = &rollout.state else {
         return Step::new(rollout, Vec::new());
     };
     let failure = Failure {
@@ -189,27 +157,43 @@ pub(super) fn return_failed(mut rollout: Rollout, cause: &Failure) -> Step {
             failure.message, to.revision, cause.message
         ),
     };
-    let effects = vec![
-        Effect::Record {
-            action: if own_attempt {
-                Action::Return
-            } else {
-                Action::Sync
-            },
-            attempt: rollout.under_way,
-            set: Some(from.clone()),
-            ending: Ending::Failed {
-                failure: failure.clone(),
-                returned: None,
-            },
-            details: Reason::ReturnFailed.as_str().to_owned(),
+    let told = notice(true, Reason::ReturnFailed, failure.message.clone());
+    let details = Reason::ReturnFailed.as_str();
+    return_ended(rollout, failure, None, details, told)
+}
+
+/// A return ends, well or not: its record, the notice, and the set that failed.
+fn return_ended(
+    mut rollout: Rollout,
+    failure: Failure,
+    returned: Option<SetStatus>,
+    details: &str,
+    told: Effect,
+) -> Step {
+    let State::Returning {
+        from, own_attempt, ..
+    } = rollout.state
+    else {
+        return Step::new(rollout, Vec::new());
+    };
+    let record = Effect::Record {
+        action: if own_attempt {
+            Action::Return
+        } else {
+            Action::Sync
         },
-        notice(true, Reason::ReturnFailed, failure.message.clone()),
-    ];
+        attempt: rollout.under_way,
+        set: Some(from.clone()),
+        ending: Ending::Failed {
+            failure: failure.clone(),
+            returned: returned.clone(),
+        },
+        details: details.to_owned(),
+    };
     rollout.state = State::Failed {
         target: from,
         failure,
-        returned: false,
+        returned: returned.is_some(),
     };
-    Step::new(rollout, effects)
+    Step::new(rollout, vec![record, told])
 }

@@ -140,18 +140,14 @@ impl Ssh {
                 .unwrap_or_else(|| Error::from_io(&self.url, "write to", error))
         })?;
         let mut heard = false;
-        let answer = Limited {
-            stream: Stream {
-                net: &self.net,
-                url: &self.url,
-                channel: &mut self.channel,
-                heard: &mut heard,
-            },
-            left: limit,
-            counters: Arc::clone(&self.net.counters),
-            too_large: too_large(&self.url, &self.net),
+        let too_large = too_large(&self.url, &self.net);
+        let stream = Stream {
+            net: &self.net,
+            url: &self.url,
+            channel: &mut self.channel,
+            heard: &mut heard,
         };
-        read(&self.url, answer)
+        read(&self.url, stream.limited(limit, too_large))
     }
 
     /// Says why the other side closed without a word: git ended with a status, or the connection broke.
@@ -175,21 +171,18 @@ impl Peer for Ssh {
     fn advertisement(&mut self) -> Result<Advertisement, Error> {
         let limit = self.net.settings.max_advertisement_bytes;
         let mut heard = false;
-        let mut packets = Packets::new(Limited {
-            stream: Stream {
-                net: &self.net,
-                url: &self.url,
-                channel: &mut self.channel,
-                heard: &mut heard,
-            },
-            left: limit,
-            counters: Arc::clone(&self.net.counters),
-            too_large: Error::TooLarge {
-                url: self.url.clone(),
-                what: REFERENCES,
-                limit: format!("{limit} bytes"),
-            },
-        });
+        let too_large = Error::TooLarge {
+            url: self.url.clone(),
+            what: REFERENCES,
+            limit: format!("{limit} bytes"),
+        };
+        let stream = Stream {
+            net: &self.net,
+            url: &self.url,
+            channel: &mut self.channel,
+            heard: &mut heard,
+        };
+        let mut packets = Packets::new(stream.limited(limit, too_large));
         let result = self.service.read(&mut packets);
         drop(packets);
         match result {
@@ -243,6 +236,18 @@ struct Stream<'a> {
     url: &'a DisplaySafeUrl,
     channel: &'a mut Channel,
     heard: &'a mut bool,
+}
+
+impl Stream<'_> {
+    /// Lets no more than `left` bytes through.
+    fn limited(self, left: u64, too_large: Error) -> Limited<Self> {
+        Limited {
+            counters: Arc::clone(&self.net.counters),
+            stream: self,
+            left,
+            too_large,
+        }
+    }
 }
 
 impl Read for Stream<'_> {
