@@ -49,7 +49,11 @@ fn fault(random: &mut fastrand::Rng) -> (usize, Fits, Fate) {
         5 => Fate::Answer(409, Vec::new()),
         _ => Fate::Answer(429, vec![("retry-after", "86400")]),
     };
-    (1 + random.usize(..3), fits[random.usize(..fits.len())], fate)
+    (
+        1 + random.usize(..3),
+        fits[random.usize(..fits.len())],
+        fate,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
