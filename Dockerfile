@@ -5,8 +5,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
-# The controller lies where the system puts it (docs/design/0004-where-the-program-lies.md), and zlib, which the image has not, is in the binary.
-ENV PLIMSOLL_PIE=1 LIBZ_SYS_STATIC=1
+# The controller lies where the system puts it (docs/design/0004-where-the-program-lies.md).
+ENV PLIMSOLL_PIE=1
 RUN cargo build --release --locked --bin plimsoll
 
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -1,11 +1,12 @@
 //! How the program is linked.
 //!
 //! Enters: the target, and `PLIMSOLL_PIE`.
-//! Leaves: a flag for the linker.
+//! Leaves: flags for the linker.
 //! Never: code.
 //!
-//! A program that may lie anywhere has 54,000 addresses that are written into it at each start, which takes longer than to build a small
-//! tree. What a person runs is linked to one address, as Go's programs are; the image is not (docs/design/0004-where-the-program-lies.md).
+//! What a system does to start a program can take longer than to build a small tree (docs/design/0004-where-the-program-lies.md):
+//! one that may lie anywhere has 54,000 addresses written into it, and each shared library is found, mapped and asks the processor
+//! what it can. What a person runs is linked to one address, as Go's programs are, and needs glibc alone; the image may lie anywhere.
 
 #![expect(
     clippy::disallowed_methods,
@@ -19,5 +20,7 @@ fn main() {
     let is_linux = is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu");
     if is_linux && is("PROFILE", "release") && !is("PLIMSOLL_PIE", "1") {
         println!("cargo::rustc-link-arg-bin=plimsoll=-no-pie");
+        // The unwinder, all that is used of libgcc_s.
+        println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
     }
 }

@@ -42,6 +42,20 @@ fn is_write_of_object(asked: &Asked) -> bool {
     asked.writes && asked.method == Method::PATCH && asked.path.contains("/configmaps/item-")
 }
 
+/// A stage of its own, on which an Application of many objects is good.
+async fn many_that_are_good(name: &str) -> (Bench, Place, String) {
+    let bench = Bench::set(name).await;
+    let place = Place::on(&bench.stage, name).await;
+    let good = place
+        .repository
+        .commit(&[("deploy/many.yaml", Some(&many("0")))]);
+    place
+        .application("shop", json!({"health": {"soak": "300ms"}}))
+        .await;
+    place.until_good("shop", &good).await;
+    (bench, place, good)
+}
+
 /// Cancels what is under way and waits until it is ended.
 async fn cancel(place: &Place, phase: &str) -> Seen {
     let began = Instant::now();
@@ -267,15 +281,7 @@ async fn a_prune_is_ended_and_what_is_left_goes_with_a_later_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_commit_takes_over_at_the_next_object() {
-    let bench = Bench::set("preempt").await;
-    let place = Place::on(&bench.stage, "preempt").await;
-    let good = place
-        .repository
-        .commit(&[("deploy/many.yaml", Some(&many("0")))]);
-    place
-        .application("shop", json!({"health": {"soak": "300ms"}}))
-        .await;
-    place.until_good("shop", &good).await;
+    let (bench, place, _) = many_that_are_good("preempt").await;
     let (mark, superseded) = a_slow_wave(&bench, &place).await;
     // A person asks for nothing new: what is under way goes on where it was, and nothing is written twice.
     place.ask("shop").await;
@@ -319,15 +325,7 @@ async fn a_newer_commit_takes_over_at_the_next_object() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_is_only_planned_is_ended_and_stays_out() {
-    let mut bench = Bench::set("cancel-planning").await;
-    let place = Place::on(&bench.stage, "cancel").await;
-    let good = place
-        .repository
-        .commit(&[("deploy/many.yaml", Some(&many("0")))]);
-    place
-        .application("shop", json!({"health": {"soak": "300ms"}}))
-        .await;
-    place.until_good("shop", &good).await;
+    let (mut bench, place, good) = many_that_are_good("planning").await;
     let records = place.records("shop").await.len();
     let questions = Arc::new(AtomicUsize::new(0));
     bench.proxy.rule({
