@@ -34,6 +34,10 @@ pub struct ApplicationStatus {
     /// Newest set that became Ready and stayed so through the soak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_known_good: Option<SetStatus>,
+    /// Attempts of the sets that were good before it, oldest first: kept for a rollback, two of them (DESIGN.md, state).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub earlier_good: Vec<u64>,
     /// Attempts whose sets may have objects alive, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

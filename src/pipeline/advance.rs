@@ -408,15 +408,7 @@ async fn take(
     if before != std::mem::discriminant(&memory.rollout.state) {
         entered(memory, now);
     }
-    if memory.rollout.good != was_good
-        && let Some(good) = &memory.rollout.good
-    {
-        memory
-            .good_attempts
-            .retain(|attempt| *attempt != good.attempt);
-        memory.good_attempts.push(good.attempt);
-        let excess = memory.good_attempts.len().saturating_sub(3);
-        memory.good_attempts.drain(..excess);
+    if memory.rollout.good != was_good && memory.rollout.good.is_some() {
         memory.sweep_due = true;
     }
     queue(context, subject, memory, effects);
@@ -639,6 +631,7 @@ async fn sweep_if_due(context: &Context, subject: &Subject, memory: &mut Memory)
     let stored = status.written == rollout.written
         && status.applied == rollout.applied
         && status.last_known_good == rollout.good
+        && status.earlier_good == rollout.earlier_good
         && status.attempt == rollout.attempt;
     if !memory.sweep_due || !stored || memory.rollout.is_in_flight() {
         return;

@@ -215,8 +215,6 @@ pub struct Memory {
     pub(super) asker: Option<Asked>,
     pub(super) retry_due: bool,
     pub(super) return_begun: bool,
-    /// Attempts whose sets were good, newest last; the last three are kept.
-    pub(super) good_attempts: Vec<u64>,
     pub(super) sweep_due: bool,
     pub(super) prune_attempt: Option<u64>,
     pub(super) drift_attempt: Option<u64>,

@@ -172,7 +172,9 @@ fn adopt(context: &Context, subject: &Subject, memory: &mut Memory, head: &Head)
         AttemptKind::Return => memory.return_begun = true,
         AttemptKind::Prune => {
             // It was begun after its set had proved itself, perhaps later than the status was written.
-            memory.rollout.good.clone_from(&memory.rollout.applied);
+            if let Some(applied) = memory.rollout.applied.clone() {
+                memory.rollout.prove(applied);
+            }
             memory.prune_attempt = Some(head.attempt);
             memory.rollout.state = State::Pruning;
         }
@@ -225,7 +227,7 @@ async fn restore_notes(
     Ok(())
 }
 
-/// Deletes stored attempts that nothing names any more: kept are what status names and the last three good.
+/// Deletes stored attempts that nothing names any more: kept is what status names, the last three good sets among it.
 pub(super) async fn sweep(
     context: &Context,
     subject: &Subject,
@@ -241,7 +243,7 @@ pub(super) async fn sweep(
             .map(|set| set.attempt),
     );
     keep.insert(rollout.attempt);
-    keep.extend(memory.good_attempts.iter().copied());
+    keep.extend(rollout.earlier_good.iter().copied());
     match &rollout.state {
         State::Applying { target, .. }
         | State::Watching { target, .. }

@@ -216,7 +216,7 @@ fn soaked(mut rollout: Rollout, target: SetStatus, gates: &Gates) -> Step {
         .written
         .iter()
         .any(|attempt| *attempt != target.attempt);
-    rollout.good = Some(target);
+    rollout.prove(target);
     rollout.state = if older && gates.prune {
         State::Pruning
     } else {

@@ -133,6 +133,8 @@ pub struct Rollout {
     pub applied: Option<SetStatus>,
     /// Newest set that became Ready and stayed so through the soak.
     pub good: Option<SetStatus>,
+    /// Attempts of the sets that were good before it, oldest first; their sets are kept for a rollback.
+    pub earlier_good: Vec<u64>,
     /// Attempts whose sets may have objects alive, oldest first.
     pub written: Vec<u64>,
     /// Whether a set was begun and neither written whole nor returned from: nothing can be assumed of what is live.
@@ -143,6 +145,8 @@ pub struct Rollout {
     pub prune: Option<PruneStatus>,
 }
 
+/// Good sets that are kept beside the newest.
+const EARLIER_GOOD: usize = 2;
 /// Digests that are remembered as failed; the oldest go first. Enough for a day of failing commits.
 pub(super) const QUARANTINE_LIMIT: usize = 16;
 
@@ -156,11 +160,22 @@ impl Rollout {
             under_way: 0,
             applied: None,
             good: None,
+            earlier_good: Vec::new(),
             written: Vec::new(),
             partial: false,
             quarantine: Vec::new(),
             prune: None,
         }
+    }
+
+    /// Takes a set for the newest good one; what was it before stays known as an earlier one.
+    pub fn prove(&mut self, set: SetStatus) {
+        let attempt = set.attempt;
+        let before = self.good.replace(set).map(|before| before.attempt);
+        self.earlier_good.extend(before);
+        self.earlier_good.retain(|earlier| *earlier != attempt);
+        let excess = self.earlier_good.len().saturating_sub(EARLIER_GOOD);
+        self.earlier_good.drain(..excess);
     }
 
     /// Returns the quarantine entry of a digest.
@@ -256,6 +271,7 @@ impl Rollout {
             under_way: status.under_way,
             applied: status.applied.clone(),
             good: status.last_known_good.clone(),
+            earlier_good: status.earlier_good.clone(),
             written: status.written.clone(),
             partial: status.partial,
             quarantine: status.quarantine.clone(),
@@ -270,6 +286,7 @@ impl Rollout {
         status.under_way = self.under_way;
         status.applied.clone_from(&self.applied);
         status.last_known_good.clone_from(&self.good);
+        status.earlier_good.clone_from(&self.earlier_good);
         status.written.clone_from(&self.written);
         status.partial = self.partial;
         status.quarantine.clone_from(&self.quarantine);

@@ -292,6 +292,10 @@ impl World {
         }
     }
 
+    fn good_attempt(&self) -> u64 {
+        self.rollout.good.as_ref().map_or(0, |good| good.attempt)
+    }
+
     fn check(&self) {
         let mut returned = self.returns.clone();
         returned.sort();
@@ -309,6 +313,12 @@ impl World {
                 "what is good and runs is not quarantined"
             );
         }
+        let earlier = &self.rollout.earlier_good;
+        assert!(earlier.len() <= 2, "two good sets beside the newest");
+        assert!(
+            earlier.is_sorted() && earlier.iter().all(|attempt| *attempt < self.good_attempt()),
+            "good sets are known in the order of their attempts, each once"
+        );
         let mut syncs: Vec<u64> = self
             .records
             .iter()
@@ -477,6 +487,28 @@ fn what_only_the_environment_did_is_never_returned_from() {
             assert!(world.returns.is_empty() && world.rollout.quarantine.is_empty());
         }
     });
+}
+
+#[test]
+fn the_last_three_good_sets_stay_known_and_are_stored() {
+    let mut world = World::new();
+    let mut attempts = Vec::new();
+    for commit in 0..4 {
+        world.act(Act::Commit(commit));
+        for act in [WELL, WELL, Act::Ready(1), Act::Ready(20), WELL, WELL] {
+            world.act(act);
+        }
+        assert_eq!(
+            world.rollout.good.as_ref().map(|set| &set.digest),
+            Some(&digest(commit))
+        );
+        attempts.push(world.good_attempt());
+    }
+    assert_eq!(world.rollout.earlier_good, attempts[1..3]);
+    let mut status = ApplicationStatus::default();
+    world.rollout.write_to(&mut status);
+    let read = Rollout::from_status(&status);
+    assert_eq!(read.earlier_good, attempts[1..3]);
 }
 
 #[test]

@@ -7,11 +7,12 @@
 use std::{
     io::Write as _,
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use futures::StreamExt as _;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     story_support::{Controller, Place, Repository, SOON, Stage, config},
@@ -196,29 +197,29 @@ async fn a_branch_that_is_rewritten_all_the_time(place: &Place, neighbour: &Neig
             seen.phase() == "Idle" && !seen.text("/status/lastKnownGood/revision").is_empty()
         })
         .await;
-    let (stop, rewrites) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (stop, rewrites) = (CancellationToken::new(), AtomicUsize::new(0));
     let rewrite = || {
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.is_cancelled() {
             let number = rewrites.fetch_add(1, Ordering::Relaxed) + 1;
             import(&repository, "main", version(number));
         }
     };
     let asking = async {
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.is_cancelled() {
             place.ask("rewritten").await;
         }
     };
     let meanwhile = async {
+        // A deadline that passes panics here, and the thread would go on for ever.
+        let _stops = stop.clone().drop_guard();
         for _ in 0..3 {
             neighbour.goes_on().await;
         }
-        let seen = place
+        place
             .until("rewritten", "it is held", |seen| {
                 seen.reason("Stalled") == "RevisionWentBack"
             })
-            .await;
-        stop.store(true, Ordering::Relaxed);
-        seen
+            .await
     };
     let seen = std::thread::scope(|scope| {
         let thread = scope.spawn(rewrite);

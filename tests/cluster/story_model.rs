@@ -23,22 +23,6 @@ use crate::{
 /// Time of a run that nobody asked to be longer.
 const SHORT: Duration = Duration::from_secs(40);
 
-/// A small generator of its own, so that a printed seed plays the same again.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap()
-    }
-}
-
 /// Returns a number that the environment sets.
 #[expect(clippy::disallowed_methods, reason = "a test is a shell of its own")]
 pub(crate) fn setting(name: &str) -> Option<u64> {
@@ -47,7 +31,7 @@ pub(crate) fn setting(name: &str) -> Option<u64> {
 
 type Fits = fn(&Asked) -> bool;
 
-fn fault(random: &mut Random) -> (usize, Fits, Fate) {
+fn fault(random: &mut fastrand::Rng) -> (usize, Fits, Fate) {
     let fits: [Fits; 6] = [
         |asked| asked.writes,
         |asked| asked.is_dry_run(),
@@ -56,7 +40,7 @@ fn fault(random: &mut Random) -> (usize, Fits, Fate) {
         |asked| asked.path.contains("/secrets"),
         |asked| asked.method == Method::GET && !asked.query.contains("watch="),
     ];
-    let fate = match random.below(7) {
+    let fate = match random.usize(..7) {
         0 => Fate::Drop,
         1 => Fate::Lose,
         2 => Fate::Truncate,
@@ -65,7 +49,11 @@ fn fault(random: &mut Random) -> (usize, Fits, Fate) {
         5 => Fate::Answer(409, Vec::new()),
         _ => Fate::Answer(429, vec![("retry-after", "86400")]),
     };
-    (1 + random.below(3), fits[random.below(fits.len())], fate)
+    (
+        1 + random.usize(..3),
+        fits[random.usize(..fits.len())],
+        fate,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +61,7 @@ async fn random_commits_faults_hands_and_kills_keep_the_laws() {
     let seed = setting("PLIMSOLL_SEED").unwrap_or_else(|| RandomState::new().hash_one(()) | 1);
     let time = setting("PLIMSOLL_SOAK_SECONDS").map_or(SHORT, Duration::from_secs);
     println!("seed of the model: {seed} (PLIMSOLL_SEED), for {time:?} (PLIMSOLL_SOAK_SECONDS)");
-    let mut random = Random(seed);
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut bench = Bench::set("model").await;
     let place = Place::on(&bench.stage, "model").await;
     let mut model: BTreeMap<String, usize> = (0..6).map(|at| (format!("c{at}"), 0)).collect();
@@ -99,10 +87,10 @@ async fn random_commits_faults_hands_and_kills_keep_the_laws() {
         let before = model.clone();
         // Commits, one after the other or in a hurry.
         let mut changes: Vec<(String, Option<String>)> = Vec::new();
-        for _ in 0..=random.below(3) {
-            let name = format!("c{}", random.below(12));
+        for _ in 0..=random.usize(..3) {
+            let name = format!("c{}", random.usize(..12));
             // Never most of them at once: that would ask a person.
-            if model.contains_key(&name) && model.len() > 5 && random.below(3) == 0 {
+            if model.contains_key(&name) && model.len() > 5 && random.usize(..3) == 0 {
                 model.remove(&name);
                 changes.push((file(&name), None));
             } else {
@@ -112,13 +100,13 @@ async fn random_commits_faults_hands_and_kills_keep_the_laws() {
             }
         }
         let (count, fits, fate) = fault(&mut random);
-        let kill = random.below(3) == 0;
+        let kill = random.usize(..3) == 0;
         println!(
             "round {rounds}: {} changes, {count} x {fate:?}, kill: {kill}",
             changes.len()
         );
         if kill {
-            bench.proxy.strike_at(random.below(12));
+            bench.proxy.strike_at(random.usize(..12));
         } else {
             bench.proxy.first(count, fits, fate);
         }
@@ -129,7 +117,7 @@ async fn random_commits_faults_hands_and_kills_keep_the_laws() {
         commit = place.push("shop", &refs).await;
         // A hand that takes something away meanwhile.
         let hand = before.keys().find(|name| model.contains_key(*name));
-        if let (Some(name), 0) = (hand, random.below(3)) {
+        if let (Some(name), 0) = (hand, random.usize(..3)) {
             let (code, _) = place
                 .try_patch(
                     &place.config_path(name),

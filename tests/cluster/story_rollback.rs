@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::story_points::Bench;
 use crate::story_support::{Place, SOON, config, deployment};
 use crate::support::eventually;
 
@@ -254,4 +255,52 @@ async fn a_spec_that_points_elsewhere_is_not_ready_before_it_was_looked_at() {
     place
         .until("shop", "it is Ready", |seen| seen.is("Ready", "True"))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_three_good_sets_are_kept_over_a_restart() {
+    let mut bench = Bench::set("earlier").await;
+    let place = Place::on(&bench.stage, "earlier").await;
+    let mut commits = vec![
+        place
+            .repository
+            .commit(&[("deploy/settings.yaml", Some(&config("settings", "0")))]),
+    ];
+    place
+        .application("shop", json!({"health": {"soak": "100ms"}}))
+        .await;
+    place.until_good("shop", &commits[0]).await;
+    for value in ["1", "2"] {
+        let changed = config("settings", value);
+        let commit = place
+            .push("shop", &[("deploy/settings.yaml", Some(&changed))])
+            .await;
+        place.until_good("shop", &commit).await;
+        commits.push(commit);
+    }
+    bench.restart().await;
+    // The next good set makes the first the fourth, and the sweep that follows is another life's.
+    let commit = place
+        .push(
+            "shop",
+            &[("deploy/settings.yaml", Some(&config("settings", "3")))],
+        )
+        .await;
+    place.until_good("shop", &commit).await;
+    let uid = place.get("shop").await["metadata"]["uid"].clone();
+    let uid = uid.as_str().unwrap();
+    let stored = async |attempt: u64| {
+        let path = format!("/api/v1/namespaces/plimsoll-system/secrets/{uid}-{attempt}");
+        place.admin.get(&path).await.is_some()
+    };
+    eventually(SOON, "the fourth is let go", || async {
+        (!stored(1).await).then_some(())
+    })
+    .await;
+    assert!(stored(2).await && stored(3).await && stored(4).await);
+    // What is kept needs no git.
+    place.repository.hide(true);
+    assert_eq!(code(&place.cli(&["rollback", "shop", "--to", "2"])), 0);
+    place.until_good("shop", &commits[1]).await;
+    place.repository.hide(false);
 }
