@@ -332,13 +332,15 @@ impl Fleet {
         format!("file://{}", self.repository.display())
     }
 
-    /// Waits until so many Applications are Ready at a commit, by a watch.
+    /// Waits until so many Applications are Ready at a commit, by a watch; returns when each was seen so, in order.
     pub(crate) async fn until_ready(
         &self,
         commit: &str,
         count: usize,
         patience: Duration,
-    ) -> Result<()> {
+    ) -> Result<Vec<Duration>> {
+        let start = Instant::now();
+        let mut moments = Vec::with_capacity(count);
         let mut ready = std::collections::BTreeSet::new();
         let mut changes = Box::pin(watcher(self.applications(), watcher::Config::default()));
         let watch = async {
@@ -347,7 +349,9 @@ impl Fleet {
                     event?
                     && is_ready_at(&application, commit)
                 {
-                    ready.insert(application.metadata.name.unwrap_or_default());
+                    if ready.insert(application.metadata.name.unwrap_or_default()) {
+                        moments.push(start.elapsed());
+                    }
                     if ready.len() >= count {
                         return Ok(());
                     }
@@ -356,7 +360,7 @@ impl Fleet {
             bail!("the watch ended")
         };
         match tokio::time::timeout(patience, watch).await {
-            Ok(ended) => ended,
+            Ok(ended) => ended.map(|()| moments),
             Err(_) => bail!(
                 "{} of {count} Applications became Ready in time",
                 ready.len()

@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Part {
     pub(crate) name: String,
     pub(crate) seconds: f64,
+    /// Until half of the Applications were Ready.
+    pub(crate) ready_median_seconds: Option<f64>,
     /// From the first question to the last write of an object; the rest is waiting for Kubernetes' controllers.
     pub(crate) written_seconds: Option<f64>,
     /// The plain loop over the same objects, in the same run.
@@ -156,6 +158,7 @@ impl Report {
                 json!({
                     "part": part.name,
                     "seconds": part.seconds,
+                    "readyMedianSeconds": part.ready_median_seconds,
                     "writtenSeconds": part.written_seconds,
                     "bareSeconds": part.bare_seconds,
                     "bareSettledSeconds": part.bare_settled_seconds,

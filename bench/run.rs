@@ -24,6 +24,9 @@ use crate::{
     workload::{self, Version},
 };
 
+/// Counts every look at an Application.
+const RECONCILES: &str = "plimsoll_reconcile_total";
+
 /// Measures everything.
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let plimsoll = match &arguments.plimsoll {
@@ -159,6 +162,7 @@ impl Bench<'_> {
         Ok(Part {
             name: name.to_owned(),
             seconds: took.as_secs_f64(),
+            ready_median_seconds: None,
             written_seconds: written,
             bare_seconds: None,
             bare_settled_seconds: None,
@@ -205,12 +209,24 @@ impl Bench<'_> {
         let count = self.arguments.applications;
         let first = self.bare(0, version).await?;
         let commit = self.fleet.commit()?;
+        let looks = self.fleet.metric(RECONCILES).await?;
         let before = self.begin()?;
         self.fleet.push().await?;
-        self.fleet
+        let moments = self
+            .fleet
             .until_ready(&commit, count, self.patience())
             .await?;
         let mut part = self.end(name, before).await?;
+        let looks = self.fleet.metric(RECONCILES).await? - looks;
+        part.notes.push(format!("{looks} reconciles"));
+        let at = |of: usize| moments.get(of).map(Duration::as_secs_f64);
+        part.ready_median_seconds = at(count / 2);
+        part.notes.push(format!(
+            "the first Ready after {:.1} s, half after {:.1} s, nine of ten after {:.1} s",
+            at(0).unwrap_or_default(),
+            at(count / 2).unwrap_or_default(),
+            at(count * 9 / 10).unwrap_or_default()
+        ));
         let second = self.bare(1, version).await?;
         if let (Some(first), Some(second)) = (first, second) {
             part.bare_seconds = Some((first.0 + second.0).as_secs_f64());

@@ -176,6 +176,7 @@ fn return_ended(
     else {
         return Step::new(rollout, Vec::new());
     };
+    let has_returned = returned.is_some();
     let record = Effect::Record {
         action: if own_attempt {
             Action::Return
@@ -186,14 +187,14 @@ fn return_ended(
         set: Some(from.clone()),
         ending: Ending::Failed {
             failure: failure.clone(),
-            returned: returned.clone(),
+            returned,
         },
         details: details.to_owned(),
     };
     rollout.state = State::Failed {
         target: from,
         failure,
-        returned: returned.is_some(),
+        returned: has_returned,
     };
     Step::new(rollout, vec![record, told])
 }
