@@ -124,7 +124,8 @@ impl Objects {
             }
             ([at], Behavior::Merge | Behavior::Replace) => {
                 let old = &self.list[*at];
-                self.merged = self.merged.saturating_add(entries(&old.value, "data").len());
+                let data = old.value.get("data").and_then(serde_json::Value::as_object);
+                self.merged = self.merged.saturating_add(data.map_or(0, serde_json::Map::len));
                 if self.merged > MOST_MERGED {
                     let message = format!("merge generated data over more than {MOST_MERGED} keys");
                     return Err(Error::new(ErrorKind::Limit, message).at(&place.0, place.1, 0));

@@ -362,8 +362,11 @@ impl Elements {
             }
             (keys, self.identities(keys))
         };
-        if self.are_distinct(keys) {
-            return self.merge_distinct(walker, keys, &wanted);
+        if let Some(old_places) = distinct_places(&self.list, keys)
+            && let Some(new_places) =
+                distinct_places(self.patch.as_deref().unwrap_or_default(), keys)
+        {
+            return self.merge_distinct(walker, keys, &wanted, &old_places, &new_places);
         }
         let items = self.list.len() + self.patch.as_ref().map_or(0, Vec::len);
         walker.spend(wanted.len().saturating_mul(items))?;
@@ -396,30 +399,16 @@ impl Elements {
         Ok(merged)
     }
 
-    /// Whether every element of either list has all keys, and no two of one list have the same.
-    fn are_distinct(&self, keys: &[String]) -> bool {
-        let is_distinct = |list: &[Value]| {
-            let mut seen = std::collections::HashSet::with_capacity(list.len());
-            list.iter()
-                .all(|item| identity(item, keys).is_some_and(|values| seen.insert(values)))
-        };
-        is_distinct(&self.list) && self.patch.as_deref().is_none_or(is_distinct)
-    }
-
     /// As [`Elements::merge`] does it, where each element is found by what it is.
     fn merge_distinct(
         mut self,
         walker: &mut Merge<'_>,
         keys: &[String],
         wanted: &[Vec<String>],
+        old_places: &Places,
+        new_places: &Places,
     ) -> Result<Vec<Value>, Error> {
-        let places = |list: &[Value]| -> HashMap<Vec<String>, usize> {
-            let identities = list.iter().filter_map(|item| identity(item, keys));
-            identities.zip(0..).collect()
-        };
         let is_itself = self.patch.is_none();
-        let old_places = places(&self.list);
-        let new_places = self.patch.as_deref().map(places).unwrap_or_default();
         let mut old: Vec<Option<Value>> = std::mem::take(&mut self.list)
             .into_iter()
             .map(Some)
@@ -528,6 +517,20 @@ fn replaces(patch: &Source) -> bool {
             .is_some_and(|directive| scalar::text(directive) == "replace"),
         Source::Absent | Source::Same => false,
     }
+}
+
+/// Where each element of a list stands, by what it is found by.
+type Places = HashMap<Vec<String>, usize>;
+
+/// `None` where an element lacks a key, or two have the same.
+fn distinct_places(list: &[Value], keys: &[String]) -> Option<Places> {
+    let mut places = HashMap::with_capacity(list.len());
+    for (index, item) in list.iter().enumerate() {
+        if places.insert(identity(item, keys)?, index).is_some() {
+            return None;
+        }
+    }
+    Some(places)
 }
 
 /// What an element is found by, if it is all there: the values of its keys, or its text where the list is one of scalars.
