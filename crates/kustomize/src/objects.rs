@@ -193,9 +193,21 @@ impl Objects {
     ///
     /// # Errors
     /// When it is not.
-    pub(crate) fn check_unique(&mut self) -> Result<(), Error> {
+    pub(crate) fn check_unique(&self) -> Result<(), Error> {
+        self.check_unique_among(|_| true)
+    }
+
+    /// As [`Objects::check_unique`], for some of the objects.
+    ///
+    /// # Errors
+    /// When an identity is there twice.
+    pub(crate) fn check_unique_among(
+        &self,
+        is_meant: impl Fn(&Object) -> bool,
+    ) -> Result<(), Error> {
         let mut seen: HashMap<&Id, usize> = HashMap::with_capacity(self.list.len());
-        for (index, object) in self.list.iter().enumerate() {
+        let meant = self.list.iter().enumerate();
+        for (index, object) in meant.filter(|(_, object)| is_meant(object)) {
             if let Some(other) = seen.insert(&object.id, index) {
                 return Err(twice(object, &self.list[other]));
             }

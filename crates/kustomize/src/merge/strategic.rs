@@ -189,6 +189,10 @@ impl Merge<'_> {
         patch: Source,
         place: Option<&Place>,
     ) -> Result<(), Error> {
+        if key.is_empty() {
+            // Upstream takes the mapping itself for the field then.
+            return Err(self.error("merge a mapping with an empty key".to_owned()));
+        }
         let inner = place.and_then(|place| self.schema.field(place, &key));
         let was = old.as_ref().map(style_of);
         let is_kept = old.is_some() && !matches!(patch, Source::Patch(_));
@@ -199,11 +203,14 @@ impl Merge<'_> {
             Some(Style::Quoted) if is_typed(&merged) || is_text(&merged) => {
                 scalar::quoted(&scalar::text(&merged))
             }
-            Some(Style::Bare) if scalar::is_quoted(&merged) => {
+            Some(Style::Folded) if is_typed(&merged) || is_text(&merged) => {
+                scalar::folded(&scalar::text(&merged))
+            }
+            Some(Style::Bare) if scalar::is_quoted(&merged) || scalar::is_folded(&merged) => {
                 scalar::tagged_text(&scalar::text(&merged))
             }
             Some(_) if is_kept => scalar::merged_over(merged),
-            Some(Style::Quoted | Style::Bare | Style::Unknown) | None => merged,
+            Some(Style::Quoted | Style::Bare | Style::Folded | Style::Unknown) | None => merged,
         });
         if let (Some(key), Some(merged)) = (self.path.pop(), merged) {
             result.insert(key, merged);
@@ -304,12 +311,14 @@ impl Merge<'_> {
 enum Style {
     Quoted,
     Bare,
+    Folded,
     Unknown,
 }
 
 fn style_of(value: &Value) -> Style {
     match value {
         Value::Number(_) | Value::Bool(_) => Style::Bare,
+        Value::String(_) if scalar::is_folded(value) => Style::Folded,
         // Several lines are a block, which is as good as quotes.
         Value::String(text) if scalar::is_quoted(value) || text.contains('\n') => Style::Quoted,
         Value::String(_) => Style::Bare,
@@ -551,8 +560,11 @@ fn spend(element: &mut Value) {
     }
 }
 
-/// Makes sure that a merged element has its keys.
+/// Makes sure that a merged element has its keys. Upstream writes the text of a scalar anew, and that has no type then.
 fn complete(element: &mut Value, keys: &[String], values: &[String]) {
+    if scalar::is_scalar(element) {
+        *element = scalar::untyped(element, &scalar::text(element));
+    }
     let Value::Object(fields) = element else {
         return;
     };

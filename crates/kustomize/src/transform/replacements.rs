@@ -455,6 +455,20 @@ pub(super) fn collect(
                     .hint("write {} there, or remove the field"),
             );
         }
+        if first == "*" {
+            return Ok(());
+        }
+        if first.parse::<usize>().is_err() && element(first)?.is_none() {
+            let beside = &mut Value::Object(Map::new());
+            collect_field(
+                beside,
+                first,
+                rest,
+                create,
+                &mut Vec::new(),
+                &mut Found::default(),
+            )?;
+        }
         found.inside_text += 1;
         return Ok(());
     }
