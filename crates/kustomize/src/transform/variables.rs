@@ -170,7 +170,8 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
             }
         }
     }
-    if scalar::is_folded(here) {
+    // A null, too, is its text.
+    if scalar::is_folded(here) || scalar::is_null(here) {
         return Ok(Value::String(scalar::text(here)));
     }
     let meaning = scalar::meaning(here).into_owned();
