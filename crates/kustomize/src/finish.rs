@@ -132,6 +132,8 @@ fn drop_local(objects: &mut Objects) -> Result<(), Error> {
             .annotation(LOCAL)
             .is_some_and(|value| value != "false")
     };
+    // A replacement or var may have written a name. Upstream crashes then.
+    objects.check_unique_among(|object| !is_local(object))?;
     if !objects.iter().any(is_local) {
         return Ok(());
     }

@@ -124,7 +124,8 @@ impl Objects {
             }
             ([at], Behavior::Merge | Behavior::Replace) => {
                 let old = &self.list[*at];
-                self.merged = self.merged.saturating_add(entries(&old.value, "data").len());
+                let data = old.value.get("data").and_then(serde_json::Value::as_object);
+                self.merged = self.merged.saturating_add(data.map_or(0, serde_json::Map::len));
                 if self.merged > MOST_MERGED {
                     let message = format!("merge generated data over more than {MOST_MERGED} keys");
                     return Err(Error::new(ErrorKind::Limit, message).at(&place.0, place.1, 0));
@@ -192,9 +193,21 @@ impl Objects {
     ///
     /// # Errors
     /// When it is not.
-    pub(crate) fn check_unique(&mut self) -> Result<(), Error> {
+    pub(crate) fn check_unique(&self) -> Result<(), Error> {
+        self.check_unique_among(|_| true)
+    }
+
+    /// As [`Objects::check_unique`], for some of the objects.
+    ///
+    /// # Errors
+    /// When an identity is there twice.
+    pub(crate) fn check_unique_among(
+        &self,
+        is_meant: impl Fn(&Object) -> bool,
+    ) -> Result<(), Error> {
         let mut seen: HashMap<&Id, usize> = HashMap::with_capacity(self.list.len());
-        for (index, object) in self.list.iter().enumerate() {
+        let meant = self.list.iter().enumerate();
+        for (index, object) in meant.filter(|(_, object)| is_meant(object)) {
             if let Some(other) = seen.insert(&object.id, index) {
                 return Err(twice(object, &self.list[other]));
             }

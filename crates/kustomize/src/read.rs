@@ -30,7 +30,7 @@ pub(crate) fn syntax(error: &yaml::Error, file: &str) -> Error {
 
 /// Reads a file of settings: its first document, null where there is none.
 pub(crate) fn settings(content: &[u8], file: &str, limits: &yaml::Limits) -> Result<Node, Error> {
-    first_document(content, file, limits, |_| Ok(()))
+    Ok(first_document(content, file, limits)?.0)
 }
 
 /// As [`settings`]; a key that stands twice is an error.
@@ -39,29 +39,31 @@ pub(crate) fn strict_settings(
     file: &str,
     limits: &yaml::Limits,
 ) -> Result<Node, Error> {
-    first_document(content, file, limits, |defects| match defects.first() {
+    let (node, defects) = first_document(content, file, limits)?;
+    match defects.first() {
         Some(defect) => Err(syntax(defect, file)),
-        None => Ok(()),
-    })
+        None => Ok(node),
+    }
 }
 
+/// The first document and its defects; null where there is none.
 fn first_document(
     content: &[u8],
     file: &str,
     limits: &yaml::Limits,
-    check: impl Fn(&[yaml::Error]) -> Result<(), Error>,
-) -> Result<Node, Error> {
+) -> Result<(Node, Vec<yaml::Error>), Error> {
     let documents = yaml::parse_nodes(content, limits).map_err(|error| syntax(&error, file))?;
     let none = Node {
         line: 1,
         column: 1,
         kind: NodeKind::Null,
     };
-    let Some(document) = documents.into_iter().next() else {
-        return Ok(none);
-    };
-    check(&document.defects)?;
-    Ok(document.value)
+    Ok(documents
+        .into_iter()
+        .next()
+        .map_or((none, Vec::new()), |document| {
+            (document.value, document.defects)
+        }))
 }
 
 /// Reads definitions: what begins like JSON is JSON, which YAML does not take everything of.

@@ -26,6 +26,8 @@ pub(crate) enum Tag {
     Twice,
     /// Text in quotes, though without it would be the same.
     Quoted,
+    /// Folded text (`>`) as it was read; what is printed is what upstream makes of it.
+    Folded,
     /// Text, though without quotes it would be something else, and it has none.
     Text,
     /// Nothing inside of braces or brackets: null, and printed as an empty text.
@@ -47,8 +49,9 @@ pub(crate) enum Type {
 }
 
 impl Tag {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Quoted,
+        Self::Folded,
         Self::Plain,
         Self::Bare,
         Self::Text,
@@ -69,6 +72,7 @@ impl Tag {
             Self::Text => 's',
             Self::Blank => 'e',
             Self::Quoted => 'q',
+            Self::Folded => 'o',
             Self::Twice => '2',
             Self::Binary => 'b',
             Self::Misfit(Type::Null) => 'n',
@@ -93,6 +97,7 @@ pub(crate) fn hold(spelled: yaml::Spelled, text: &str) -> Value {
         yaml::Spelled::Text => marked(Tag::Text, text),
         yaml::Spelled::Blank => marked(Tag::Blank, text),
         yaml::Spelled::Quoted => marked(Tag::Quoted, text),
+        yaml::Spelled::Folded => marked(Tag::Folded, text),
         yaml::Spelled::Twice => marked(Tag::Twice, text),
     }
 }
@@ -135,6 +140,7 @@ fn meaning_of(tag: Tag, text: &str) -> Option<Value> {
     match tag {
         Tag::Plain | Tag::Bare => yaml::plain(text),
         Tag::Text | Tag::Quoted | Tag::Blank => Some(Value::String(text.to_owned())),
+        Tag::Folded => Some(Value::String(yaml::refolded(text))),
         Tag::Binary => yaml::binary_text(text).map(Value::String),
         Tag::Twice | Tag::Misfit(_) => None,
     }
@@ -336,6 +342,7 @@ pub(crate) fn retyped(old: &Value, text: &str) -> Value {
         return match mark_of(old) {
             Some((Tag::Binary, _)) => marked(Tag::Binary, text),
             Some((Tag::Quoted, _)) => quoted(text),
+            Some((Tag::Folded, _)) => folded(text),
             None if is_quoted(old) => quoted(text),
             // A text that needs no quotes is taken to have none.
             Some(_) | None => tagged_text(text),
@@ -393,9 +400,8 @@ pub(crate) fn tagged_text(text: &str) -> Value {
 /// The text of a scalar that is one, or that has no tag to say otherwise.
 pub(crate) fn free_text(value: &Value) -> Option<String> {
     match (value, mark_of(value)) {
-        (_, Some((Tag::Text | Tag::Quoted | Tag::Bare, _))) | (Value::String(_), None) => {
-            Some(text(value))
-        }
+        (_, Some((Tag::Text | Tag::Quoted | Tag::Bare | Tag::Folded, _)))
+        | (Value::String(_), None) => Some(text(value)),
         (_, _) => None,
     }
 }
@@ -426,6 +432,16 @@ pub(crate) fn merged_over(value: Value) -> Value {
         }
         _ => value,
     }
+}
+
+/// A folded text.
+pub(crate) fn folded(text: &str) -> Value {
+    marked(Tag::Folded, text)
+}
+
+/// Whether a value is a folded text as it was read.
+pub(crate) fn is_folded(value: &Value) -> bool {
+    matches!(mark_of(value), Some((Tag::Folded, _)))
 }
 
 /// Whether a value is nothing inside of braces.
@@ -460,6 +476,8 @@ pub(crate) fn is_quoted(value: &Value) -> bool {
 pub(crate) fn untyped(old: &Value, text: &str) -> Value {
     if is_quoted(old) {
         quoted(text)
+    } else if is_folded(old) {
+        folded(text)
     } else {
         marked(Tag::Bare, text)
     }

@@ -189,6 +189,10 @@ impl Merge<'_> {
         patch: Source,
         place: Option<&Place>,
     ) -> Result<(), Error> {
+        if key.is_empty() {
+            // Upstream takes the mapping itself for the field then.
+            return Err(self.error("merge a mapping with an empty key".to_owned()));
+        }
         let inner = place.and_then(|place| self.schema.field(place, &key));
         let was = old.as_ref().map(style_of);
         let is_kept = old.is_some() && !matches!(patch, Source::Patch(_));
@@ -199,11 +203,14 @@ impl Merge<'_> {
             Some(Style::Quoted) if is_typed(&merged) || is_text(&merged) => {
                 scalar::quoted(&scalar::text(&merged))
             }
-            Some(Style::Bare) if scalar::is_quoted(&merged) => {
+            Some(Style::Folded) if is_typed(&merged) || is_text(&merged) => {
+                scalar::folded(&scalar::text(&merged))
+            }
+            Some(Style::Bare) if scalar::is_quoted(&merged) || scalar::is_folded(&merged) => {
                 scalar::tagged_text(&scalar::text(&merged))
             }
             Some(_) if is_kept => scalar::merged_over(merged),
-            Some(Style::Quoted | Style::Bare | Style::Unknown) | None => merged,
+            Some(Style::Quoted | Style::Bare | Style::Folded | Style::Unknown) | None => merged,
         });
         if let (Some(key), Some(merged)) = (self.path.pop(), merged) {
             result.insert(key, merged);
@@ -304,12 +311,14 @@ impl Merge<'_> {
 enum Style {
     Quoted,
     Bare,
+    Folded,
     Unknown,
 }
 
 fn style_of(value: &Value) -> Style {
     match value {
         Value::Number(_) | Value::Bool(_) => Style::Bare,
+        Value::String(_) if scalar::is_folded(value) => Style::Folded,
         // Several lines are a block, which is as good as quotes.
         Value::String(text) if scalar::is_quoted(value) || text.contains('\n') => Style::Quoted,
         Value::String(_) => Style::Bare,
@@ -362,8 +371,11 @@ impl Elements {
             }
             (keys, self.identities(keys))
         };
-        if self.are_distinct(keys) {
-            return self.merge_distinct(walker, keys, &wanted);
+        if let Some(old_places) = distinct_places(&self.list, keys)
+            && let Some(new_places) =
+                distinct_places(self.patch.as_deref().unwrap_or_default(), keys)
+        {
+            return self.merge_distinct(walker, keys, &wanted, &old_places, &new_places);
         }
         let items = self.list.len() + self.patch.as_ref().map_or(0, Vec::len);
         walker.spend(wanted.len().saturating_mul(items))?;
@@ -396,30 +408,16 @@ impl Elements {
         Ok(merged)
     }
 
-    /// Whether every element of either list has all keys, and no two of one list have the same.
-    fn are_distinct(&self, keys: &[String]) -> bool {
-        let is_distinct = |list: &[Value]| {
-            let mut seen = std::collections::HashSet::with_capacity(list.len());
-            list.iter()
-                .all(|item| identity(item, keys).is_some_and(|values| seen.insert(values)))
-        };
-        is_distinct(&self.list) && self.patch.as_deref().is_none_or(is_distinct)
-    }
-
     /// As [`Elements::merge`] does it, where each element is found by what it is.
     fn merge_distinct(
         mut self,
         walker: &mut Merge<'_>,
         keys: &[String],
         wanted: &[Vec<String>],
+        old_places: &Places,
+        new_places: &Places,
     ) -> Result<Vec<Value>, Error> {
-        let places = |list: &[Value]| -> HashMap<Vec<String>, usize> {
-            let identities = list.iter().filter_map(|item| identity(item, keys));
-            identities.zip(0..).collect()
-        };
         let is_itself = self.patch.is_none();
-        let old_places = places(&self.list);
-        let new_places = self.patch.as_deref().map(places).unwrap_or_default();
         let mut old: Vec<Option<Value>> = std::mem::take(&mut self.list)
             .into_iter()
             .map(Some)
@@ -530,6 +528,20 @@ fn replaces(patch: &Source) -> bool {
     }
 }
 
+/// Where each element of a list stands, by what it is found by.
+type Places = HashMap<Vec<String>, usize>;
+
+/// `None` where an element lacks a key, or two have the same.
+fn distinct_places(list: &[Value], keys: &[String]) -> Option<Places> {
+    let mut places = HashMap::with_capacity(list.len());
+    for (index, item) in list.iter().enumerate() {
+        if places.insert(identity(item, keys)?, index).is_some() {
+            return None;
+        }
+    }
+    Some(places)
+}
+
 /// What an element is found by, if it is all there: the values of its keys, or its text where the list is one of scalars.
 fn identity(item: &Value, keys: &[String]) -> Option<Vec<String>> {
     let values = if keys.first().is_none_or(String::is_empty) {
@@ -548,8 +560,11 @@ fn spend(element: &mut Value) {
     }
 }
 
-/// Makes sure that a merged element has its keys.
+/// Makes sure that a merged element has its keys. Upstream writes the text of a scalar anew, and that has no type then.
 fn complete(element: &mut Value, keys: &[String], values: &[String]) {
+    if scalar::is_scalar(element) {
+        *element = scalar::untyped(element, &scalar::text(element));
+    }
     let Value::Object(fields) = element else {
         return;
     };

@@ -373,8 +373,8 @@ pub(super) struct Found {
     pub(super) places: Vec<(Vec<Step>, bool)>,
     /// How many places lie inside texts; upstream changes a copy of those, so nothing happens.
     pub(super) inside_text: usize,
-    /// How many elements of lists were looked at.
-    looked: usize,
+    /// How many elements of lists, and bytes of texts that could not be set, were looked at.
+    pub(super) looked: usize,
 }
 
 pub(super) fn follow<'a>(root: &'a mut Value, steps: &[Step]) -> Option<&'a mut Value> {
@@ -454,6 +454,20 @@ pub(super) fn collect(
                 failed(format!("follow {first}: there is nothing before it"))
                     .hint("write {} there, or remove the field"),
             );
+        }
+        if first == "*" {
+            return Ok(());
+        }
+        if first.parse::<usize>().is_err() && element(first)?.is_none() {
+            let beside = &mut Value::Object(Map::new());
+            collect_field(
+                beside,
+                first,
+                rest,
+                create,
+                &mut Vec::new(),
+                &mut Found::default(),
+            )?;
         }
         found.inside_text += 1;
         return Ok(());
@@ -614,7 +628,9 @@ fn collect_field(
         return Ok(());
     };
     if !rest.is_empty() && !created && scalar::is_scalar(field) && !scalar::is_null(field) {
-        found.inside_text += structured::count(field, rest, create)?;
+        let (places, looked) = structured::count(field, rest, create)?;
+        found.inside_text += places;
+        found.looked = found.looked.saturating_add(looked);
         return Ok(());
     }
     let before = found.places.len();
@@ -675,12 +691,14 @@ mod tests {
             ..FieldOptions::default()
         };
         let text = "one: 1\ntwo: b\n";
-        let root = json!({"a": [{"n": "x"}, {"n": "y"}], "data": {"k": text}});
+        let root =
+            json!({"a": [{"n": "x"}, {"n": "y"}], "data": {"k": text}, "texts": [{"k": text}]});
         for (path, looked) in [
             ("a.[n=y].v", 2),
             // Once to find that it is not there, once with it.
             ("a.[n=z].v", 5),
             ("data.k.two", text.len()),
+            ("texts.*.k.two", text.len()),
             ("data.k", 0),
         ] {
             let path = split_path_clever(path, '.');

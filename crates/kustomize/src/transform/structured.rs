@@ -47,18 +47,20 @@ pub(super) fn set(
     Some(text.len())
 }
 
-/// How many places a path has inside a text.
+/// How many places a path has inside a text, and how many bytes were read to see it.
 pub(super) fn count(
     field: &Value,
     path: &[String],
     create: Option<&Value>,
-) -> Result<usize, Error> {
-    let Some((mut document, _)) = parse(&scalar::text(field)) else {
-        return Ok(0);
+) -> Result<(usize, usize), Error> {
+    let text = scalar::text(field);
+    let Some((mut document, _)) = parse(&text) else {
+        return Ok((0, text.len()));
     };
     let mut found = Found::default();
     collect(&mut document, path, create, &mut Vec::new(), &mut found)?;
-    Ok(found.places.len() + found.inside_text)
+    let places = found.places.len() + found.inside_text;
+    Ok((places, text.len().saturating_add(found.looked)))
 }
 
 /// The first scalar on the way that reads as YAML, and the rest of the path.

@@ -170,6 +170,10 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
             }
         }
     }
+    // A null, too, is its text.
+    if scalar::is_folded(here) || scalar::is_null(here) {
+        return Ok(Value::String(scalar::text(here)));
+    }
     let meaning = scalar::meaning(here).into_owned();
     // Upstream reads the digits of a whole number as decimal ones, whatever they are.
     match &meaning {

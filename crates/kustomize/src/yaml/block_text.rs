@@ -9,8 +9,7 @@ use super::block_lines::{BlockLines, Chomping};
 use super::build::{Build, Form, Scalar, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
-use super::parser::{Dialect, Parser};
-use super::refold::refold;
+use super::parser::Parser;
 
 impl<'a, B: Build> Parser<'a, B> {
     /// Reads block text, from its indicator on.
@@ -31,15 +30,8 @@ impl<'a, B: Build> Parser<'a, B> {
             lines.end_line(self.cursor.take_break());
             self.block_indentation(start, Some(indent), lines.empty())?;
         }
-        let mut text = lines.finish(chomping);
-        if !is_literal
-            && self.dialect != Dialect::Settings
-            && let Some(other) = refold(&text)
-        {
-            text = other;
-        }
         Ok(Scalar {
-            text: Cow::Owned(text),
+            text: Cow::Owned(lines.finish(chomping)),
             form: if is_literal {
                 Form::Literal
             } else {

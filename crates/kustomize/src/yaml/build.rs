@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
+use super::refold::refold;
 
 /// A tag, as far as it says something about a scalar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,12 @@ impl Scalar<'_> {
     /// Whether it is neither quoted nor a block text.
     pub(super) fn is_plain(&self) -> bool {
         self.form == Form::Plain
+    }
+
+    /// The text that upstream goes on with once it has written and read the object again.
+    pub(super) fn refolded(self) -> String {
+        let other = (self.form == Form::Folded).then(|| refold(&self.text));
+        other.flatten().unwrap_or_else(|| self.text.into_owned())
     }
 
     /// What stands where nothing stands.

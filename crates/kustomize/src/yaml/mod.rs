@@ -44,7 +44,7 @@ pub use node::{Node, NodeKind};
 pub(crate) use number::general_float;
 pub use read::{Document, locate, parse_nodes, parse_patches, parse_values};
 pub(crate) use read::{nodes_of_objects, parse_spelled};
-pub(crate) use refold::is_lost_in_block;
+pub(crate) use refold::{is_lost_in_block, refolded};
 pub(crate) use spelling::{binary_text, is_text_in_settings, plain};
 pub(crate) use styled::{Styled, View, Written};
 pub(crate) use value::Spelled;

@@ -206,7 +206,11 @@ impl Build for Nodes {
             (Err(_), Dialect::Objects | Dialect::Patches) => Meaning::Text,
             (Err(kind), Dialect::Settings) => return Err(fail(at, kind)),
         };
-        let kind = match scalar_value(meaning, scalar.text.into_owned()) {
+        let text = match self.dialect {
+            Dialect::Objects | Dialect::Patches => scalar.refolded(),
+            Dialect::Settings => scalar.text.into_owned(),
+        };
+        let kind = match scalar_value(meaning, text) {
             Some(Value::Bool(truth)) => NodeKind::Bool(truth),
             Some(Value::Number(number)) => NodeKind::Number(number),
             Some(Value::String(text)) => NodeKind::String(text),

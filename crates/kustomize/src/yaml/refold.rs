@@ -18,6 +18,11 @@ pub(super) fn refold(text: &str) -> Option<String> {
     (folded != text).then_some(folded)
 }
 
+/// Returns the text after the round trip.
+pub(crate) fn refolded(text: &str) -> String {
+    refold(text).unwrap_or_else(|| text.to_owned())
+}
+
 /// Whether upstream writes a text of several lines so that it cannot read it again: its writer says nothing about the indentation of a
 /// block that begins with a tab, and its parser does not take a tab for the first character of one.
 pub(crate) fn is_lost_in_block(text: &str) -> bool {

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::build::{Build, Key, Layout, Level, Scalar, Tag, fail};
+use super::build::{Build, Form, Key, Layout, Level, Scalar, Tag, fail};
 use super::cursor::Mark;
 use super::date::Date;
 use super::error::{Error, ErrorKind};
@@ -25,6 +25,8 @@ pub(crate) enum Spelled {
     Binary,
     /// With quotes that it does not need.
     Quoted,
+    /// As folded text (`>`), which upstream may read otherwise once it has written it.
+    Folded,
     /// As a key of a patch that stood in the mapping before.
     Twice,
     /// As text that begins with a null character, which other values of the caller may begin with too.
@@ -170,10 +172,11 @@ impl Build for Values {
         if scalar.tag.is_none() && (!scalar.is_plain() || is_surely_text(&scalar.text)) {
             return Ok(match self.hold {
                 Some(hold) if scalar.text.starts_with('\0') => hold(Spelled::Text, &scalar.text),
+                Some(hold) if scalar.form == Form::Folded => hold(Spelled::Folded, &scalar.text),
                 Some(hold) if !scalar.is_plain() && is_quoted_in_vain(&scalar.text) => {
                     hold(Spelled::Quoted, &scalar.text)
                 }
-                _ => Value::String(scalar.text.into_owned()),
+                _ => Value::String(scalar.refolded()),
             });
         }
         match resolve(&scalar, Dialect::Objects) {

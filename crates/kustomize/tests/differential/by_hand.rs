@@ -119,7 +119,15 @@ impl Writer {
         let step = if self.percent(path, "step", 80) { 2 } else { 4 };
         match value {
             Value::Object(fields) if !fields.is_empty() && !self.percent(path, "braces", 12) => {
-                self.end(path);
+                // A comment that stands before nothing, because a patch deletes the fields, is what upstream cannot read again.
+                if fields
+                    .values()
+                    .any(|field| field.is_object() || field.is_array())
+                {
+                    self.end(path);
+                } else {
+                    self.text.push('\n');
+                }
                 self.mapping(fields, path, indent + step);
             }
             Value::Array(items) if !items.is_empty() && !self.percent(path, "braces", 15) => {

@@ -446,6 +446,9 @@ fn transformer(choose: &mut Choose, layer: &mut Layer) {
             rest["prefix"] = json!(choose.word(&["t-", ""]));
             if choose.percent(50) {
                 rest["suffix"] = json!("-t");
+            } else if rest["prefix"] == "" {
+                // Whether a field that is made for no text is null goes by braces, see the README.
+                rest["fieldSpecs"][0]["create"] = json!(false);
             }
             plugin("PrefixSuffixTransformer", "t", rest)
         }
