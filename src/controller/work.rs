@@ -34,6 +34,8 @@ const TIDY: Duration = Duration::from_secs(600);
 const MOURNED: Duration = Duration::from_secs(3600);
 /// After how long without a reconcile an Application's memory is packed whole.
 const REST: Duration = Duration::from_secs(30);
+/// Between two times that free memory is given back while something is always under way.
+const BUSY: Duration = Duration::from_secs(120);
 /// How often the queue is measured: to count what is due is to go through it.
 const MEASURE: Duration = Duration::from_millis(250);
 /// Applications that are told before the watch waits for us.
@@ -100,6 +102,7 @@ pub(super) struct Work {
     /// When the queue was measured last.
     measured: Duration,
     tasks: JoinSet<Done>,
+    given_back: Duration,
     running: BTreeMap<tokio::task::Id, ApplicationKey>,
     workers: usize,
     stop: CancellationToken,
@@ -151,6 +154,7 @@ pub(super) async fn work(
         crowd: Crowd::default(),
         measured: Duration::ZERO,
         tasks: JoinSet::new(),
+        given_back: Duration::ZERO,
         running: BTreeMap::new(),
         workers: workers.max(1),
         stop: stop.clone(),
@@ -485,8 +489,11 @@ impl Work {
             .entries
             .values()
             .any(|entry| now.saturating_sub(entry.worked) < 2 * REST);
-        if worked && self.tasks.is_empty() {
+        // Where something is always under way it is given back all the same, less often.
+        let is_due = now.saturating_sub(self.given_back) >= BUSY;
+        if worked && (self.tasks.is_empty() || is_due) {
             allocator::give_back();
+            self.given_back = now;
         }
         for entry in self.entries.values_mut() {
             if now.saturating_sub(entry.worked) >= REST

@@ -1,8 +1,8 @@
 //! Many packs into few.
 //!
 //! Enters: a store with many packs.
-//! Leaves: another store with the same objects in two packs.
-//! Never: a change to the first one, which may be read meanwhile; a second copy of its largest pack.
+//! Leaves: another store with the same objects in few packs.
+//! Never: a change to the first one, which may be read meanwhile; a second copy of its largest pack; all of what came since, each time.
 
 use std::{collections::BTreeSet, fs, io, sync::Arc};
 
@@ -16,9 +16,9 @@ use super::{
     store::Store,
 };
 
-/// Makes a store with the first pack of `store`, and one more with everything that leads to `tips` besides.
+/// Makes a store with the first packs of `store`, and one more with everything that leads to `tips` besides.
 ///
-/// What leads to no tip any more is not taken along.
+/// What leads to no tip any more is not taken along where packs are written anew.
 ///
 /// # Errors
 /// When it cannot be made, or `store` is damaged.
@@ -30,7 +30,11 @@ pub(super) fn compact(
     tips: &BTreeSet<Oid>,
 ) -> Result<Arc<Store>, Error> {
     let compacted = Store::create(store.url(), cache, key)?;
-    if let Some(base) = store.base() {
+    let rounds: Vec<u64> = store.bases().iter().map(|base| base.rounds).collect();
+    let (staying, rounds) = staying(&rounds, net.settings.max_packs / 2);
+    let mut bases = store.bases().to_vec();
+    bases.truncate(staying);
+    for base in &bases {
         let link = |extension: &str| -> io::Result<()> {
             let mut name = base.name.clone();
             name.push(extension);
@@ -43,10 +47,9 @@ pub(super) fn compact(
                 url: store.url().clone(),
                 source: Arc::new(source),
             })?;
-        compacted.set_base(base.clone());
     }
-    let haves = store
-        .base()
+    let haves = bases
+        .last()
         .map(|base| base.commits.as_slice())
         .unwrap_or_default();
     store.with(|repository| {
@@ -66,5 +69,57 @@ pub(super) fn compact(
         });
         read.map(|()| written)
     })??;
+    let newest = compacted.new_base(&bases, tips.iter().copied(), rounds)?;
+    bases.extend(newest);
+    compacted.set_bases(bases);
     Ok(compacted)
+}
+
+/// Returns how many of the packs stay as they are, and how many rounds the new one holds.
+///
+/// The first always stays: it is the largest. A later one is written anew with what came since when that was as many rounds as it holds itself, as the
+/// digits of a binary number are carried. So an object is read and written again as often as the number of rounds has digits, and not
+/// in each of them; `most` packs stay at most.
+fn staying(rounds: &[u64], most: usize) -> (usize, u64) {
+    let mut staying = rounds.len();
+    let mut together = 1;
+    while let Some(last) = rounds.get(1..staying).and_then(<[u64]>::last)
+        && (*last <= together || staying > most)
+    {
+        staying -= 1;
+        together += last;
+    }
+    (staying, together)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::staying;
+
+    #[test]
+    fn a_round_is_written_again_as_often_as_the_number_of_rounds_has_digits() {
+        let (mut rounds, mut written) = (vec![0], 0);
+        for round in 1..=1024_u64 {
+            let (kept, together) = staying(&rounds, 32);
+            rounds.truncate(kept);
+            rounds.push(together);
+            written += together;
+            assert_eq!(rounds.iter().sum::<u64>(), round, "{rounds:?}");
+            assert!(rounds.len() <= 12, "{rounds:?}");
+        }
+        assert!(written <= 1024 * 11, "{written}");
+    }
+
+    #[test]
+    fn no_more_stay_than_are_allowed_and_the_first_always_does() {
+        let mut rounds = vec![0];
+        for _ in 0..100 {
+            let (kept, together) = staying(&rounds, 2);
+            assert!((1..=2).contains(&kept), "{kept}");
+            rounds.truncate(kept);
+            rounds.push(together);
+        }
+        assert_eq!(staying(&[0], 0), (1, 1));
+        assert_eq!(staying(&[], 2), (0, 1));
+    }
 }

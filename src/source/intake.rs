@@ -4,7 +4,7 @@
 //! Leaves: a store that has its objects, or is as it was.
 //! Never: what a broken fetch left, for longer than until the next look.
 
-use std::{fs, io, sync::Arc};
+use std::{ffi::OsString, fs, io, sync::Arc};
 
 use git2::{ErrorClass, Oid};
 
@@ -92,32 +92,56 @@ impl Store {
         Ok((packs, bytes))
     }
 
-    /// Notes that the one pack that is there is the first one, and leads to these commits.
+    /// Notes that the one pack that is there is the first one, and leads to these tips.
     ///
     /// # Errors
-    /// When the directory cannot be read.
-    pub(super) fn note_base(&self, commits: Vec<Oid>) -> Result<(), Error> {
-        let first = || -> io::Result<Option<Base>> {
+    /// When the directory cannot be read, or the store is damaged.
+    pub(super) fn note_first(&self, tips: impl IntoIterator<Item = Oid>) -> Result<(), Error> {
+        if let Some(first) = self.new_base(&[], tips, 0)? {
+            self.set_bases(vec![first]);
+        }
+        Ok(())
+    }
+
+    /// Returns the pack that is there beside `others`, and leads to these tips together with them.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or the store is damaged.
+    pub(super) fn new_base(
+        &self,
+        others: &[Base],
+        tips: impl IntoIterator<Item = Oid>,
+        rounds: u64,
+    ) -> Result<Option<Base>, Error> {
+        let find = || -> io::Result<Option<OsString>> {
             for entry in fs::read_dir(self.packs())? {
                 let path = entry?.path();
                 if let (Some(name), Some("pack")) = (
                     path.file_stem(),
                     path.extension().and_then(|extension| extension.to_str()),
-                ) {
-                    let name = name.to_owned();
-                    return Ok(Some(Base { name, commits }));
+                ) && others.iter().all(|other| other.name != name)
+                {
+                    return Ok(Some(name.to_owned()));
                 }
             }
             Ok(None)
         };
-        let base = first().map_err(|source| Error::Cache {
+        let found = find().map_err(|source| Error::Cache {
             act: "look for packs",
             source: Arc::new(source),
         })?;
-        if let Some(base) = base {
-            self.set_base(base);
+        let Some(name) = found else {
+            return Ok(None);
+        };
+        let mut commits = Vec::new();
+        for tip in tips {
+            commits.extend(self.peel(tip)?.ok());
         }
-        Ok(())
+        Ok(Some(Base {
+            name,
+            commits,
+            rounds,
+        }))
     }
 }
 

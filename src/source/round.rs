@@ -249,12 +249,9 @@ impl Round {
         for target in targets {
             kept.tips.insert(target.whole.clone(), target.tip);
         }
-        if kept.store.base().is_none() {
-            let mut commits = Vec::new();
-            for tip in kept.tips.values() {
-                commits.extend(kept.store.peel(*tip)?.ok());
-            }
-            kept.store.note_base(commits)?;
+        if kept.store.bases().is_empty() {
+            let tips = kept.tips.values().copied();
+            kept.store.note_first(tips)?;
         }
         Ok(())
     }

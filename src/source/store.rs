@@ -35,20 +35,22 @@ pub(super) struct Store {
     idle: Mutex<Vec<Repository>>,
     damaged: AtomicBool,
     bytes: AtomicU64,
-    base: OnceLock<Base>,
+    bases: OnceLock<Vec<Base>>,
     /// Keeps the directory above for as long as this one is read; None where the repository is not ours to remove.
     cache: Option<Arc<CacheDirectory>>,
     /// Trees that somebody reads, so that all Applications at one commit share what was decoded.
     pub(super) trees: Mutex<BTreeMap<Oid, Weak<TreeFiles>>>,
 }
 
-/// The pack of the first fetch, which stays as it is when later ones are put together.
+/// A pack that can stay as it is when later ones are put together: that of the first fetch, or one that was put together.
 #[derive(Clone)]
 pub(super) struct Base {
     /// Name of its files, without the extension.
     pub(super) name: OsString,
-    /// What it leads to.
+    /// What it leads to, together with the ones before it.
     pub(super) commits: Vec<Oid>,
+    /// How often packs were put together that it holds the packs of; 0 for that of the first fetch.
+    pub(super) rounds: u64,
 }
 
 /// Handles that are kept open; more readers open their own for as long as they read.
@@ -83,7 +85,7 @@ impl Store {
             idle: Mutex::new(vec![repository]),
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
-            base: OnceLock::new(),
+            bases: OnceLock::new(),
             cache: Some(Arc::clone(cache)),
             trees: Mutex::default(),
         }))
@@ -97,7 +99,7 @@ impl Store {
             idle: Mutex::default(),
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
-            base: OnceLock::new(),
+            bases: OnceLock::new(),
             cache: None,
             trees: Mutex::default(),
         })
@@ -117,14 +119,14 @@ impl Store {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Returns the pack of the first fetch.
-    pub(super) fn base(&self) -> Option<&Base> {
-        self.base.get()
+    /// Returns the packs that can stay as they are, that of the first fetch first.
+    pub(super) fn bases(&self) -> &[Base] {
+        self.bases.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Notes the pack of the first fetch; later ones change nothing.
-    pub(super) fn set_base(&self, base: Base) {
-        self.base.get_or_init(|| base);
+    /// Notes the packs that can stay as they are; later ones change nothing.
+    pub(super) fn set_bases(&self, bases: Vec<Base>) {
+        self.bases.get_or_init(|| bases);
     }
 
     /// Remembers that it is damaged.

@@ -478,7 +478,8 @@ async fn many_packs_become_few() {
     let url = server.url("shop");
     let first = fixture.fetch(&url, None).await.unwrap();
     let mut last = first.clone();
-    for number in 0..12 {
+    let mut middle = first.clone();
+    for number in 0..40 {
         repository.commit(&format!("file-{number}"), &format!("{number}"));
         repository.git(&["tag", "-a", "-m", "x", &format!("v{number}")]);
         last = fixture
@@ -490,23 +491,30 @@ async fn many_packs_become_few() {
             .count()
             / 2;
         assert!(packs <= 4, "{packs}");
+        if number == 20 {
+            middle = last.clone();
+        }
     }
-    assert_eq!(read(&last, "/file-0"), "0");
+    for number in 0..40 {
+        assert_eq!(read(&last, &format!("/file-{number}")), number.to_string());
+    }
     assert_eq!(read(&first, "/deploy/app.yaml"), "kind: ConfigMap\n");
     let (spec, anonymous) = (spec(&url, None), Credentials::default());
-    assert!(
-        fixture
-            .mirrors
-            .is_ancestor(&spec, &anonymous, &first.revision, &last.revision)
-            .await
-            .unwrap()
-    );
+    for older in [&first, &middle] {
+        assert!(
+            fixture
+                .mirrors
+                .is_ancestor(&spec, &anonymous, &older.revision, &last.revision)
+                .await
+                .unwrap()
+        );
+    }
     let counts = fixture.mirrors.counts();
     assert_eq!(
         (counts.fetches, counts.rebuilds, counts.failures),
-        (13, 0, 0)
+        (41, 0, 0)
     );
-    drop((first, last));
+    drop((first, middle, last));
     assert_eq!(fixture.stores().len(), 1);
 }
 
