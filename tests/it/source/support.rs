@@ -161,7 +161,7 @@ impl Fixture {
             .await
     }
 
-    /// Returns the directories of mirrors on disk.
+    /// Returns the directories of mirrors on disk; of one repository the newest last, by the number that its name ends with.
     pub(super) fn stores(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for process in fs::read_dir(self.cache.path()).unwrap() {
@@ -172,7 +172,7 @@ impl Fixture {
                 }
             }
         }
-        found.sort();
+        found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
         found
     }
 }
