@@ -15,24 +15,6 @@ const APART: Duration = Duration::from_secs(1);
 /// Between two looks at the memory.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Numbers that a seed repeats: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        let limit = u64::try_from(limit.max(1)).unwrap_or(1);
-        usize::try_from(self.next() % limit).unwrap_or_default()
-    }
-}
-
 impl Bench<'_> {
     /// Commits once a second to Applications chosen at random, and watches the memory.
     pub(crate) async fn soak(&mut self, length: Duration) -> Result<()> {
@@ -44,7 +26,7 @@ impl Bench<'_> {
             "one commit a second for {} s, seed {seed} (--seed)",
             length.as_secs()
         ));
-        let mut random = Random(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
         self.fleet.until_quiet(self.patience()).await?;
         let before = self.begin()?;
         let mut memory: Vec<(f64, f64)> = Vec::new();
@@ -61,7 +43,7 @@ impl Bench<'_> {
                 ));
                 next_look += LOOK;
             }
-            let number = random.below(self.arguments.applications);
+            let number = random.usize(..self.arguments.applications);
             commits += 1;
             let version = Version {
                 deployment: 100 + commits,

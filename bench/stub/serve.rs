@@ -148,7 +148,7 @@ impl Asked {
         }
         let mut rest = rest.into_iter().map(str::to_owned);
         let plural = rest.next()?;
-        let query = uri.query().unwrap_or_default().split('&');
+        let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         Some(Self {
             kind: format!("{group}/{plural}"),
             plural,
@@ -156,32 +156,13 @@ impl Asked {
             namespace,
             name: rest.next().unwrap_or_default(),
             sub: rest.next(),
-            query: query
-                .filter_map(|pair| pair.split_once('='))
-                .map(|(name, value)| (name.to_owned(), decoded(value)))
-                .collect(),
+            query: query.into_owned().collect(),
         })
     }
 
     fn is(&self, name: &str) -> &str {
         self.query.get(name).map_or("", String::as_str)
     }
-}
-
-/// Reads `%2F` and the like.
-fn decoded(text: &str) -> String {
-    let mut bytes = text.bytes();
-    let mut plain = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        let byte = match byte {
-            b'%' => digit().zip(digit()).map(|(high, low)| high * 16 + low),
-            b'+' => Some(u32::from(b' ')),
-            other => Some(u32::from(other)),
-        };
-        plain.extend(byte.and_then(|byte| u8::try_from(byte).ok()));
-    }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 fn reply(code: StatusCode, value: &Value) -> Response {
