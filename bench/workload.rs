@@ -88,6 +88,9 @@ pub(crate) fn deployments(number: usize, count: usize, version: Version) -> Vec<
         object["spec"]["selector"]["matchLabels"] = json!({"app": name});
         object["spec"]["template"]["metadata"]["labels"] = json!({"app": name});
         object["spec"]["template"]["spec"]["serviceAccountName"] = json!("default");
+        // The simulated nodes have 32 cores each: theirs and ours are to fit beside each other.
+        object["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] =
+            json!("10m");
         object
     };
     (0..count).map(deployment).collect()
