@@ -243,7 +243,6 @@ pub(super) async fn sweep(
             .map(|set| set.attempt),
     );
     keep.insert(rollout.attempt);
-    keep.extend(rollout.earlier_good.iter().copied());
     match &rollout.state {
         State::Applying { target, .. }
         | State::Watching { target, .. }
@@ -258,6 +257,8 @@ pub(super) async fn sweep(
     }
     let attempt = rollout.attempt;
     memory.sets.retain(|attempt| keep.contains(&attempt));
+    // Stored for a rollback, and read when one is asked for.
+    keep.extend(rollout.earlier_good.iter().copied());
     memory.heads.retain(|attempt, _| keep.contains(attempt));
     let (uid, keeper) = (&subject.uid, &context.keeper);
     // Where it is known what is stored, what goes is deleted by name; a list reads the parts of every Application.

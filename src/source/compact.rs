@@ -31,9 +31,8 @@ pub(super) fn compact(
 ) -> Result<Arc<Store>, Error> {
     let compacted = Store::create(store.url(), cache, key)?;
     let rounds: Vec<u64> = store.bases().iter().map(|base| base.rounds).collect();
-    let (staying, rounds) = staying(&rounds, net.settings.max_packs / 2);
-    let mut bases = store.bases().to_vec();
-    bases.truncate(staying);
+    let (kept, rounds) = staying(&rounds, net.settings.max_packs / 2);
+    let mut bases: Vec<_> = store.bases().iter().take(kept).cloned().collect();
     for base in &bases {
         let link = |extension: &str| -> io::Result<()> {
             let mut name = base.name.clone();

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// What one run of a process took.
@@ -57,13 +57,7 @@ pub(crate) fn process(program: &Path, directory: &Path, most: Duration) -> io::R
     let output = reader
         .join()
         .map_err(|_panic| io::Error::other("the reader ended"))??;
-    if !status.success() {
-        return Err(io::Error::other(format!(
-            "{} build {}: {status}",
-            program.display(),
-            directory.display()
-        )));
-    }
+    check(status, program, directory)?;
     Ok(Some(Run {
         seconds,
         peak,
@@ -72,6 +66,7 @@ pub(crate) fn process(program: &Path, directory: &Path, most: Duration) -> io::R
 }
 
 /// Runs `PROGRAM build DIRECTORY` for its time alone: who looks at a process that takes two milliseconds slows it down.
+/// For what is known to end, as [`process`] found before.
 ///
 /// # Errors
 /// When it cannot be started, or fails.
@@ -82,8 +77,13 @@ pub(crate) fn seconds(program: &Path, directory: &Path) -> io::Result<f64> {
     let started = Instant::now();
     let status = command.status()?;
     let seconds = started.elapsed().as_secs_f64();
+    check(status, program, directory)?;
+    Ok(seconds)
+}
+
+fn check(status: ExitStatus, program: &Path, directory: &Path) -> io::Result<()> {
     if status.success() {
-        return Ok(seconds);
+        return Ok(());
     }
     let (program, directory) = (program.display(), directory.display());
     Err(io::Error::other(format!(

@@ -459,6 +459,7 @@ pub(super) fn collect(
             return Ok(());
         }
         if first.parse::<usize>().is_err() && element(first)?.is_none() {
+            // What fails in a mapping that is made beside it fails here too.
             let beside = &mut Value::Object(Map::new());
             collect_field(
                 beside,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
-use super::refold::refold;
+use super::refold::refolded;
 
 /// A tag, as far as it says something about a scalar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,11 @@ impl Scalar<'_> {
 
     /// The text that upstream goes on with once it has written and read the object again.
     pub(super) fn refolded(self) -> String {
-        let other = (self.form == Form::Folded).then(|| refold(&self.text));
-        other.flatten().unwrap_or_else(|| self.text.into_owned())
+        if self.form == Form::Folded {
+            refolded(&self.text)
+        } else {
+            self.text.into_owned()
+        }
     }
 
     /// What stands where nothing stands.

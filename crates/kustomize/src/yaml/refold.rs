@@ -8,19 +8,13 @@
 use super::block_lines::{BlockLines, Chomping};
 use super::style::{is_break, is_printable};
 
-/// Returns the text after the round trip, where it is another.
-pub(super) fn refold(text: &str) -> Option<String> {
-    let inner = text.strip_suffix('\n').unwrap_or(text);
-    if !inner.contains(is_break) && !inner.starts_with([' ', '\t']) || !may_be_block(text) {
-        return None;
-    }
-    let folded = read(&lines(text), chomping(text));
-    (folded != text).then_some(folded)
-}
-
 /// Returns the text after the round trip.
 pub(crate) fn refolded(text: &str) -> String {
-    refold(text).unwrap_or_else(|| text.to_owned())
+    let inner = text.strip_suffix('\n').unwrap_or(text);
+    if !inner.contains(is_break) && !inner.starts_with([' ', '\t']) || !may_be_block(text) {
+        return text.to_owned();
+    }
+    read(&lines(text), chomping(text))
 }
 
 /// Whether upstream writes a text of several lines so that it cannot read it again: its writer says nothing about the indentation of a
