@@ -322,7 +322,7 @@ impl Object {
             if !entries.is_empty() {
                 let map = entries
                     .into_iter()
-                    .map(|(key, value)| (key, serde_json::Value::String(value)));
+                    .map(|(key, value)| (key, scalar::generated(&value)));
                 fields.insert(field.to_owned(), serde_json::Value::Object(map.collect()));
             }
         }

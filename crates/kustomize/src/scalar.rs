@@ -444,6 +444,17 @@ pub(crate) fn is_folded(value: &Value) -> bool {
     matches!(mark_of(value), Some((Tag::Folded, _)))
 }
 
+/// A text that a generator writes: in quotes where it would be something else as a document of its own, as upstream has it.
+pub(crate) fn generated(text: &str) -> Value {
+    if text.starts_with(MARK) {
+        literal(text.to_owned())
+    } else if text.is_empty() || text.contains('\n') || yaml::is_document_of_text(text) {
+        tagged_text(text)
+    } else {
+        quoted(text)
+    }
+}
+
 /// Whether a value is nothing inside of braces.
 pub(crate) fn is_left_out(value: &Value) -> bool {
     matches!(mark_of(value), Some((Tag::Blank, _)))

@@ -88,13 +88,13 @@ pub(crate) fn generate(
                 )));
             }
             (Generated::ConfigMap, Ok(text)) => {
-                data.insert(pair.key, scalar::literal(text.to_owned()));
+                data.insert(pair.key, scalar::generated(text));
             }
             (Generated::ConfigMap, Err(_)) => {
-                binary.insert(pair.key, Value::String(encode_base64(&pair.value)));
+                binary.insert(pair.key, scalar::generated(&encode_base64(&pair.value)));
             }
             (Generated::Secret, _) => {
-                data.insert(pair.key, Value::String(encode_base64(&pair.value)));
+                data.insert(pair.key, scalar::generated(&encode_base64(&pair.value)));
             }
         }
     }

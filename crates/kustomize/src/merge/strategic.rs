@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::element::{self, NotScalar};
 use super::schema::{Place, Schema};
 use crate::error::{Error, ErrorKind};
-use crate::scalar;
+use crate::scalar::{self, Tag};
 
 const DIRECTIVE: &str = "$patch";
 
@@ -201,12 +201,15 @@ impl Merge<'_> {
         // The quotes of the old scalar, or that it has none, stay around what is merged in.
         let merged = merged.map(|merged| match was {
             Some(Style::Quoted) if is_typed(&merged) || is_text(&merged) => {
-                scalar::quoted(&scalar::text(&merged))
+                scalar::quoted(&decoded(&merged))
             }
             Some(Style::Folded) if is_typed(&merged) || is_text(&merged) => {
-                scalar::folded(&scalar::text(&merged))
+                scalar::folded(&decoded(&merged))
             }
             Some(Style::Bare) if scalar::is_quoted(&merged) || scalar::is_folded(&merged) => {
+                scalar::tagged_text(&scalar::text(&merged))
+            }
+            Some(Style::Unknown) if scalar::is_folded(&merged) => {
                 scalar::tagged_text(&scalar::text(&merged))
             }
             Some(_) if is_kept => scalar::merged_over(merged),
@@ -336,6 +339,16 @@ fn is_typed(value: &Value) -> bool {
 
 fn is_text(value: &Value) -> bool {
     scalar::is_scalar(value) && scalar::meaning(value).is_string()
+}
+
+/// The text of a scalar; of one with `!!binary`, what it holds.
+fn decoded(value: &Value) -> String {
+    match scalar::meaning(value).as_ref() {
+        Value::String(text) if matches!(scalar::mark_of(value), Some((Tag::Binary, _))) => {
+            text.clone()
+        }
+        _ => scalar::text(value),
+    }
 }
 
 /// What stands where lists and scalars are replaced whole.

@@ -45,6 +45,6 @@ pub(crate) use number::general_float;
 pub use read::{Document, locate, parse_nodes, parse_patches, parse_values};
 pub(crate) use read::{nodes_of_objects, parse_spelled};
 pub(crate) use refold::{is_lost_in_block, refolded};
-pub(crate) use spelling::{binary_text, is_text_in_settings, plain};
+pub(crate) use spelling::{binary_text, is_document_of_text, is_text_in_settings, plain};
 pub(crate) use styled::{Styled, View, Written};
 pub(crate) use value::Spelled;

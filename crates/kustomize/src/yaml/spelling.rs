@@ -5,8 +5,11 @@
 use serde_json::Value;
 
 use super::build::{Form, Scalar};
+use super::limits::Limits;
+use super::node::NodeKind;
 use super::number;
 use super::parser::Dialect;
+use super::read::parse_nodes;
 use super::resolve::{Meaning, binary, resolve};
 use super::value::scalar_value;
 
@@ -49,6 +52,22 @@ pub(crate) fn is_text_in_settings(text: &str) -> bool {
         meaning,
         Ok(Meaning::Text | Meaning::Date(_) | Meaning::Merge | Meaning::Binary(_)) | Err(_)
     )
+}
+
+/// Whether a text of one line is text where it is read as a whole document of settings, or cannot be read at all.
+pub(crate) fn is_document_of_text(text: &str) -> bool {
+    // What begins like a word can only be something else as a whole, or by a colon or a comment.
+    if text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && !text.contains([':', '#', ' '])
+    {
+        return is_text_in_settings(text);
+    }
+    match parse_nodes(text.as_bytes(), &Limits::default()) {
+        Err(_) => true,
+        Ok(documents) => documents.first().is_some_and(|document| {
+            !document.defects.is_empty() || matches!(document.value.kind, NodeKind::String(_))
+        }),
+    }
 }
 
 /// What a `!!binary` scalar holds; `None` where it is no base64.
