@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::built::Built;
 use crate::config::{self, Configuration};
+use crate::documents;
 use crate::error::{Error, ErrorKind};
 use crate::files::{EntryKind, Files};
 use crate::generate::Generated;
@@ -18,7 +19,6 @@ use crate::merge::Schema;
 use crate::object::Object;
 use crate::objects::Objects;
 use crate::options::{ChartRequest, Options};
-use crate::read;
 use crate::remote;
 use crate::trail::{ORIGIN, Trail};
 use crate::transform::{self, VariableSet};
@@ -106,10 +106,10 @@ impl<'a> Loader<'a> {
                     "choose a schema: there are both a version and a path",
                 ));
             }
-            let document = match read::definitions(&content, &file, &self.limits()) {
+            let document = match documents::definitions(&content, &file, &self.limits()) {
                 Ok(document) => document,
                 // What is no JSON may be YAML in braces.
-                Err(_) => read::settings(&content, &file, &self.limits())?.into_value(),
+                Err(_) => documents::settings(&content, &file, &self.limits())?.into_value(),
             };
             let own = Schema::from_open_api(&document);
             self.schema = Arc::new(if self.built_in_is_used {
@@ -141,7 +141,7 @@ impl<'a> Loader<'a> {
         for path in &kustomization.crds {
             let at = |error| kustomization_error(target, path, "crds", error);
             let (content, file) = self.load(&target.directory, &path.text).map_err(at)?;
-            let document = read::definitions(&content, &file, &self.limits()).map_err(at)?;
+            let document = documents::definitions(&content, &file, &self.limits()).map_err(at)?;
             accumulator
                 .configure(&Arc::new(config::from_crds(&document).map_err(at)?))
                 .map_err(at)?;
@@ -170,7 +170,7 @@ impl<'a> Loader<'a> {
         for path in &target.kustomization.configurations {
             let at = |error| kustomization_error(target, path, "configurations", error);
             let (content, file) = self.load(&target.directory, &path.text).map_err(at)?;
-            let node = read::strict_settings(&content, &file, &self.limits())?;
+            let node = documents::strict_settings(&content, &file, &self.limits())?;
             let next = Arc::new(Configuration::read(&Field::known(&node, &file))?);
             own = Configuration::merge(&own, &next).map_err(at)?;
         }

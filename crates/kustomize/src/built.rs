@@ -8,16 +8,8 @@ use crate::identity::Id;
 use crate::merge::Schema;
 use crate::object::Object;
 use crate::options::RemotePin;
+use crate::origin::Origin;
 use crate::yaml;
-
-/// Where an object came from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Origin {
-    /// Path of the file inside the tree; for a generated object, of the kustomization that generates it.
-    pub file: String,
-    /// Line on which the document begins, from 1; 0 where it is not known.
-    pub line: u32,
-}
 
 /// One object.
 #[derive(Debug, Clone, PartialEq)]

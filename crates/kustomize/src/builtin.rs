@@ -8,7 +8,6 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::accumulate::Target;
-use crate::built::Origin;
 use crate::error::{Error, ErrorKind};
 use crate::generate::{self, Generated};
 use crate::kustomization::{
@@ -19,6 +18,7 @@ use crate::load::{Directory, Loader};
 use crate::object::Object;
 use crate::objects::Objects;
 use crate::options::ChartRequest;
+use crate::origin::Origin;
 use crate::transform::{self, LoadedPatch, NamespaceOptions, PatchContent, Subjects, ValueTarget};
 use crate::yaml::Node;
 
@@ -416,7 +416,7 @@ impl<'a> Loader<'a> {
         let path = settings.text("targetFilePath")?;
         if !path.is_empty() {
             let (content, real) = self.load(directory, &path)?;
-            let node = crate::read::settings(&content, &real, &self.limits())?;
+            let node = crate::documents::settings(&content, &real, &self.limits())?;
             let shared = Settings::read(&node, &real, &["targets"])?;
             targets.extend(
                 shared

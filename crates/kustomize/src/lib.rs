@@ -21,6 +21,7 @@ mod built;
 mod builtin;
 mod cache;
 mod config;
+mod documents;
 mod error;
 mod expression;
 mod files;
@@ -34,6 +35,7 @@ mod object;
 mod objects;
 mod options;
 mod order;
+mod origin;
 mod patching;
 mod plain;
 mod read;
@@ -42,11 +44,12 @@ mod remote;
 mod scalar;
 mod select;
 mod shared;
+mod shown;
 mod trail;
 mod transform;
 pub mod yaml;
 
-pub use built::{Built, Origin, Resource, Warning};
+pub use built::{Built, Resource, Warning};
 pub use cache::{ParsedCounts, ParsedFiles};
 pub use error::{Error, ErrorKind, Location};
 pub use files::{EntryKind, Files, FilesError, MemoryFiles};
@@ -54,6 +57,7 @@ pub use options::{
     ChartRequest, Charts, Limits, LoadRestrictions, Options, Remote, RemotePin, RemoteReference,
     RemoteTree, Reorder,
 };
+pub use origin::Origin;
 pub use plain::{find_kustomization, load_plain};
 
 /// Builds the kustomization in the directory `path` of the tree, or in the git repository whose URL `path` is (see

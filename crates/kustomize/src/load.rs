@@ -423,7 +423,7 @@ impl<'a> Loader<'a> {
         let name = file.rsplit('/').next().unwrap_or(&file).to_owned();
         let (content, _) = self.load(directory, &name)?;
         let file = directory.tree.named(&file);
-        let node = crate::read::settings(&content, &file, &self.limits())?;
+        let node = crate::documents::settings(&content, &file, &self.limits())?;
         let kustomization = Kustomization::read(&node, &file)?;
         for warning in kustomization.warnings.clone() {
             self.warn(&file, warning);

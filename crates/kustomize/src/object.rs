@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::built::Origin;
 use crate::error::{Error, ErrorKind};
 use crate::identity::{Gvk, Id, Previous};
 use crate::merge::Schema;
+use crate::origin::Origin;
 use crate::scalar;
-use crate::shared::Shared;
+use crate::shared::{self, Shared};
 use crate::yaml;
 
 const PREFIX: &str = "internal.config.kubernetes.io/";
@@ -163,6 +163,11 @@ impl Object {
         object.absorb();
         object.refresh(schema);
         object
+    }
+
+    /// Carries changes of shared values into all fields that show them.
+    pub(crate) fn spread_shared(&mut self) {
+        shared::spread(&mut self.value, &mut self.shared);
     }
 
     /// Reads the identity again after the value may have changed it.

@@ -322,7 +322,7 @@ impl Object {
             if !entries.is_empty() {
                 let map = entries
                     .into_iter()
-                    .map(|(key, value)| (key, scalar::generated(&value)));
+                    .map(|(key, value)| (key, crate::generate::scalar_of(&value)));
                 fields.insert(field.to_owned(), serde_json::Value::Object(map.collect()));
             }
         }
@@ -350,7 +350,7 @@ fn entries(value: &serde_json::Value, field: &str) -> std::collections::BTreeMap
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::built::Origin;
+    use crate::origin::Origin;
     use serde_json::json;
 
     fn object(name: &str) -> Object {

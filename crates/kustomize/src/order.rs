@@ -134,8 +134,8 @@ fn key(object: &Object, ranks: &HashMap<&str, i64>) -> (i64, u8, String, Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::built::Origin;
     use crate::merge::Schema;
+    use crate::origin::Origin;
     use serde_json::json;
 
     fn check(order: &SortOptions, expected: &[&str]) {

@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind};
 use crate::kustomization::{Field, Located, Patch, Replacement, ReplacementEntry};
 use crate::load::{Directory, Loader};
 use crate::object::Object;
-use crate::read;
 use crate::transform::{LoadedPatch, PatchContent};
+use crate::{documents, read};
 
 impl<'a> Loader<'a> {
     /// Reads what one entry of `patches` says.
@@ -190,7 +190,7 @@ impl<'a> Loader<'a> {
                     let at =
                         |error: Error| error.at(file, path.line, path.column).field("replacements");
                     let (content, real) = self.load(directory, &path.text).map_err(at)?;
-                    let node = read::settings(&content, &real, &self.limits())?;
+                    let node = documents::settings(&content, &real, &self.limits())?;
                     let root = Field::lenient(&node, &real);
                     if root.is_list() {
                         for item in root.list()? {

@@ -422,7 +422,7 @@ pub(crate) fn is_bare(value: &Value) -> bool {
 }
 
 /// What a scalar becomes where an object is merged that it stays in: one without a tag, which settings would not read as text, gets
-/// quotes.
+/// quotes, and so does a text that needs them.
 pub(crate) fn merged_over(value: Value) -> Value {
     match mark_of(&value) {
         Some((Tag::Bare, text))
@@ -430,6 +430,7 @@ pub(crate) fn merged_over(value: Value) -> Value {
         {
             Value::String(text.to_owned())
         }
+        Some((Tag::Text, text)) if !text.starts_with(MARK) => quoted(text),
         _ => value,
     }
 }
@@ -442,17 +443,6 @@ pub(crate) fn folded(text: &str) -> Value {
 /// Whether a value is a folded text as it was read.
 pub(crate) fn is_folded(value: &Value) -> bool {
     matches!(mark_of(value), Some((Tag::Folded, _)))
-}
-
-/// A text that a generator writes: in quotes where it would be something else as a document of its own, as upstream has it.
-pub(crate) fn generated(text: &str) -> Value {
-    if text.starts_with(MARK) {
-        literal(text.to_owned())
-    } else if text.is_empty() || text.contains('\n') || yaml::is_document_of_text(text) {
-        tagged_text(text)
-    } else {
-        quoted(text)
-    }
 }
 
 /// Whether a value is nothing inside of braces.

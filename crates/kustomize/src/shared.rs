@@ -1,14 +1,13 @@
 //! Values that upstream holds once and shows in several fields.
 //! A label or annotation that a transformer adds to several fields of an object is one node there: whoever changes it in one field later, by a
 //! patch, a label or a var, changes it in all. Real trees come to depend on that.
-//! Enters: an object whose fields may have changed.
+//! Enters: an object's value whose fields may have changed.
 //! Leaves: the same, fields that are one value made equal.
 
 use serde_json::{Map, Value};
 
 use crate::config::{Create, walk};
 use crate::error::Error;
-use crate::object::Object;
 use crate::scalar;
 
 /// One value in several mappings.
@@ -21,20 +20,34 @@ pub(crate) struct Shared {
     pub(crate) paths: Vec<Vec<String>>,
 }
 
-impl Object {
-    /// Carries a change of a shared value into all fields that show it.
-    pub(crate) fn spread_shared(&mut self) {
-        if self.shared.is_empty() {
-            return;
-        }
-        let mut groups = std::mem::take(&mut self.shared);
-        groups.retain_mut(|group| spread(&mut self.value, group));
-        self.shared = groups;
+/// Carries changes of shared values into all fields that show them.
+pub(crate) fn spread(root: &mut Value, groups: &mut Vec<Shared>) {
+    groups.retain_mut(|group| spread_one(root, group));
+}
+
+/// Takes out the mappings that a patch is about to replace: what comes in their place shares nothing.
+pub(crate) fn part(groups: &mut [Shared], patch: &Value) {
+    for group in groups {
+        group.paths.retain(|path| !is_replaced(patch, path));
     }
 }
 
+/// Whether a patch replaces a mapping, or one that it stands in.
+fn is_replaced(patch: &Value, path: &[String]) -> bool {
+    let mut fields = Some(patch);
+    let mut names = path.iter();
+    while let Some(Value::Object(mapping)) = fields {
+        let directive = mapping.get("$patch").map(scalar::text);
+        if directive.as_deref() == Some("replace") {
+            return true;
+        }
+        fields = names.next().and_then(|name| mapping.get(name));
+    }
+    false
+}
+
 /// Makes the fields of a group equal. Whether they still are a group.
-fn spread(root: &mut Value, group: &mut Shared) -> bool {
+fn spread_one(root: &mut Value, group: &mut Shared) -> bool {
     let mut changed = None;
     group.paths.retain(|path| {
         let mut found = false;
@@ -80,22 +93,26 @@ fn visit(root: &mut Value, path: &[String], see: &mut dyn FnMut(&mut Map<String,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::built::Origin;
-    use crate::merge::Schema;
     use serde_json::json;
 
     #[test]
     fn a_change_in_one_field_is_one_in_all() {
-        let value =
+        let mut value =
             json!({"kind": "K", "metadata": {"labels": {"a": "2"}}, "spec": {"sel": {"a": "1"}}});
-        let mut object = Object::new(value, Origin::default(), &Schema::built_in());
         let path = |text: &str| text.split('/').map(str::to_owned).collect();
-        object.shared.push(Shared {
+        let mut groups = vec![Shared {
             key: "a".to_owned(),
             value: json!("1"),
             paths: vec![path("metadata/labels"), path("spec/sel")],
-        });
-        object.spread_shared();
-        assert_eq!(object.value["spec"]["sel"]["a"], "2");
+        }];
+        let mut replaced = groups.clone();
+        part(
+            &mut replaced,
+            &json!({"metadata": {"labels": {"$patch": "replace"}}}),
+        );
+        spread(&mut value.clone(), &mut replaced);
+        assert!(replaced.is_empty());
+        spread(&mut value, &mut groups);
+        assert_eq!(value["spec"]["sel"]["a"], "2");
     }
 }

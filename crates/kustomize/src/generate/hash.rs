@@ -63,8 +63,8 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::built::Origin;
     use crate::merge::Schema;
+    use crate::origin::Origin;
     use serde_json::json;
 
     #[test]

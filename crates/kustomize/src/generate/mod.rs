@@ -5,19 +5,21 @@
 mod hash;
 mod json;
 mod pairs;
+mod text;
 
 pub(crate) use hash::hash;
 pub(crate) use json::{go_json, go_yaml};
 pub(crate) use pairs::{Pair, env_pairs, file_source, literal_pair};
+pub(crate) use text::scalar_of;
 
 use base64::Engine;
 use serde_json::{Map, Value, json};
 
-use crate::built::Origin;
 use crate::error::{Error, ErrorKind};
 use crate::kustomization::GeneratorArguments;
 use crate::merge::Schema;
 use crate::object::{Behavior, Object};
+use crate::origin::Origin;
 use crate::scalar;
 use crate::yaml;
 
@@ -88,13 +90,13 @@ pub(crate) fn generate(
                 )));
             }
             (Generated::ConfigMap, Ok(text)) => {
-                data.insert(pair.key, scalar::generated(text));
+                data.insert(pair.key, scalar_of(text));
             }
             (Generated::ConfigMap, Err(_)) => {
-                binary.insert(pair.key, scalar::generated(&encode_base64(&pair.value)));
+                binary.insert(pair.key, scalar_of(&encode_base64(&pair.value)));
             }
             (Generated::Secret, _) => {
-                data.insert(pair.key, scalar::generated(&encode_base64(&pair.value)));
+                data.insert(pair.key, scalar_of(&encode_base64(&pair.value)));
             }
         }
     }

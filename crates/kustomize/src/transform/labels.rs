@@ -111,10 +111,10 @@ fn check_key(key: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::built::Origin;
     use crate::config::Configuration;
     use crate::merge::Schema;
     use crate::object::Object;
+    use crate::origin::Origin;
     use serde_json::json;
 
     #[test]

@@ -9,6 +9,7 @@ use crate::object::Object;
 use crate::objects::Objects;
 use crate::scalar;
 use crate::select;
+use crate::shared;
 use crate::yaml;
 
 /// What a patch says.
@@ -242,6 +243,7 @@ fn merge_into(
         object.remember();
     }
     object.materialise();
+    shared::part(&mut object.shared, patch);
     let value = std::mem::take(&mut object.value);
     let merged = merge(value, patch, schema).map_err(|error| {
         let field = error.field_path().map(str::to_owned);

@@ -4,38 +4,13 @@
 //! Never: the order of the value's own map, styles of the input, more than one document.
 
 use serde_json::{Map, Number, Value};
-use thiserror::Error as ThisError;
 
 use super::key_order::sort_by_key;
+use super::meaning::Meaning;
 use super::number;
-use super::resolve::Meaning;
 use super::style::analyse;
+use super::unprintable::{Unprintable, UnprintableKind};
 use super::writer::Writer;
-
-/// A value that upstream fails to print. The message is a fragment that fits "failed to {error}".
-#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
-#[error("print the value at {pointer:?}: {kind}")]
-pub struct Unprintable {
-    /// Where it stands: a JSON pointer.
-    pub pointer: String,
-    /// Why it cannot be printed.
-    pub kind: UnprintableKind,
-}
-
-/// Why a value cannot be printed.
-#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
-#[non_exhaustive]
-pub enum UnprintableKind {
-    /// A control character between U+007F and U+009F, or a non-character, which YAML text may only hold as an escape.
-    #[error("the control character U+{:04X} is not allowed", u32::from(*.0))]
-    ControlCharacter(char),
-    /// A key of more than 1,024 characters as JSON.
-    #[error("a key is longer than 1,024 characters")]
-    LongKey,
-    /// A key with U+0085, which counts as a line break.
-    #[error("a key holds the line break U+0085")]
-    KeyWithLineBreak,
-}
 
 /// Appends a value as one document that ends with a line feed.
 ///

@@ -8,10 +8,11 @@ use serde_json::{Map, Number, Value};
 
 use super::build::{Build, Key, Layout, Level, Scalar, fail};
 use super::cursor::Mark;
+use super::dialect::Dialect;
 use super::error::{Error, ErrorKind};
+use super::meaning::Meaning;
 use super::number;
-use super::parser::Dialect;
-use super::resolve::{Meaning, resolve};
+use super::resolve::resolve;
 use super::value::{Name, name_of, scalar_value};
 
 /// A node with its place: 1-based line and column of its beginning.

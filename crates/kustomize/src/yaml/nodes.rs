@@ -4,8 +4,9 @@
 
 use super::build::{Build, Form, Layout, Scalar, Tag, fail};
 use super::cursor::Mark;
+use super::dialect::Dialect;
 use super::error::{Error, ErrorKind};
-use super::parser::{Anchored, Dialect, Kind, Look, Parser};
+use super::parser::{Anchored, Kind, Look, Parser};
 use super::properties::Properties;
 use super::refold::is_lost_in_block;
 use super::resolve::is_time;

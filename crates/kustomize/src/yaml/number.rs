@@ -3,7 +3,7 @@
 //! Enters: text, or a float. Leaves: integers of 64 bits as they are, all else as a float; text in Go's formats.
 //! Never: infinities or not-a-number: those are named, not computed.
 
-use super::resolve::Meaning;
+use super::meaning::Meaning;
 
 /// Reads an integer or a float: decimal, `0x`, `0o`, `0b`, or octal with a leading zero, with underscores anywhere.
 /// `signs` says whether a sign may stand behind `0o`.

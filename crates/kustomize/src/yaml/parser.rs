@@ -9,21 +9,11 @@ use std::collections::BTreeMap;
 
 use super::build::{Build, Scalar, Stand, fail};
 use super::cursor::{Cursor, Mark, characters};
+use super::dialect::Dialect;
 use super::error::{Error, ErrorKind};
+use super::handles::Handles;
 use super::limits::Limits;
-use super::properties::Handles;
 use super::source::Chunk;
-
-/// Which of upstream's two YAML libraries would read this text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// Objects: YAML 1.2 scalars, mostly.
-    Objects,
-    /// Strategic merge patches: as objects, but a value that is left out inside `{}` is null, which deletes.
-    Patches,
-    /// Kustomization files, configurations and JSON patches: YAML 1.1 scalars.
-    Settings,
-}
 
 /// What begins here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,32 +7,11 @@ use std::borrow::Cow;
 use super::build::{Build, Tag, fail};
 use super::cursor::Mark;
 use super::error::{Error, ErrorKind};
+use super::handles::CORE;
 use super::parser::{Anchored, Kind, Look, Parser};
-
-/// The tag handles of a document: `!` and `!!`, and those of its directives.
-#[derive(Debug, Default)]
-pub(super) struct Handles<'a> {
-    defined: Vec<(&'a str, Cow<'a, str>)>,
-    version: bool,
-}
-
-/// The prefix of the tags that YAML itself defines.
-const CORE: &str = "tag:yaml.org,2002:";
 
 /// The marks that a tag may hold besides letters, digits, `-` and `_`.
 const URI_MARKS: &[u8] = b";/?:@&=+$,.!~*'()[]";
-
-impl Handles<'_> {
-    fn prefix(&self, handle: &str) -> Option<&str> {
-        let own = self.defined.iter().find(|(name, _)| *name == handle);
-        match (own, handle) {
-            (Some((_, prefix)), _) => Some(prefix),
-            (None, "!") => Some("!"),
-            (None, "!!") => Some(CORE),
-            (None, _) => None,
-        }
-    }
-}
 
 /// What may stand before a node.
 #[derive(Debug, Clone, Copy, Default)]

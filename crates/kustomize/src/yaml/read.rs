@@ -5,10 +5,11 @@
 use serde_json::Value;
 
 use super::build::Build;
+use super::dialect::Dialect;
 use super::error::{Error, ErrorKind};
 use super::limits::Limits;
 use super::node::{Node, NodeKind, Nodes};
-use super::parser::{Dialect, Parser};
+use super::parser::Parser;
 use super::source::{Chunk, decode, normalise, split};
 use super::value::{Hold, Spelled, Values};
 

@@ -6,7 +6,7 @@
 //! doubled. Lines that are indented further gain an empty line, and text that begins with a blank loses its line breaks.
 
 use super::block_lines::{BlockLines, Chomping};
-use super::style::{is_break, is_printable};
+use super::characters::{is_break, is_printable};
 
 /// Returns the text after the round trip.
 pub(crate) fn refolded(text: &str) -> String {

@@ -9,28 +9,11 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::build::{Scalar, Tag};
-use super::date::{self, Date};
+use super::date;
+use super::dialect::Dialect;
 use super::error::ErrorKind;
+use super::meaning::Meaning;
 use super::number;
-use super::parser::Dialect;
-
-/// The meaning of a scalar.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Meaning {
-    Null,
-    Bool(bool),
-    Signed(i64),
-    Unsigned(u64),
-    Float(f64),
-    /// A date.
-    Date(Date),
-    /// `<<`, which is text unless it is a key.
-    Merge,
-    /// The text itself.
-    Text,
-    /// What a `!!binary` holds.
-    Binary(String),
-}
 
 /// Resolves a scalar.
 ///

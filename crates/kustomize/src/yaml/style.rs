@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 
-use super::emit::UnprintableKind;
+use super::characters::{is_break, is_printable};
 use super::resolve::needs_quotes;
 use super::source::is_allowed;
+use super::unprintable::UnprintableKind;
 
 /// The style of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,13 +263,4 @@ fn style(text: &str, findings: &Findings) -> Style {
     } else {
         Style::Single
     }
-}
-
-/// Whether a character may be printed as itself.
-pub(super) fn is_printable(character: char) -> bool {
-    matches!(character, '\n' | ' '..='~' | '\u{A0}'..='\u{FFFD}') && character != '\u{FEFF}'
-}
-
-pub(super) fn is_break(character: char) -> bool {
-    matches!(character, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use super::build::{Build, Form, Key, Layout, Level, Scalar, Stand, Tag};
 use super::cursor::Mark;
+use super::dialect::Dialect;
 use super::error::Error;
 use super::limits::Limits;
-use super::parser::Dialect;
+use super::meaning::Meaning;
 use super::read::parse_as_written;
-use super::resolve::{Meaning, resolve};
+use super::resolve::resolve;
 
 /// A document as it is written.
 #[derive(Debug)]

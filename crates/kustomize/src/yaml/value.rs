@@ -8,11 +8,11 @@ use serde_json::{Map, Number, Value};
 use super::build::{Build, Form, Key, Layout, Level, Scalar, Tag, fail};
 use super::cursor::Mark;
 use super::date::Date;
+use super::dialect::Dialect;
 use super::error::{Error, ErrorKind};
+use super::meaning::Meaning;
 use super::number;
-use super::parser::Dialect;
-use super::resolve::{Meaning, is_surely_text, is_text, resolve};
-use super::spelling::{is_unusual, plain};
+use super::resolve::{is_surely_text, is_text, resolve};
 
 /// How a scalar is spelled whose value does not tell its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,33 @@ pub(super) fn scalar_value(meaning: Meaning, text: String) -> Option<Value> {
         Meaning::Binary(text) => Value::String(text),
         Meaning::Merge | Meaning::Text => Value::String(text),
     })
+}
+
+/// What a scalar without quotes stands for in an object. `None` where it is a number or a date that JSON cannot hold.
+pub(crate) fn plain(text: &str) -> Option<Value> {
+    let scalar = Scalar {
+        text: text.into(),
+        form: Form::Plain,
+        tag: None,
+    };
+    match resolve(&scalar, Dialect::Objects) {
+        Ok(meaning) => scalar_value(meaning, text.to_owned()),
+        Err(_) => Some(Value::String(text.to_owned())),
+    }
+}
+
+/// Whether a scalar is printed otherwise than it is spelled.
+fn is_unusual(meaning: &Meaning, text: &str) -> bool {
+    match meaning {
+        Meaning::Null => text != "null",
+        Meaning::Bool(true) => text != "true",
+        Meaning::Bool(false) => text != "false",
+        Meaning::Signed(number) => number.to_string() != text,
+        Meaning::Unsigned(number) => number.to_string() != text,
+        Meaning::Float(number) => number.fract() == 0.0 || number::general_float(*number) != text,
+        Meaning::Date(_) | Meaning::Binary(_) => true,
+        Meaning::Merge | Meaning::Text => false,
+    }
 }
 
 /// A float as upstream holds it once it has gone through JSON text: whole numbers of up to 64 bits become integers.

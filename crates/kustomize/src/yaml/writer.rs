@@ -5,8 +5,9 @@
 //!
 //! Source: the rules of libyaml's emitter as yaml.v2 uses it: width 80, indentation 2, other scripts as they are.
 
+use super::characters::{is_break, is_printable};
 use super::cursor::characters;
-use super::style::{Style, Text, is_break, is_printable};
+use super::style::{Style, Text};
 
 /// Text longer than this many characters folds at its next space.
 const WIDTH: usize = 80;
