@@ -253,21 +253,4 @@ impl Entry {
             What::Command(_) | What::Deletion => "Done",
         }
     }
-
-    /// Says whether a record that was read is the one of this entry: of the same attempt, the same command.
-    pub fn is_told_by(&self, record: &serde_json::Value) -> bool {
-        let text = |pointer: &str| record.pointer(pointer).and_then(serde_json::Value::as_str);
-        match &self.what {
-            What::Attempt { attempt, .. } => {
-                record.get("attempt").and_then(serde_json::Value::as_u64) == Some(*attempt)
-            }
-            What::Command(command) => {
-                text("/command/verb") == Some(command.verb.as_str())
-                    && text("/command/subject")
-                        == Some(super::record::cut(&command.subject).as_str())
-                    && text("/command/at") == Some(command.at.to_string().as_str())
-            }
-            What::Deletion => text("/action") == Some("delete"),
-        }
-    }
 }

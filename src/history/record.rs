@@ -274,8 +274,26 @@ fn within(all: impl Iterator<Item = Value>, limit: usize) -> (Vec<Value>, Option
     (kept, is_cut.then(|| Digest::of(whole.as_bytes())))
 }
 
+impl Entry {
+    /// Says whether a record that was read is the one of this entry: of the same attempt, the same command.
+    pub fn is_told_by(&self, record: &serde_json::Value) -> bool {
+        let text = |pointer: &str| record.pointer(pointer).and_then(serde_json::Value::as_str);
+        match &self.what {
+            What::Attempt { attempt, .. } => {
+                record.get("attempt").and_then(serde_json::Value::as_u64) == Some(*attempt)
+            }
+            What::Command(command) => {
+                text("/command/verb") == Some(command.verb.as_str())
+                    && text("/command/subject") == Some(cut(&command.subject).as_str())
+                    && text("/command/at") == Some(command.at.to_string().as_str())
+            }
+            What::Deletion => text("/action") == Some("delete"),
+        }
+    }
+}
+
 /// Returns a text as a record keeps it: of one length at most, and nothing in it that a terminal would obey.
-pub(super) fn cut(text: &str) -> String {
+fn cut(text: &str) -> String {
     plain(&crate::model::text::cut(text, TEXT_LIMIT))
 }
 

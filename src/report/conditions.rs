@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use super::status::{Facts, FetchState, Health};
+use super::facts::{Facts, FetchState, Health};
 use crate::{
     api::{Condition, ConditionStatus, ConditionType, Reason},
     model::text,

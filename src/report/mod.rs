@@ -5,10 +5,12 @@
 //! Never: a second wording of one thing: events, conditions and the command line share it.
 
 mod conditions;
+mod facts;
 mod metrics;
 mod notice;
 mod status;
 
+pub use facts::{Facts, FetchState, Health};
 pub use metrics::{Metrics, StageLabel};
 pub use notice::{Notice, notices};
-pub use status::{Facts, FetchState, Health, blocked, status};
+pub use status::{blocked, status};
