@@ -136,9 +136,17 @@ impl<'a> Case<'a> {
 
     /// Returns the wait for a controller that has not seen the spec.
     pub(super) fn unobserved(&self) -> Health {
-        self.waits("its controller has not seen the newest spec yet")
+        self.waits(UNSEEN)
+    }
+
+    /// Returns the same for a kind of Kubernetes itself, whose controllers look at every spec, good or bad: where they have not, they are
+    /// behind, and no change has been judged. Five thousand Deployments that change at once can keep them busy for minutes.
+    pub(super) fn unobserved_by_kubernetes(&self) -> Health {
+        self.waits_for(Class::Environment, UNSEEN)
     }
 }
+
+const UNSEEN: &str = "its controller has not seen the newest spec yet";
 
 /// Returns `1 of 3 pods`.
 pub(super) fn of(some: i64, all: i64, noun: &str) -> String {

@@ -1,6 +1,6 @@
 //! The environment fails while a set becomes Ready: nothing is returned from.
 //!
-//! Enters: a cluster and a controller of its own, with one Application, whose API server is stopped and whose node is lost.
+//! Enters: a cluster and a controller of its own, with one Application, whose API server and controllers are stopped and whose node is lost.
 //! Leaves: the set that was rolled out, healthy when the cluster is.
 //! Never: a return, a quarantine, a second attempt.
 
@@ -64,6 +64,23 @@ async fn the_api_server_is_stopped(stage: &Stage, place: &Place) {
     signal(pid, "CONT");
     place.until_good("shop", &slow).await;
     all_became_ready(place).await;
+}
+
+/// The controllers of Kubernetes do not look at what was written before the deadline of the set.
+async fn the_controllers_of_kubernetes_are_stopped(stage: &Stage, place: &Place) {
+    let pid = stage.cluster.processes["kube-controller-manager"];
+    signal(pid, "STOP");
+    let two = push(place, "web:2", 2).await;
+    let seen = place
+        .until("shop", "the deadline passes", |seen| {
+            seen.phase() == "Failed"
+        })
+        .await;
+    signal(pid, "CONT");
+    assert!(seen.applied().contains(&two));
+    assert_eq!(seen.0["status"]["failure"]["class"], "Environment");
+    assert!(seen.0["status"]["quarantine"].is_null());
+    place.until_good("shop", &two).await;
 }
 
 /// Good news is cut where a whole fleet has some; an Application alone tells each.
@@ -138,5 +155,6 @@ async fn an_outage_and_a_lost_node_are_not_the_changes_fault() {
     place.until_good("shop", &one).await;
     good_news_is_told(&place, &one).await;
     the_api_server_is_stopped(&stage, &place).await;
+    the_controllers_of_kubernetes_are_stopped(&stage, &place).await;
     a_node_is_lost(&place).await;
 }

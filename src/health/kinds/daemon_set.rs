@@ -25,7 +25,7 @@ const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) fn daemon_set(case: &mut Case<'_>) -> Health {
     if case.is_unobserved() {
-        return case.unobserved();
+        return case.unobserved_by_kubernetes();
     }
     let live = case.live;
     let wanted = fields::count(live, &["status", "desiredNumberScheduled"]);

@@ -22,7 +22,7 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 
 pub(super) fn deployment(case: &mut Case<'_>) -> Health {
     if case.is_unobserved() {
-        return case.unobserved();
+        return case.unobserved_by_kubernetes();
     }
     let live = case.live;
     let wanted = fields::integer(live, &["spec", "replicas"])

@@ -13,7 +13,7 @@ use super::super::{
 
 pub(super) fn replica_set(case: &mut Case<'_>) -> Health {
     if case.is_unobserved() {
-        return case.unobserved();
+        return case.unobserved_by_kubernetes();
     }
     let live = case.live;
     let wanted = fields::integer(live, &["spec", "replicas"])

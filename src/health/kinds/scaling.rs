@@ -41,7 +41,7 @@ pub(super) fn autoscaler(case: &mut Case<'_>) -> Health {
 
 pub(super) fn budget(case: &mut Case<'_>) -> Health {
     if case.is_behind() {
-        return case.unobserved();
+        return case.unobserved_by_kubernetes();
     }
     match fields::condition(case.live, "DisruptionAllowed") {
         Some(allowed) if allowed.is_false() && allowed.reason == "SyncFailed" => case.waits_for(

@@ -38,7 +38,7 @@ pub(super) fn floor(live: &Value, wanted: i64, available: i64, up: bool) -> Opti
 
 pub(super) fn stateful_set(case: &mut Case<'_>) -> Health {
     if case.is_unobserved() {
-        return case.unobserved();
+        return case.unobserved_by_kubernetes();
     }
     let live = case.live;
     let wanted = fields::integer(live, &["spec", "replicas"])

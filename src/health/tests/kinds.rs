@@ -32,12 +32,15 @@ fn deployments() {
         &deployment(),
         &[
             ("Ready", json!({})),
-            ("Progressing", json!({"metadata": {"generation": 3}})),
             (
-                "Progressing",
+                "Progressing Environment?",
+                json!({"metadata": {"generation": 3}}),
+            ),
+            (
+                "Progressing Environment?",
                 json!({"status": {"observedGeneration": null}}),
             ),
-            ("Progressing", json!({"status": null})),
+            ("Progressing Environment?", json!({"status": null})),
             ("Progressing", json!({"status": {"updatedReplicas": 2}})),
             ("Progressing", json!({"status": {"replicas": 4}})),
             ("Progressing", json!({"status": {"availableReplicas": 2}})),
@@ -86,7 +89,10 @@ fn stateful_sets() {
         &stateful_set().object,
         &[
             ("Ready", json!({})),
-            ("Progressing", json!({"metadata": {"generation": 3}})),
+            (
+                "Progressing Environment?",
+                json!({"metadata": {"generation": 3}}),
+            ),
             // `partition: 0` is a default of the API server and no partition.
             ("Progressing", json!({"status": {"updatedReplicas": 2}})),
             (
@@ -177,7 +183,10 @@ fn daemon_sets() {
         &daemon_set(),
         &[
             ("Ready", json!({})),
-            ("Progressing", json!({"status": {"observedGeneration": 1}})),
+            (
+                "Progressing Environment?",
+                json!({"status": {"observedGeneration": 1}}),
+            ),
             (
                 "Progressing",
                 json!({"status": {"updatedNumberScheduled": 1}}),
@@ -220,7 +229,10 @@ fn replica_sets() {
             ("Ready", json!({})),
             ("Progressing", json!({"status": {"replicas": 1}})),
             ("Progressing", json!({"status": {"availableReplicas": 1}})),
-            ("Progressing", json!({"status": {"observedGeneration": 1}})),
+            (
+                "Progressing Environment?",
+                json!({"status": {"observedGeneration": 1}}),
+            ),
             (
                 "PodDenied Change?",
                 json!({"status": {"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True",
@@ -479,7 +491,10 @@ fn scaling() {
         &object("policy/v1", "PodDisruptionBudget"),
         &[
             ("Ready", json!({"status": {"observedGeneration": 2}})),
-            ("Progressing", json!({"status": {"observedGeneration": 1}})),
+            (
+                "Progressing Environment?",
+                json!({"status": {"observedGeneration": 1}}),
+            ),
             ("Ready", held("DisruptionAllowed", "InsufficientPods")),
             (
                 "Progressing Change?",
