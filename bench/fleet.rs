@@ -445,7 +445,8 @@ fn application(number: usize, repository: &Path) -> Value {
             },
             "target": {"serviceAccount": "deployer"},
             "interval": "5m",
-            "health": {"timeout": "120s", "soak": "5s"},
+            // Longer than the controllers of Kubernetes take to look at thousands of Deployments.
+            "health": {"timeout": "30m", "soak": "5s"},
         },
     })
 }

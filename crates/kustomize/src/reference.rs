@@ -2,6 +2,7 @@
 //! Enters: objects with their history, the fields that hold references.
 //! Leaves: the same objects, references mended.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -27,7 +28,7 @@ struct Candidate {
 /// A field of a referring kind.
 struct FieldPath {
     path: Vec<String>,
-    text: String,
+    text: Cow<'static, str>,
     target: usize,
 }
 
@@ -165,7 +166,7 @@ fn mend(
                 ErrorKind::Reference,
                 format!("mend the references of {}", own.id),
             )
-            .field(field.text.clone())
+            .field(field.text.as_ref())
             .caused_by(error)
         })?;
     }

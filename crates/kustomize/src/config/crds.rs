@@ -119,7 +119,7 @@ fn follow(
         ) {
             let key = extension("x-kubernetes-object-ref-name-key").unwrap_or("name");
             let mut referrer = spec(path);
-            referrer.path = format!("{}/{key}", referrer.path);
+            referrer.path = format!("{}/{key}", referrer.path).into();
             let target = Gvk::new("", version, target);
             add_reference(
                 &mut configuration.name_references,

@@ -1,5 +1,6 @@
 //! Reads the table of defaults.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use super::field::FieldSpec;
@@ -26,20 +27,20 @@ static DEFAULTS: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
         let Some((kinds, paths)) = line.split_once(" : ") else {
             continue;
         };
-        let create = kinds.ends_with(" +");
-        for kind in kinds.trim_end_matches(" +").split(' ') {
-            for path in paths.split(' ') {
-                let spec = FieldSpec {
-                    gvk: gvk(kind, '/'),
-                    path: path.to_owned(),
-                    create,
-                };
-                if let Some(list) = configuration.list_mut(section) {
-                    list.push(spec);
-                } else if let Some(reference) = configuration.name_references.last_mut() {
-                    reference.referrers.push(spec);
-                }
-            }
+        let (kinds, create) = match kinds.strip_suffix(" +") {
+            Some(kinds) => (kinds, true),
+            None => (kinds, false),
+        };
+        let Some(list) = configuration.default_list(section) else {
+            continue;
+        };
+        for kind in kinds.split(' ') {
+            let gvk = gvk(kind, '/');
+            list.extend(paths.split(' ').map(|path| FieldSpec {
+                gvk: gvk.clone(),
+                path: Cow::Borrowed(path),
+                create,
+            }));
         }
     }
     // The table is sorted, because every build reads it.
@@ -53,6 +54,15 @@ fn gvk(text: &str, separator: char) -> Gvk {
 }
 
 impl Configuration {
+    /// The list of a section; in one of name references, the referrers of the last.
+    fn default_list(&mut self, section: &str) -> Option<&mut Vec<FieldSpec>> {
+        if section.starts_with("nameReference ") {
+            let last = self.name_references.last_mut();
+            return last.map(|reference| &mut reference.referrers);
+        }
+        self.list_mut(section)
+    }
+
     /// What upstream does without being told.
     pub(crate) fn defaults() -> Arc<Self> {
         Arc::clone(&DEFAULTS)

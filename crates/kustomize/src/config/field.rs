@@ -1,5 +1,7 @@
 //! A field spec: kinds and a path; and walking along it.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
@@ -10,7 +12,7 @@ use crate::scalar;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FieldSpec {
     pub(crate) gvk: Gvk,
-    pub(crate) path: String,
+    pub(crate) path: Cow<'static, str>,
     pub(crate) create: bool,
 }
 
@@ -18,7 +20,7 @@ impl FieldSpec {
     pub(crate) fn new(kind: &str, path: &str, create: bool) -> Self {
         Self {
             gvk: Gvk::new("", "", kind),
-            path: path.to_owned(),
+            path: Cow::Owned(path.to_owned()),
             create,
         }
     }

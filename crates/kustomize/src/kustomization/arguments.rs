@@ -50,7 +50,7 @@ pub(crate) fn field_specs(field: &Field<'_>) -> Result<Vec<FieldSpec>, Error> {
             let fields = item.mapping(&["group", "version", "kind", "path", "create"])?;
             Ok(FieldSpec {
                 gvk: gvk(&fields)?,
-                path: text(&fields, "path")?,
+                path: text(&fields, "path")?.into(),
                 create: flag(&fields, "create")?,
             })
         })

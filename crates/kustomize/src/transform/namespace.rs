@@ -99,7 +99,7 @@ fn set(
     }
     let core = object.id.gvk.group.is_empty() && object.id.gvk.version == "v1";
     for spec in specs {
-        let path = spec.spec.path.as_str();
+        let path = spec.spec.path.as_ref();
         let skipped = path == "metadata/namespace"
             || (path == "metadata/name" && !core)
             || (binding && path == "subjects/namespace" && is_binding(&spec.spec.gvk.kind));
