@@ -12,6 +12,7 @@ mod checkout;
 mod compact;
 mod connect;
 mod counts;
+mod directories;
 mod egress;
 mod error;
 mod http;

@@ -32,16 +32,18 @@ pub(crate) fn part(groups: &mut [Shared], patch: &Value) {
     }
 }
 
-/// Whether a patch replaces a mapping, or one that it stands in.
+/// Whether a patch replaces a mapping, or one that it stands in; that of the whole object changes nothing.
 fn is_replaced(patch: &Value, path: &[String]) -> bool {
-    let mut fields = Some(patch);
-    let mut names = path.iter();
-    while let Some(Value::Object(mapping)) = fields {
-        let directive = mapping.get("$patch").map(scalar::text);
+    let mut fields = patch;
+    for name in path {
+        let Some(inner) = fields.get(name) else {
+            return false;
+        };
+        let directive = inner.get("$patch").map(scalar::text);
         if directive.as_deref() == Some("replace") {
             return true;
         }
-        fields = names.next().and_then(|name| mapping.get(name));
+        fields = inner;
     }
     false
 }
