@@ -12,7 +12,6 @@ mod checkout;
 mod compact;
 mod connect;
 mod counts;
-mod directories;
 mod egress;
 mod error;
 mod http;

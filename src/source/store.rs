@@ -21,7 +21,6 @@ use super::{
     DisplaySafeUrl, Error,
     cache::{CacheDirectory, Key},
     connect::Net,
-    directories::Directories,
     tree::TreeFiles,
 };
 
@@ -41,8 +40,6 @@ pub(super) struct Store {
     cache: Option<Arc<CacheDirectory>>,
     /// Trees that somebody reads, so that all Applications at one commit share what was decoded.
     pub(super) trees: Mutex<BTreeMap<Oid, Weak<TreeFiles>>>,
-    /// What was decoded for the trees before: a commit leaves most directories as they are.
-    pub(super) directories: Mutex<Directories>,
 }
 
 /// A pack that can stay as it is when later ones are put together: that of the first fetch, or one that was put together.
@@ -91,7 +88,6 @@ impl Store {
             bases: OnceLock::new(),
             cache: Some(Arc::clone(cache)),
             trees: Mutex::default(),
-            directories: Mutex::default(),
         }))
     }
 
@@ -106,7 +102,6 @@ impl Store {
             bases: OnceLock::new(),
             cache: None,
             trees: Mutex::default(),
-            directories: Mutex::default(),
         })
     }
 

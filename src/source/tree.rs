@@ -5,23 +5,22 @@
 //! Never: a checkout; a link that leads out of the tree; a file that is larger than allowed, even for a moment.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use git2::{ObjectType, Oid};
 use kustomize::{EntryKind, Files, FilesError};
 
-use super::{
-    directories::{Directory, Kind},
-    store::Store,
-};
+use super::store::Store;
 use crate::model::sha256_hex;
 
 /// Links followed before a path counts as a circle; the figure that Linux uses.
 const MAX_LINKS: usize = 40;
 /// Longest target of a link; the longest path that Linux takes.
 const MAX_LINK_BYTES: usize = 4096;
+/// Decoded directories kept for one tree.
+const MAX_DIRECTORIES: usize = 20_000;
 /// Bytes of git's form of one entry, at least: mode, space, one letter, zero, hash.
 const MIN_ENTRY_BYTES: usize = 28;
 
@@ -39,6 +38,7 @@ pub(super) struct TreeFiles {
     store: Arc<Store>,
     root: Oid,
     limits: TreeLimits,
+    directories: Mutex<HashMap<Oid, Arc<Directory>>>,
 }
 
 /// What makes a part of a tree unusable as a file.
@@ -60,6 +60,20 @@ enum Unusable {
     LinkNotText,
 }
 
+struct Directory {
+    entries: BTreeMap<String, (Oid, Kind)>,
+    /// Whether names were left out because they are none, or not UTF-8.
+    odd: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Link,
+    Directory,
+    Submodule,
+}
+
 struct Found {
     real: String,
     oid: Oid,
@@ -72,6 +86,7 @@ impl TreeFiles {
             store,
             root,
             limits,
+            directories: Mutex::default(),
         }
     }
 
@@ -154,14 +169,18 @@ impl TreeFiles {
     }
 
     fn directory(&self, path: &str, oid: Oid) -> Result<Arc<Directory>, FilesError> {
-        // Whoever asks for the same meanwhile waits, and nothing is decoded twice.
-        let known = &self.store.directories;
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(directory) = known.get(oid) {
-            return Ok(directory);
+        let mut known = self
+            .directories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = known.get(&oid) {
+            return Ok(Arc::clone(directory));
         }
         let directory = Arc::new(self.decode(path, oid)?);
-        known.keep(oid, Arc::clone(&directory));
+        if known.len() >= MAX_DIRECTORIES {
+            known.clear();
+        }
+        known.insert(oid, Arc::clone(&directory));
         Ok(directory)
     }
 
