@@ -40,14 +40,12 @@ impl<'a> Loader<'a> {
                 let message = "apply patchesStrategicMerge: there is nothing in the files";
                 return Err(at(Error::new(ErrorKind::Patch, message)));
             }
-            transform::apply_merge_patches(objects, &patches, &schema).map_err(at)?;
-            self.built_in_is_used = true;
+            self.apply_merge_patches(objects, &patches).map_err(at)?;
             steps.note(objects, "PatchStrategicMergeTransformer");
         }
         for patch in &kustomization.patches {
             let loaded = self.load_patch(&target.directory, file, patch)?;
-            transform::apply_patch(objects, &loaded, &schema)?;
-            self.built_in_is_used |= matches!(loaded.content, PatchContent::Merge(_));
+            self.apply_patch(objects, &loaded)?;
             steps.note(objects, "PatchTransformer");
         }
         if !kustomization.namespace.is_empty() {

@@ -342,12 +342,11 @@ impl<'a> Loader<'a> {
     ) -> Result<(), Error> {
         let file = object.origin.file.clone();
         let read = |known: &[&str]| Settings::read(node, &file, known);
-        let schema = std::sync::Arc::clone(&self.schema);
         match object.id.gvk.kind.as_str() {
             "PatchTransformer" => {
                 let patch = Patch::read(&Field::lenient(node, &file))?;
                 let loaded = self.load_patch(directory, &file, &patch)?;
-                transform::apply_patch(objects, &loaded, &schema)
+                self.apply_patch(objects, &loaded)
             }
             "PatchStrategicMergeTransformer" => {
                 let settings = read(&["paths", "patches"])?;
@@ -365,7 +364,7 @@ impl<'a> Loader<'a> {
                         "configure PatchStrategicMergeTransformer: it has no patches",
                     ));
                 }
-                transform::apply_merge_patches(objects, &patches, &schema)
+                self.apply_merge_patches(objects, &patches)
             }
             _ => {
                 let settings = read(&["target", "path", "jsonOp"])?;
@@ -384,7 +383,7 @@ impl<'a> Loader<'a> {
                 let loaded = self.load_json_patch(directory, &file, &patch)?;
                 match (&loaded.content, &loaded.target) {
                     (PatchContent::Json(json), Some(selector)) => {
-                        transform::apply_json(objects, json, selector, false, &schema)
+                        transform::apply_json(objects, json, selector, false, &self.schema)
                     }
                     (PatchContent::Json(_) | PatchContent::Merge(_), _) => Ok(()),
                 }

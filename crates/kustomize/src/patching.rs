@@ -1,6 +1,6 @@
-//! Reading what patches and replacements say, inline or in files.
+//! What patches and replacements say, inline or in files, and which schema patches are merged by.
 //! Enters: entries of a kustomization, or the configuration of a transformer.
-//! Leaves: patches ready to apply.
+//! Leaves: patches ready to apply, or applied.
 
 use std::rc::Rc;
 
@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind};
 use crate::kustomization::{Field, Located, Patch, Replacement, ReplacementEntry};
 use crate::load::{Directory, Loader};
 use crate::object::Object;
-use crate::transform::{LoadedPatch, PatchContent};
+use crate::objects::Objects;
+use crate::transform::{self, LoadedPatch, PatchContent};
 use crate::{documents, read};
 
 impl<'a> Loader<'a> {
@@ -85,6 +86,32 @@ impl<'a> Loader<'a> {
                 ..place.clone()
             },
         })
+    }
+
+    /// Applies one entry of `patches`.
+    ///
+    /// # Errors
+    /// As [`transform::apply_patch`].
+    pub(crate) fn apply_patch(
+        &mut self,
+        objects: &mut Objects,
+        patch: &LoadedPatch,
+    ) -> Result<(), Error> {
+        self.built_in_is_used |= matches!(patch.content, PatchContent::Merge(_));
+        transform::apply_patch(objects, patch, &self.schema)
+    }
+
+    /// Applies entries of `patchesStrategicMerge`.
+    ///
+    /// # Errors
+    /// As [`transform::apply_merge_patches`].
+    pub(crate) fn apply_merge_patches(
+        &mut self,
+        objects: &mut Objects,
+        patches: &[Object],
+    ) -> Result<(), Error> {
+        self.built_in_is_used = true;
+        transform::apply_merge_patches(objects, patches, &self.schema)
     }
 
     /// Reads one entry of `patchesJson6902`.

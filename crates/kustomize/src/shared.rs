@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Create, walk};
 use crate::error::Error;
+use crate::merge;
 use crate::scalar;
 
 /// One value in several mappings.
@@ -39,8 +40,7 @@ fn is_replaced(patch: &Value, path: &[String]) -> bool {
         let Some(inner) = fields.get(name) else {
             return false;
         };
-        let directive = inner.get("$patch").map(scalar::text);
-        if directive.as_deref() == Some("replace") {
+        if merge::replaces(inner) {
             return true;
         }
         fields = inner;

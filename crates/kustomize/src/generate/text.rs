@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::scalar;
-use crate::yaml::{self, Limits, NodeKind};
+use crate::yaml::{self, ErrorKind, Limits, NodeKind};
 
 /// Writes a text: in quotes where it would be something else as a document of its own.
 pub(crate) fn scalar_of(text: &str) -> Value {
@@ -28,9 +28,10 @@ fn is_text_alone(line: &str) -> bool {
         return yaml::is_text_in_settings(line);
     }
     match yaml::parse_nodes(line.as_bytes(), &Limits::default()) {
-        Err(_) => true,
-        Ok(documents) => documents.first().is_some_and(|document| {
-            !document.defects.is_empty() || matches!(document.value.kind, NodeKind::String(_))
-        }),
+        // Infinity has no place in JSON, but it is no text.
+        Err(error) => !matches!(error.kind, ErrorKind::NotFinite(_)),
+        Ok(documents) => documents
+            .first()
+            .is_some_and(|document| matches!(document.value.kind, NodeKind::String(_))),
     }
 }

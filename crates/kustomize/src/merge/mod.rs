@@ -10,4 +10,4 @@ mod strategic;
 
 pub(crate) use json_patch::JsonPatch;
 pub(crate) use schema::Schema;
-pub(crate) use strategic::merge;
+pub(crate) use strategic::{merge, replaces};

@@ -34,6 +34,12 @@ enum Source {
     Same,
 }
 
+impl Source {
+    fn replaces(&self) -> bool {
+        matches!(self, Self::Patch(patch) if replaces(patch))
+    }
+}
+
 enum Directive {
     Merge,
     Replace,
@@ -320,12 +326,12 @@ enum Style {
 
 fn style_of(value: &Value) -> Style {
     match value {
-        Value::Number(_) | Value::Bool(_) => Style::Bare,
+        Value::Number(_) | Value::Bool(_) | Value::Null => Style::Bare,
         Value::String(_) if scalar::is_folded(value) => Style::Folded,
         // Several lines are a block, which is as good as quotes.
         Value::String(text) if scalar::is_quoted(value) || text.contains('\n') => Style::Quoted,
         Value::String(_) => Style::Bare,
-        Value::Null | Value::Array(_) | Value::Object(_) => Style::Unknown,
+        Value::Array(_) | Value::Object(_) => Style::Unknown,
     }
 }
 
@@ -450,7 +456,7 @@ impl Elements {
                 None => Source::Absent,
             };
             // An element that is replaced is another one than that in the list, and the one in the list comes back in the end.
-            let kept = before.clone().filter(|_| replaces(&source));
+            let kept = before.clone().filter(|_| source.replaces());
             let element = walker.walk(before, source, self.place.clone())?;
             let element = element.filter(|element| {
                 !scalar::is_null(element) && !element.as_object().is_some_and(Map::is_empty)
@@ -522,7 +528,7 @@ impl Elements {
             return Ok(None);
         }
         // An element that is replaced is another one than that in the list, and the one in the list comes back in the end.
-        let replaces = replaces(&patch);
+        let replaces = patch.replaces();
         let merged = walker.walk(old, patch, self.place.clone())?;
         if let (Some(at), Some(merged), false) = (at, &merged, replaces) {
             self.list[at].clone_from(merged);
@@ -532,13 +538,9 @@ impl Elements {
 }
 
 /// Whether a patch puts itself in the place of what it is merged into.
-fn replaces(patch: &Source) -> bool {
-    match patch {
-        Source::Patch(new) => new
-            .get(DIRECTIVE)
-            .is_some_and(|directive| scalar::text(directive) == "replace"),
-        Source::Absent | Source::Same => false,
-    }
+pub(crate) fn replaces(patch: &Value) -> bool {
+    let directive = patch.get(DIRECTIVE).map(scalar::text);
+    directive.as_deref() == Some("replace")
 }
 
 /// Where each element of a list stands, by what it is found by.
