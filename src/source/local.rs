@@ -5,10 +5,11 @@
 //! Never: in the controller, where an Application must not read the controller's disk.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use kustomize::{EntryKind, Files, FilesError};
@@ -17,10 +18,13 @@ use kustomize::{EntryKind, Files, FilesError};
 ///
 /// # Caveats
 /// Nothing is refused because of where it lies: it is for a person who renders what the person may read.
-#[derive(Clone, Copy, Debug)]
+/// Where a directory really is, is found out once: one value is for one build, not for a process that goes on.
+#[derive(Debug)]
 pub struct LocalFiles {
     max_file_bytes: u64,
     max_files: usize,
+    /// The real paths of directories. The system looks at each part of a path to follow links, and a build asks for every file.
+    directories: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -41,7 +45,27 @@ impl LocalFiles {
         Self {
             max_file_bytes,
             max_files,
+            directories: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// Returns the real path of a directory, or `None` where there is nothing.
+    fn directory(&self, path: &str) -> Result<Option<String>, FilesError> {
+        let known = self.directories.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(path) {
+            return Ok(known.clone());
+        }
+        drop(known);
+        let real = follow(path)?;
+        self.remember(path, real.clone());
+        Ok(real)
+    }
+
+    fn remember(&self, path: &str, real: Option<String>) {
+        let known = self.directories.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.insert(path.to_owned(), real);
     }
 
     /// Returns the path of a directory as the tree has it, links followed: the form in which it is handed to a build.
@@ -57,31 +81,26 @@ impl LocalFiles {
 
 impl Files for LocalFiles {
     fn resolve(&self, path: &str) -> Result<Option<(String, EntryKind)>, FilesError> {
-        let real = match fs::canonicalize(path) {
-            Ok(real) => real,
-            // A file where a directory should be is nothing, as in every other tree.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
+        let (parent, name) = path.rsplit_once('/').unwrap_or_default();
+        if matches!(name, "" | "." | "..") {
+            return end(path);
+        }
+        let Some(parent) = self.directory(if parent.is_empty() { "/" } else { parent })? else {
+            return Ok(None);
+        };
+        let real = format!("{}/{name}", parent.trim_end_matches('/'));
+        match fs::symlink_metadata(&real) {
+            Ok(found) if found.is_symlink() => end(path),
+            Ok(found) => {
+                let kind = kind(path, found.file_type())?;
+                if kind == EntryKind::Directory {
+                    self.remember(&real, Some(real.clone()));
+                }
+                Ok(Some((real, kind)))
             }
-            Err(error) => return Err(explain(path, error)),
-        };
-        let kind = fs::metadata(&real)
-            .map_err(|error| explain(path, error))?
-            .file_type();
-        let kind = if kind.is_dir() {
-            EntryKind::Directory
-        } else if kind.is_file() {
-            EntryKind::File
-        } else {
-            // To read a pipe or a device may never end.
-            return Err(unusable(path, Unusable::NeitherFileNorDirectory));
-        };
-        Ok(Some((text(path, real)?, kind)))
+            Err(error) if is_nothing(&error) => Ok(None),
+            Err(error) => Err(explain(path, error)),
+        }
     }
 
     fn read(&self, path: &str) -> Result<Arc<[u8]>, FilesError> {
@@ -132,6 +151,43 @@ impl Files for LocalFiles {
     }
 }
 
+/// Follows every link of a path; `None` where there is nothing.
+fn follow(path: &str) -> Result<Option<String>, FilesError> {
+    match fs::canonicalize(path) {
+        Ok(real) => text(path, real).map(Some),
+        Err(error) if is_nothing(&error) => Ok(None),
+        Err(error) => Err(explain(path, error)),
+    }
+}
+
+/// What stands where a path leads to when every link of it is followed.
+fn end(path: &str) -> Result<Option<(String, EntryKind)>, FilesError> {
+    let Some(real) = follow(path)? else {
+        return Ok(None);
+    };
+    let found = fs::metadata(&real).map_err(|error| explain(path, error))?;
+    Ok(Some((real, kind(path, found.file_type())?)))
+}
+
+fn kind(path: &str, found: fs::FileType) -> Result<EntryKind, FilesError> {
+    if found.is_dir() {
+        Ok(EntryKind::Directory)
+    } else if found.is_file() {
+        Ok(EntryKind::File)
+    } else {
+        // To read a pipe or a device may never end.
+        Err(unusable(path, Unusable::NeitherFileNorDirectory))
+    }
+}
+
+/// A file where a directory should be is nothing, as in every other tree.
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
 fn text(path: &str, real: PathBuf) -> Result<String, FilesError> {
     match real.into_os_string().into_string() {
         Ok(real) => Ok(real),
@@ -141,12 +197,12 @@ fn text(path: &str, real: PathBuf) -> Result<String, FilesError> {
 
 fn explain(path: &str, error: io::Error) -> FilesError {
     let path = path.to_owned();
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FilesError::Missing { path },
-        _ => FilesError::Read {
-            path,
-            source: Box::new(error),
-        },
+    if is_nothing(&error) {
+        return FilesError::Missing { path };
+    }
+    FilesError::Read {
+        path,
+        source: Box::new(error),
     }
 }
 

@@ -75,12 +75,8 @@ impl Built {
             .collect();
         ids.iter()
             .map(|id| {
-                let parts = [&id.gvk.group, &id.gvk.version, &id.gvk.kind, &id.name];
-                let parts: Vec<&str> = parts
-                    .into_iter()
-                    .map(String::as_str)
-                    .filter(|part| !part.is_empty())
-                    .collect();
+                let parts: [&str; 4] = [&id.gvk.group, &id.gvk.version, &id.gvk.kind, &id.name];
+                let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
                 let name = format!("{}.yaml", parts.join("_")).to_lowercase();
                 if id.cluster_scoped || namespaces.len() < 2 {
                     name

@@ -83,7 +83,7 @@ impl<'a> Loader<'a> {
         let directory = Rc::clone(&target.directory);
         let file = object.origin.file.clone();
         let node = node_of(&object.value);
-        match object.id.gvk.kind.as_str() {
+        match object.id.gvk.kind.as_ref() {
             kind @ ("ConfigMapGenerator" | "SecretGenerator") => {
                 let generated = if kind == "SecretGenerator" {
                     Generated::Secret
@@ -243,7 +243,7 @@ impl<'a> Loader<'a> {
         let node = node_of(&object.value);
         let read = |known: &[&str]| Settings::read(&node, &file, known);
         let schema = std::sync::Arc::clone(&self.schema);
-        match object.id.gvk.kind.as_str() {
+        match object.id.gvk.kind.as_ref() {
             kind @ ("AnnotationsTransformer" | "LabelTransformer") => {
                 let settings = read(&["annotations", "labels", "fieldSpecs"])?;
                 let field = if kind == "LabelTransformer" {
@@ -342,7 +342,7 @@ impl<'a> Loader<'a> {
     ) -> Result<(), Error> {
         let file = object.origin.file.clone();
         let read = |known: &[&str]| Settings::read(node, &file, known);
-        match object.id.gvk.kind.as_str() {
+        match object.id.gvk.kind.as_ref() {
             "PatchTransformer" => {
                 let patch = Patch::read(&Field::lenient(node, &file))?;
                 let loaded = self.load_patch(directory, &file, &patch)?;

@@ -1,6 +1,7 @@
 //! Who an object is: group, version, kind, namespace, name; and who it was before a rename.
 //! Never: the content of the object.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -12,17 +13,17 @@ pub(crate) const NO_NAMESPACE: &str = "_non_namespaceable_";
 /// Group, version and kind. In a selector an empty part matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Gvk {
-    pub(crate) group: String,
-    pub(crate) version: String,
-    pub(crate) kind: String,
+    pub(crate) group: Cow<'static, str>,
+    pub(crate) version: Cow<'static, str>,
+    pub(crate) kind: Cow<'static, str>,
 }
 
 impl Gvk {
     pub(crate) fn new(group: &str, version: &str, kind: &str) -> Self {
         Self {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            kind: kind.to_owned(),
+            group: Cow::Owned(group.to_owned()),
+            version: Cow::Owned(version.to_owned()),
+            kind: Cow::Owned(kind.to_owned()),
         }
     }
 
@@ -33,7 +34,7 @@ impl Gvk {
 
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {
-            self.version.clone()
+            self.version.clone().into_owned()
         } else {
             format!("{}/{}", self.group, self.version)
         }

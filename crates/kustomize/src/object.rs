@@ -332,7 +332,7 @@ impl Object {
         self.memory.previous.push(Previous {
             name: self.id.name.clone(),
             namespace: self.id.effective_namespace().to_owned(),
-            kind: self.id.gvk.kind.clone(),
+            kind: self.id.gvk.kind.clone().into_owned(),
         });
     }
 
@@ -359,7 +359,7 @@ impl Object {
     pub(crate) fn previous_id(&self, previous: &Previous) -> Id {
         Id {
             gvk: Gvk {
-                kind: previous.kind.clone(),
+                kind: previous.kind.clone().into(),
                 ..self.id.gvk.clone()
             },
             name: previous.name.clone(),

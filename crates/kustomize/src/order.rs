@@ -101,7 +101,7 @@ fn sort_by(objects: &mut Objects, first: &[&str], last: &[&str]) {
 /// Where an object goes. Namespaces without a group come before those of other groups, everything else after.
 fn key(object: &Object, ranks: &HashMap<&str, i64>) -> (i64, u8, String, Vec<u8>, String) {
     let id = &object.id;
-    let rank = ranks.get(id.gvk.kind.as_str()).copied().unwrap_or(0);
+    let rank = ranks.get(id.gvk.kind.as_ref()).copied().unwrap_or(0);
     let foreign = u8::from(id.gvk.kind == "Namespace" && !id.gvk.group.is_empty());
     let or = |text: &str, other: &str| {
         if text.is_empty() {

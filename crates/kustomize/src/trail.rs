@@ -70,7 +70,7 @@ impl Trail {
             configured_in: read("path"),
             configured_by: Some([
                 id.gvk.api_version(),
-                id.gvk.kind.clone(),
+                id.gvk.kind.clone().into_owned(),
                 id.name.clone(),
                 id.namespace.clone(),
             ]),

@@ -43,7 +43,26 @@ fn the_disk_is_a_tree() {
             "{nothing}"
         );
     }
+    symlink("a", directory.path().join("inner")).unwrap();
+    for (asked, real) in [
+        ("inner/file", "a/file"),
+        ("inner/../link", "a/file"),
+        ("a/./file", "a/file"),
+        ("a//file", "a/file"),
+    ] {
+        let expected = Some((path(real), EntryKind::File));
+        assert_eq!(files.resolve(&path(asked)).unwrap(), expected, "{asked}");
+    }
+    let above = Some(("/".to_owned(), EntryKind::Directory));
+    assert_eq!(files.resolve("/").unwrap(), above);
+    assert_eq!(
+        files.resolve("/etc").unwrap(),
+        Some(("/etc".to_owned(), EntryKind::Directory))
+    );
     assert!(files.resolve(&path("loop")).is_err());
+    assert!(files.resolve(&path("loop/file")).is_err());
+    assert!(files.resolve("/dev/null").is_err());
+    fs::remove_file(directory.path().join("inner")).unwrap();
     assert_eq!(files.read(&path("link")).unwrap().as_ref(), b"text");
     assert!(matches!(
         files.read(&path("a")),

@@ -47,10 +47,14 @@ static DEFAULTS: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
     Arc::new(configuration)
 });
 
-fn gvk(text: &str, separator: char) -> Gvk {
+fn gvk(text: &'static str, separator: char) -> Gvk {
     let (text, version) = text.split_once('@').unwrap_or((text, ""));
     let (group, kind) = text.rsplit_once(separator).unwrap_or(("", text));
-    Gvk::new(group, version, if kind == "*" { "" } else { kind })
+    Gvk {
+        group: Cow::Borrowed(group),
+        version: Cow::Borrowed(version),
+        kind: Cow::Borrowed(if kind == "*" { "" } else { kind }),
+    }
 }
 
 impl Configuration {

@@ -20,7 +20,7 @@ pub(crate) fn hash(object: &Object) -> String {
         Some(found) => found.clone(),
     };
     let mut content = Map::new();
-    match object.id.gvk.kind.as_str() {
+    match object.id.gvk.kind.as_ref() {
         "Secret" => {
             content.insert("type".to_owned(), field("type"));
             insert_mapping(&mut content, "stringData", value);
@@ -28,7 +28,10 @@ pub(crate) fn hash(object: &Object) -> String {
         "ConfigMap" => insert_mapping(&mut content, "binaryData", value),
         _ => return short(&go_json(value, false)),
     }
-    content.insert("kind".to_owned(), Value::String(object.id.gvk.kind.clone()));
+    content.insert(
+        "kind".to_owned(),
+        Value::String(object.id.gvk.kind.clone().into_owned()),
+    );
     // Upstream looks for a field of the name `metadata/name`, and there is none.
     content.insert("name".to_owned(), Value::String(String::new()));
     content.insert("data".to_owned(), field("data"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::field::{Field, Located};
 use crate::config::FieldSpec;
 use crate::error::Error;
-use crate::identity::{Gvk, split_api_version};
+use crate::identity::Gvk;
 
 type Fields<'a> = BTreeMap<String, Field<'a>>;
 
@@ -63,9 +63,9 @@ pub(crate) fn field_specs(field: &Field<'_>) -> Result<Vec<FieldSpec>, Error> {
 /// When one of the three is no text.
 pub(crate) fn gvk(fields: &Fields<'_>) -> Result<Gvk, Error> {
     Ok(Gvk {
-        group: exact_text(fields, "group")?,
-        version: exact_text(fields, "version")?,
-        kind: exact_text(fields, "kind")?,
+        group: exact_text(fields, "group")?.into(),
+        version: exact_text(fields, "version")?.into(),
+        kind: exact_text(fields, "kind")?.into(),
     })
 }
 
@@ -475,12 +475,8 @@ impl Variable {
         let mut gvk = gvk(&reference)?;
         let api_version = text(&reference, "apiVersion")?;
         match api_version.matches('/').count() {
-            0 if !api_version.is_empty() => gvk.version.clone_from(&api_version),
-            1 => {
-                let (group, version) = split_api_version(&api_version);
-                group.clone_into(&mut gvk.group);
-                version.clone_into(&mut gvk.version);
-            }
+            0 if !api_version.is_empty() => gvk.version = api_version.into(),
+            1 => gvk = Gvk::parse(&api_version, &gvk.kind),
             _ => {}
         }
         let path = text(&selector, "fieldPath")?;

@@ -142,7 +142,7 @@ fn read(objects: &Objects, source: &Source) -> Result<Copied, Error> {
 
 fn describe(source: &Source) -> String {
     let parts = [
-        source.gvk.kind.as_str(),
+        source.gvk.kind.as_ref(),
         source.name.as_str(),
         source.namespace.as_str(),
     ];

@@ -50,7 +50,7 @@ pub(crate) fn replicas(
     if found {
         return Ok(());
     }
-    let kinds: Vec<&str> = specs.iter().map(|spec| spec.gvk.kind.as_str()).collect();
+    let kinds: Vec<&str> = specs.iter().map(|spec| spec.gvk.kind.as_ref()).collect();
     Err(Error::new(
         ErrorKind::Transformer,
         format!(
