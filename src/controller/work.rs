@@ -64,6 +64,8 @@ pub(super) struct Entry {
     /// When it was worked on last.
     worked: Duration,
     touched: BTreeSet<ObjectId>,
+    /// Whether a watch began, listed anew or was lost.
+    watch_spoke: bool,
     /// Since when git is to be asked; taken by the next reconcile, for one may be under way.
     pub(super) ask: Option<Duration>,
     unwatchable: BTreeSet<GroupKind>,
@@ -292,6 +294,9 @@ impl Work {
         for id in std::mem::take(&mut entry.touched) {
             memory.touched(id);
         }
+        if std::mem::take(&mut entry.watch_spoke) {
+            memory.watch_spoke();
+        }
         for kind in &entry.unwatchable {
             memory.cannot_watch(kind.clone());
         }
@@ -444,6 +449,7 @@ impl Work {
                         memory: None,
                         worked: now,
                         touched: BTreeSet::new(),
+                        watch_spoke: false,
                         ask: None,
                         unwatchable: BTreeSet::new(),
                         found: Some(found),
@@ -597,7 +603,8 @@ impl Work {
 
     fn wake_demanding(&mut self, key: &WatchKey, at: Duration) {
         for name in self.context.watches.demanding(key) {
-            if self.entries.contains_key(&name) {
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.watch_spoke = true;
                 self.queue.at(&name, at);
             }
         }

@@ -182,6 +182,7 @@ async fn run(
 ) -> Result<(), Error> {
     if !memory.loaded {
         let is_first = !memory.taken_up;
+        memory.watch_spoke();
         let fresh = fresh(context, application, memory).await?;
         memory.status = fresh.status.unwrap_or_default();
         memory.resource_version = fresh.metadata.resource_version.unwrap_or_default();
@@ -405,6 +406,7 @@ async fn take(
         };
     }
     memory.rollout = rollout;
+    memory.nothing_since = None;
     if before != std::mem::discriminant(&memory.rollout.state) {
         entered(memory, now);
     }
@@ -548,6 +550,7 @@ async fn do_work(
                 }
             }
         }
+        Work::Look if memory.sees_nothing_new(subject.generation, now.monotonic) => Ok(None),
         Work::Look => look_at_health(context, subject, memory, paused, stop).await,
         Work::Prune
             if memory.holds(now.monotonic, &Hold::Prune)

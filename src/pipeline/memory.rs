@@ -98,6 +98,10 @@ pub(super) struct Notes {
     pub(super) deletes: Vec<ObjectId>,
 }
 
+/// How long a look at a set at rest counts where no watch spoke since. A commit to a monorepo wakes all its Applications, and
+/// most of them only ask what it is about.
+const LOOK_COUNTS: Duration = Duration::from_secs(30);
+
 /// Repairs within a minute that are no fight yet.
 pub(super) const REPAIRS: usize = 10;
 
@@ -262,6 +266,8 @@ pub struct Memory {
     pub(super) before: BTreeMap<ObjectId, Reason>,
     pub(super) rules: Option<(i64, Arc<Rules>)>,
     pub(super) assessed: Option<Duration>,
+    /// When all that the watches show was looked at; None since one of them spoke, or something was decided.
+    pub(super) nothing_since: Option<Duration>,
     pub(super) health: Option<Health>,
     pub(super) counts: Option<HealthCounts>,
     pub(super) next_look: Option<Duration>,
@@ -376,11 +382,32 @@ impl Memory {
             self.settle();
         }
         self.drifted.insert(id);
+        self.watch_spoke();
+    }
+
+    /// Notes that a watch began, listed anew or was lost.
+    pub fn watch_spoke(&mut self) {
+        self.nothing_since = None;
     }
 
     /// Notes that the controller itself may not watch a kind.
     pub fn cannot_watch(&mut self, kind: GroupKind) {
-        self.unwatchable.insert(kind);
+        if self.unwatchable.insert(kind) {
+            self.watch_spoke();
+        }
+    }
+
+    /// Says whether another look at health and drift would see what the last one saw: the set is at rest and was Ready, no
+    /// watch spoke since, and no moment came that the look wanted to be there for.
+    pub(super) fn sees_nothing_new(&self, generation: i64, now: Duration) -> bool {
+        matches!(self.rollout.state, State::Idle)
+            && matches!(self.health, Some(Health::Ready))
+            && self.compared == Some(generation)
+            && self.drifted.is_empty()
+            && self.next_look.is_none_or(|at| at > now)
+            && self
+                .nothing_since
+                .is_some_and(|at| now.saturating_sub(at) < LOOK_COUNTS)
     }
 
     /// Says whether repairs come so fast that somebody else undoes them.
@@ -456,5 +483,51 @@ impl Memory {
     pub(super) fn settle(&mut self) {
         self.failures = 0;
         self.hold = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_counts_until_a_watch_speaks_or_its_time_is_over() {
+        let at = Duration::from_secs;
+        let looked = || Memory {
+            health: Some(Health::Ready),
+            compared: Some(1),
+            nothing_since: Some(at(10)),
+            ..Memory::default()
+        };
+        assert!(looked().sees_nothing_new(1, at(20)));
+        assert!(!Memory::new().sees_nothing_new(1, at(20)), "never looked");
+        assert!(!looked().sees_nothing_new(2, at(20)), "another spec");
+        assert!(
+            !looked().sees_nothing_new(1, at(10) + LOOK_COUNTS),
+            "too old"
+        );
+        let changes: [(&str, fn(&mut Memory)); 5] = [
+            ("a window ends", |memory| {
+                memory.next_look = Some(Duration::from_secs(15));
+            }),
+            ("an object changed", |memory| {
+                memory.touched(ObjectId::new("", "Pod", "shop", "web-0"));
+            }),
+            ("a watch began anew", Memory::watch_spoke),
+            ("a kind cannot be watched", |memory| {
+                memory.cannot_watch(GroupKind::new("", "Secret"));
+            }),
+            ("not Ready", |memory| memory.health = Some(Health::Unknown)),
+        ];
+        for (what, change) in changes {
+            let mut memory = looked();
+            change(&mut memory);
+            assert!(!memory.sees_nothing_new(1, at(20)), "{what}");
+        }
+        let mut denied = looked();
+        denied.cannot_watch(GroupKind::new("", "Secret"));
+        denied.nothing_since = Some(at(12));
+        denied.cannot_watch(GroupKind::new("", "Secret"));
+        assert!(denied.sees_nothing_new(1, at(20)), "known before");
     }
 }

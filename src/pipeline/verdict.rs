@@ -61,6 +61,7 @@ pub(super) async fn look_at_health(
     events::look(context, subject, memory).await;
     let assessed = counted(memory, &objects);
     let verdict = health::look(context, subject, memory, &assessed)?;
+    memory.nothing_since = Some(now.monotonic);
     if let Some(event) = stuck::free(context, subject, memory, stop).await {
         return Ok(Some(event));
     }
