@@ -506,24 +506,18 @@ mod tests {
             !looked().sees_nothing_new(1, at(10) + LOOK_COUNTS),
             "too old"
         );
-        let changes: [(&str, fn(&mut Memory)); 5] = [
-            ("a window ends", |memory| {
-                memory.next_look = Some(Duration::from_secs(15));
-            }),
-            ("an object changed", |memory| {
-                memory.touched(ObjectId::new("", "Pod", "shop", "web-0"));
-            }),
-            ("a watch began anew", Memory::watch_spoke),
-            ("a kind cannot be watched", |memory| {
-                memory.cannot_watch(GroupKind::new("", "Secret"));
-            }),
-            ("not Ready", |memory| memory.health = Some(Health::Unknown)),
-        ];
-        for (what, change) in changes {
+        let sees_after = |change: &dyn Fn(&mut Memory)| {
             let mut memory = looked();
             change(&mut memory);
-            assert!(!memory.sees_nothing_new(1, at(20)), "{what}");
-        }
+            !memory.sees_nothing_new(1, at(20))
+        };
+        assert!(sees_after(&|memory| memory.next_look = Some(at(15))));
+        let pod = ObjectId::new("", "Pod", "shop", "web-0");
+        assert!(sees_after(&|memory| memory.touched(pod.clone())));
+        assert!(sees_after(&Memory::watch_spoke));
+        let kind = GroupKind::new("", "Secret");
+        assert!(sees_after(&|memory| memory.cannot_watch(kind.clone())));
+        assert!(sees_after(&|memory| memory.health = Some(Health::Unknown)));
         let mut denied = looked();
         denied.cannot_watch(GroupKind::new("", "Secret"));
         denied.nothing_since = Some(at(12));

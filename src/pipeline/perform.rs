@@ -176,12 +176,15 @@ pub(super) async fn write_status(
             return Ok(());
         }
         // Of a fleet under way not everyone tells that it is: the end is always told, and what lasts.
-        if let Some(since) = under_way(memory)
-            && now.since(since) < QUIET
-            && !context.voice.may_show(now.monotonic)
-        {
-            memory.status_due = Some(now.monotonic + AGAIN);
-            return Ok(());
+        if let Some(since) = under_way(memory) {
+            if now.since(since) < QUIET && !context.voice.may_show(now.monotonic) {
+                memory.status_due = Some(now.monotonic + AGAIN);
+                return Ok(());
+            }
+            if says_the_same(&next, &memory.status) && !context.voice.may_tell_time(now.monotonic) {
+                memory.status_due = Some(now.monotonic + QUIET);
+                return Ok(());
+            }
         }
     }
     put(context, application, memory, next, now).await

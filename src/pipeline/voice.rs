@@ -18,12 +18,17 @@ const NEWS: f64 = 1.0;
 /// fleet that waits for its rollouts each would write one.
 const PROGRESS_AT_ONCE: f64 = 20.0;
 const PROGRESS: f64 = 2.0;
+/// Statuses that only say how much time went by, at once and a second after that: 150 Applications under way say it every 15 s, and
+/// of 5,000 each says it every 8 minutes. A controller that starts again gives a set that much more time at most.
+const TIME_AT_ONCE: f64 = 100.0;
+const TIME: f64 = 10.0;
 
 /// What may be told.
 #[derive(Debug)]
 pub struct Voice {
     news: Bucket,
     progress: Bucket,
+    time: Bucket,
 }
 
 impl Default for Voice {
@@ -31,6 +36,7 @@ impl Default for Voice {
         Self {
             news: Bucket::new(NEWS_AT_ONCE, NEWS),
             progress: Bucket::new(PROGRESS_AT_ONCE, PROGRESS),
+            time: Bucket::new(TIME_AT_ONCE, TIME),
         }
     }
 }
@@ -44,6 +50,11 @@ impl Voice {
     /// Says whether a status that only says what is under way may be written now, and counts it.
     pub(super) fn may_show(&self, now: Duration) -> bool {
         self.progress.take(now)
+    }
+
+    /// Says whether a status that only says how much time went by may be written now, and counts it.
+    pub(super) fn may_tell_time(&self, now: Duration) -> bool {
+        self.time.take(now)
     }
 }
 
@@ -88,6 +99,10 @@ mod tests {
         assert!(voice.may_say(at(101)) && !voice.may_say(at(101)));
         let shown = (0..500).filter(|_| voice.may_show(at(101))).count();
         assert_eq!(shown, 20, "one does not hold up the other");
+        let times = (0..500).filter(|_| voice.may_tell_time(at(101))).count();
+        assert_eq!(times, 100);
+        let next = (0..500).filter(|_| voice.may_tell_time(at(102))).count();
+        assert_eq!(next, 10);
         let later = (0..500).filter(|_| voice.may_say(at(1000))).count();
         assert_eq!(later, 20);
     }
