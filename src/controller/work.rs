@@ -295,7 +295,7 @@ impl Work {
             memory.touched(id);
         }
         if std::mem::take(&mut entry.watch_spoke) {
-            memory.watch_spoke();
+            memory.look_anew();
         }
         for kind in &entry.unwatchable {
             memory.cannot_watch(kind.clone());

@@ -182,7 +182,7 @@ async fn run(
 ) -> Result<(), Error> {
     if !memory.loaded {
         let is_first = !memory.taken_up;
-        memory.watch_spoke();
+        memory.look_anew();
         let fresh = fresh(context, application, memory).await?;
         memory.status = fresh.status.unwrap_or_default();
         memory.resource_version = fresh.metadata.resource_version.unwrap_or_default();
@@ -406,7 +406,7 @@ async fn take(
         };
     }
     memory.rollout = rollout;
-    memory.nothing_since = None;
+    memory.look_anew();
     if before != std::mem::discriminant(&memory.rollout.state) {
         entered(memory, now);
     }

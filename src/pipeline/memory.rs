@@ -382,18 +382,18 @@ impl Memory {
             self.settle();
         }
         self.drifted.insert(id);
-        self.watch_spoke();
+        self.look_anew();
     }
 
-    /// Notes that a watch began, listed anew or was lost.
-    pub fn watch_spoke(&mut self) {
+    /// Lets the last look count no more: a watch began, listed anew or was lost, or something was decided.
+    pub fn look_anew(&mut self) {
         self.nothing_since = None;
     }
 
     /// Notes that the controller itself may not watch a kind.
     pub fn cannot_watch(&mut self, kind: GroupKind) {
         if self.unwatchable.insert(kind) {
-            self.watch_spoke();
+            self.look_anew();
         }
     }
 
@@ -514,7 +514,7 @@ mod tests {
         assert!(sees_after(&|memory| memory.next_look = Some(at(15))));
         let pod = ObjectId::new("", "Pod", "shop", "web-0");
         assert!(sees_after(&|memory| memory.touched(pod.clone())));
-        assert!(sees_after(&Memory::watch_spoke));
+        assert!(sees_after(&Memory::look_anew));
         let kind = GroupKind::new("", "Secret");
         assert!(sees_after(&|memory| memory.cannot_watch(kind.clone())));
         assert!(sees_after(&|memory| memory.health = Some(Health::Unknown)));

@@ -163,26 +163,29 @@ pub(super) async fn write_status(
     if next == memory.status {
         return Ok(());
     }
-    let quiet = memory
-        .status_written
-        .is_some_and(|at| now.since(at) < QUIET);
-    if !must && quiet && says_the_same(&next, &memory.status) {
-        return Ok(());
-    }
     if !must {
+        let only_time = says_the_same(&next, &memory.status);
+        let quiet = memory
+            .status_written
+            .is_some_and(|at| now.since(at) < QUIET);
+        if quiet && only_time {
+            return Ok(());
+        }
         // What ends within a moment is told once, when it has ended; its head is stored, so nothing is lost.
         if let Some(due) = young(memory, now) {
             memory.status_due = Some(due);
             return Ok(());
         }
-        // Of a fleet under way not everyone tells that it is: the end is always told, and what lasts.
+        // Of a fleet under way not everyone tells that it is, nor how long: the end is always told, and once what lasts.
         if let Some(since) = under_way(memory) {
-            if now.since(since) < QUIET && !context.voice.may_show(now.monotonic) {
-                memory.status_due = Some(now.monotonic + AGAIN);
-                return Ok(());
-            }
-            if says_the_same(&next, &memory.status) && !context.voice.may_tell_time(now.monotonic) {
-                memory.status_due = Some(now.monotonic + QUIET);
+            let (may, again) = if only_time {
+                (context.voice.may_tell_time(now.monotonic), QUIET)
+            } else {
+                let lasts = now.since(since) >= QUIET;
+                (lasts || context.voice.may_show(now.monotonic), AGAIN)
+            };
+            if !may {
+                memory.status_due = Some(now.monotonic + again);
                 return Ok(());
             }
         }

@@ -9,7 +9,7 @@ use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use kustomize::{EntryKind, Files, FilesError};
@@ -24,7 +24,7 @@ pub struct LocalFiles {
     max_file_bytes: u64,
     max_files: usize,
     /// The real paths of directories. The system looks at each part of a path to follow links, and a build asks for every file.
-    directories: Mutex<BTreeMap<String, Option<String>>>,
+    directories: Mutex<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -51,21 +51,20 @@ impl LocalFiles {
 
     /// Returns the real path of a directory, or `None` where there is nothing.
     fn directory(&self, path: &str) -> Result<Option<String>, FilesError> {
-        let known = self.directories.lock();
-        let known = known.unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(path) {
-            return Ok(known.clone());
+        let known = self.known().get(path).cloned();
+        if known.is_some() {
+            return Ok(known);
         }
-        drop(known);
         let real = follow(path)?;
-        self.remember(path, real.clone());
+        if let Some(real) = &real {
+            self.known().insert(path.to_owned(), real.clone());
+        }
         Ok(real)
     }
 
-    fn remember(&self, path: &str, real: Option<String>) {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         let known = self.directories.lock();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        known.insert(path.to_owned(), real);
+        known.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the path of a directory as the tree has it, links followed: the form in which it is handed to a build.
@@ -94,7 +93,7 @@ impl Files for LocalFiles {
             Ok(found) => {
                 let kind = kind(path, found.file_type())?;
                 if kind == EntryKind::Directory {
-                    self.remember(&real, Some(real.clone()));
+                    self.known().insert(real.clone(), real.clone());
                 }
                 Ok(Some((real, kind)))
             }
