@@ -69,6 +69,7 @@ pub(crate) async fn available(
     .await
 }
 
+#[expect(clippy::disallowed_methods, reason = "the first failure ends it")]
 async fn until(
     client: &Client,
     namespace: &str,

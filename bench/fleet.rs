@@ -333,6 +333,7 @@ impl Fleet {
     }
 
     /// Waits until so many Applications are Ready at a commit, by a watch; returns when each was seen so, in order.
+    #[expect(clippy::disallowed_methods, reason = "the first failure ends it")]
     pub(crate) async fn until_ready(
         &self,
         commit: &str,

@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     core::{ApiResource, DynamicObject},
-    runtime::watcher::{self, Event},
+    runtime::watcher::Event,
 };
 use plimsoll::api::Application;
 use serde_json::Value;
@@ -24,7 +24,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use crate::{
     scenario_rows::{Expect, Row, Stage, definitions, rows},
     story_support::{Place, shared},
-    support::eventually,
+    support::{eventually, watch},
 };
 
 /// No row takes longer; most take a few seconds.
@@ -52,7 +52,7 @@ impl Reel {
         watching.spawn(async move {
             // Read as it comes: an object of another test that means nothing to the type would stall a typed watch.
             let api: kube::Api<DynamicObject> = kube::Api::all_with(client, &resource);
-            let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
+            let mut events = std::pin::pin!(watch(api));
             while let Some(event) = events.next().await {
                 match event {
                     Ok(Event::Apply(object) | Event::InitApply(object)) => taken.take(&object),

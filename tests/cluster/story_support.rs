@@ -34,7 +34,7 @@ use crate::{
     deploy,
     support::{
         Admin, AuditEntry, AuditMark, Devcluster, audit_mark_of, audit_since_of, devcluster,
-        eventually,
+        eventually, watch,
     },
 };
 
@@ -937,8 +937,7 @@ impl Film {
         let taken = Arc::clone(&frames);
         let mut watching = JoinSet::new();
         watching.spawn(async move {
-            let events = kube::runtime::watcher(api, kube::runtime::watcher::Config::default());
-            let mut events = std::pin::pin!(events);
+            let mut events = std::pin::pin!(watch(api));
             while let Some(event) = events.next().await {
                 let (gone, object) = match event {
                     Ok(Event::Apply(object) | Event::InitApply(object)) => (false, object),

@@ -18,18 +18,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::Stream;
 use http::{Method, Request, header};
 use hyper::body::Bytes;
 use kube::{
     Client, Config,
     client::Body,
     config::{KubeConfigOptions, Kubeconfig},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
 };
 use plimsoll::{
     cluster::{Cluster, ConnectSettings, Fence},
     model::{AccountName, Now},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 /// How long the devcluster may take to start: 4 s here, with room for a machine that builds something else.
@@ -404,6 +409,18 @@ impl Admin {
         )
         .await;
     }
+}
+
+/// Watches objects.
+///
+/// A failure is waited for before the next try: a runtime that ends fails every request at once, and a watch that asked again
+/// at once would keep the runtime from ending for ever.
+#[expect(clippy::disallowed_methods, reason = "the one watch, with its pauses")]
+pub(crate) fn watch<K>(api: kube::Api<K>) -> impl Stream<Item = Result<Event<K>, watcher::Error>>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    watcher::watcher(api, watcher::Config::default()).default_backoff()
 }
 
 /// Runs something beside the test; it ends with the handle's `abort` or with the test.
