@@ -21,7 +21,8 @@ pub(crate) struct ValueTarget {
 /// Adds a value.
 ///
 /// # Errors
-/// When a selector is malformed, or a field is no scalar.
+/// When a selector is malformed, or a field is no scalar, or there is no file path to insert into because null stands
+/// above it.
 pub(crate) fn add_value(
     objects: &mut Objects,
     value: &str,
@@ -38,15 +39,24 @@ pub(crate) fn add_value(
             if target.field_path == "metadata/namespace" {
                 set_namespace_of(object, value)?;
             } else {
-                let field = lookup(&mut object.value, &fields(&target.field_path))?;
+                let path = fields(&target.field_path);
+                let position = usize::try_from(target.file_path_position)
+                    .ok()
+                    .filter(|position| *position > 0);
+                let Some(field) = lookup(&mut object.value, &path)? else {
+                    if position.is_some() {
+                        return Err(wrong(&path));
+                    }
+                    continue;
+                };
                 let old = if scalar::is_null(field) {
                     String::new()
                 } else {
                     scalar::text(field)
                 };
-                let new = match usize::try_from(target.file_path_position) {
-                    Ok(position) if position > 0 => insert_part(&old, position - 1, value),
-                    _ => value.to_owned(),
+                let new = match position {
+                    Some(position) => insert_part(&old, position - 1, value),
+                    None => value.to_owned(),
                 };
                 *field = scalar::untyped(field, &new);
             }
@@ -67,18 +77,24 @@ fn fields(path: &str) -> Vec<String> {
         .collect()
 }
 
-fn lookup<'a>(value: &'a mut Value, path: &[String]) -> Result<&'a mut Value, Error> {
-    let wrong = || {
-        Error::new(
-            ErrorKind::Transformer,
-            format!("add a value at {}", path.join("/")),
-        )
-    };
+fn wrong(path: &[String]) -> Error {
+    Error::new(
+        ErrorKind::Transformer,
+        format!("add a value at {}", path.join("/")),
+    )
+}
+
+/// Returns the field, which is created where it is missing; None where null stands above it, which stays as it is
+/// (the real kustomize, in `tests/cases/`).
+fn lookup<'a>(value: &'a mut Value, path: &[String]) -> Result<Option<&'a mut Value>, Error> {
     let mut here = value;
     for (index, part) in path.iter().enumerate() {
         let last = index + 1 == path.len();
+        if scalar::is_null(here) {
+            return Ok(None);
+        }
         let Value::Object(fields) = here else {
-            return Err(wrong());
+            return Err(wrong(path));
         };
         let next = fields.entry(part.clone()).or_insert_with(|| {
             if last {
@@ -90,9 +106,9 @@ fn lookup<'a>(value: &'a mut Value, path: &[String]) -> Result<&'a mut Value, Er
         here = next;
     }
     if scalar::is_scalar(here) {
-        Ok(here)
+        Ok(Some(here))
     } else {
-        Err(wrong())
+        Err(wrong(path))
     }
 }
 
