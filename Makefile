@@ -7,7 +7,7 @@ GO ?= go
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-rooms bench-fleet soak clean
+.PHONY: help setup build image-root generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-rooms bench-fleet soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,13 @@ setup: ## check what is needed, and install what apt can give
 
 build: ## build the binary: target/release/plimsoll
 	$(CARGO) build --release --bin plimsoll
+
+image-root: ## lay out the root of the container image without Docker, and say how large it is
+	PLIMSOLL_PIE=1 $(CARGO) build --release --locked --bin plimsoll
+	target=$${CARGO_TARGET_DIR:-target}; rm -rf $$target/image-root; deploy/image/root.sh $$target/release/plimsoll $$target/image-root; \
+		cd $$target/image-root && find . -type f -size +100k -printf '%s %p\n' && \
+		tar -cf - . | wc -c | awk '{printf "%.1f MB as a layer\n", $$1 / 1e6}' && \
+		tar -czf - . | wc -c | awk '{printf "%.1f MB as it is pulled\n", $$1 / 1e6}'
 
 generate: ## write the definitions again from the types
 	$(CARGO) run --quiet -- crds --directory crds

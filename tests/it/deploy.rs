@@ -4,11 +4,15 @@
 //! Leaves: the object and the promise that it breaks.
 //! Never: Helm or an image builder; what only they can tell is not told here.
 
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Command, Output},
+};
 
 use serde_json::{Value, json};
 
-use crate::tree::{documents, files_below, read, rendered, title};
+use crate::tree::{documents, files_below, read, rendered, root, title};
 
 fn deployed(path: &str) -> Vec<Value> {
     rendered(&["deploy", "crds"], path, "default")
@@ -378,10 +382,13 @@ fn the_image_is_small_and_runs_as_nobody() {
         .collect();
     assert!(stages.len() >= 2, "the compiler stays out of the image");
     let last = &instructions[*stages.last().unwrap()..];
+    assert_eq!(last[0].1, "scratch", "nothing comes along unseen");
+    let build = &instructions[..*stages.last().unwrap()];
     assert!(
-        last[0].1.contains("distroless") || last[0].1 == "scratch",
-        "{}",
-        last[0].1
+        build
+            .iter()
+            .any(|(name, rest)| name == "RUN" && rest.contains("deploy/image/root.sh")),
+        "what is measured is what is shipped"
     );
     let one = |name: &str| {
         let all: Vec<&str> = last
@@ -404,7 +411,7 @@ fn the_image_is_small_and_runs_as_nobody() {
     );
     assert!(
         !last.iter().any(|(name, _)| name == "RUN"),
-        "a distroless image has nothing to run"
+        "an empty image has nothing to run"
     );
     assert!(
         last.iter()
@@ -412,4 +419,47 @@ fn the_image_is_small_and_runs_as_nobody() {
             .all(|(_, rest)| rest.starts_with("--from=")),
         "only what was built enters the image"
     );
+}
+
+/// Runs the script that lays out the root of the image.
+#[cfg(target_os = "linux")]
+fn image_root(binary: &str, directory: &Path) -> Output {
+    Command::new(root().join("deploy/image/root.sh"))
+        .arg(binary)
+        .arg(directory)
+        .output()
+        .unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_root_of_the_image_holds_what_the_binary_is_linked_with() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("image");
+    let binary = env!("CARGO_BIN_EXE_plimsoll");
+    let laid_out = image_root(binary, &directory);
+    assert!(laid_out.status.success(), "{laid_out:?}");
+
+    let linked = Command::new("ldd").arg(binary).output().unwrap();
+    let linked = String::from_utf8(linked.stdout).unwrap();
+    let libraries: Vec<&str> = linked
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .collect();
+    assert!(libraries.iter().any(|path| path.contains("libc.so")));
+    for path in libraries.into_iter().chain([
+        "/usr/local/bin/plimsoll",
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/passwd",
+        "/etc/nsswitch.conf",
+    ]) {
+        let inside = directory.join(path.trim_start_matches('/'));
+        let is_file = std::fs::symlink_metadata(&inside).is_ok_and(|found| found.is_file());
+        assert!(is_file, "{path} is in the image, and no link");
+    }
+
+    // What lies there already would come along.
+    assert!(!image_root(binary, &directory).status.success());
+    let nothing = image_root("/nonexistent", &scratch.path().join("other"));
+    assert!(!nothing.status.success());
 }
