@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::generate::{self, Generated};
 use crate::kustomization::{
     Field, GeneratorArguments, Image, Located, Patch, ReplacementEntry, Replica, Selector,
-    field_specs, node_of,
+    field_specs, loose_field_specs, node_of,
 };
 use crate::load::{Directory, Loader};
 use crate::object::Object;
@@ -291,7 +291,10 @@ impl<'a> Loader<'a> {
                         format!("configure {}: it has no fieldSpecs", object.id.gvk.kind),
                     ));
                 }
-                let specs = settings.specs()?;
+                // Upstream reads these as YAML, and those of the other kinds as JSON.
+                let specs = settings
+                    .get("fieldSpecs")
+                    .map_or(Ok(Vec::new()), loose_field_specs)?;
                 if object.id.gvk.kind != "SuffixTransformer" {
                     transform::prefix(objects, &settings.text("prefix")?, &specs, &schema)?;
                 }

@@ -205,7 +205,7 @@ impl Object {
             .map(|fields| {
                 fields
                     .iter()
-                    .filter(|(key, _)| !scalar::is_twice(key))
+                    .filter(|(key, _)| scalar::key_mark(key).is_none())
                     .map(|(key, value)| {
                         let last = fields.get(&scalar::twice(key)).unwrap_or(value);
                         (key.clone(), scalar::text(last))
@@ -445,8 +445,8 @@ impl Object {
         }
         self.tidy_for_print(keep)?;
         if let Err(misfit) = self.settle() {
-            let message = format!("\"{}\" does not fit the type of its field", misfit.text);
-            return Err(self.unprintable(message).field(misfit.field_path()));
+            let field = misfit.field_path();
+            return Err(self.unprintable(misfit.to_string()).field(field));
         }
         if may_be_unprintable(&self.value)
             && let Err(defect) = yaml::emit(&self.value, &mut String::new())

@@ -24,6 +24,8 @@ pub(crate) enum Tag {
     Bare,
     /// A key that stands twice; it cannot be printed.
     Twice,
+    /// A key that is no text; it cannot be printed.
+    Untext,
     /// Text in quotes, though without it would be the same.
     Quoted,
     /// Folded text (`>`) as it was read; what is printed is what upstream makes of it.
@@ -49,7 +51,7 @@ pub(crate) enum Type {
 }
 
 impl Tag {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Quoted,
         Self::Folded,
         Self::Plain,
@@ -57,6 +59,7 @@ impl Tag {
         Self::Text,
         Self::Blank,
         Self::Twice,
+        Self::Untext,
         Self::Binary,
         Self::Misfit(Type::Null),
         Self::Misfit(Type::Truth),
@@ -74,6 +77,7 @@ impl Tag {
             Self::Quoted => 'q',
             Self::Folded => 'o',
             Self::Twice => '2',
+            Self::Untext => 'k',
             Self::Binary => 'b',
             Self::Misfit(Type::Null) => 'n',
             Self::Misfit(Type::Truth) => 't',
@@ -99,6 +103,7 @@ pub(crate) fn hold(spelled: yaml::Spelled, text: &str) -> Value {
         yaml::Spelled::Quoted => marked(Tag::Quoted, text),
         yaml::Spelled::Folded => marked(Tag::Folded, text),
         yaml::Spelled::Twice => marked(Tag::Twice, text),
+        yaml::Spelled::Untext => marked(Tag::Untext, text),
     }
 }
 
@@ -142,15 +147,27 @@ fn meaning_of(tag: Tag, text: &str) -> Option<Value> {
         Tag::Text | Tag::Quoted | Tag::Blank => Some(Value::String(text.to_owned())),
         Tag::Folded => Some(Value::String(yaml::refolded(text))),
         Tag::Binary => yaml::binary_text(text).map(Value::String),
-        Tag::Twice | Tag::Misfit(_) => None,
+        Tag::Twice | Tag::Untext | Tag::Misfit(_) => None,
     }
 }
 
-/// A scalar that cannot be printed: its text, and the fields that lead to it, the innermost first.
+/// A scalar or key that cannot be printed: its text, why, and the fields that lead to it, the innermost first.
 #[derive(Debug)]
 pub(crate) struct Misfit {
     pub(crate) text: String,
-    pub(crate) path: Vec<String>,
+    tag: Tag,
+    path: Vec<String>,
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = &self.text;
+        match self.tag {
+            Tag::Twice => write!(f, "the key \"{text}\" stands twice"),
+            Tag::Untext => write!(f, "the key \"{text}\" is not text; quotes make it so"),
+            _ => write!(f, "\"{text}\" does not fit the type of its field"),
+        }
+    }
 }
 
 impl Misfit {
@@ -204,6 +221,7 @@ pub(crate) fn settle(value: &mut Value) -> Result<(), Misfit> {
             *value = Value::String(text.clone());
             Err(Misfit {
                 text,
+                tag,
                 path: Vec::new(),
             })
         }
@@ -220,14 +238,15 @@ pub(crate) fn settle(value: &mut Value) -> Result<(), Misfit> {
                 first = first.and(settle(field).map_err(|misfit| misfit.below(name)));
             }
             fields.retain(|name, _| {
-                let twice = mark_in(name).filter(|(tag, _)| *tag == Tag::Twice);
-                if let (Some((_, text)), Ok(())) = (twice, &first) {
+                let mark = key_mark(name);
+                if let (Some((tag, text)), Ok(())) = (mark, &first) {
                     first = Err(Misfit {
                         text: text.to_owned(),
+                        tag,
                         path: vec![text.to_owned()],
                     });
                 }
-                twice.is_none()
+                mark.is_none()
             });
             first
         }
@@ -246,9 +265,9 @@ pub(crate) fn twice(key: &str) -> String {
     format!("{MARK}{}{key}", Tag::Twice.letter())
 }
 
-/// Whether a key says that another one stands twice.
-pub(crate) fn is_twice(key: &str) -> bool {
-    matches!(mark_in(key), Some((Tag::Twice, _)))
+/// What a key says of another one that cannot be printed, and that one.
+pub(crate) fn key_mark(key: &str) -> Option<(Tag, &str)> {
+    mark_in(key).filter(|(tag, _)| matches!(tag, Tag::Twice | Tag::Untext))
 }
 
 /// Whether a value is null, however that is spelled.

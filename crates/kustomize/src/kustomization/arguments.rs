@@ -43,13 +43,32 @@ fn each<'a, T>(
 /// # Errors
 /// When a spec has the wrong form.
 pub(crate) fn field_specs(field: &Field<'_>) -> Result<Vec<FieldSpec>, Error> {
+    field_specs_by(field, exact_text)
+}
+
+/// Reads a list of field specs in which a number may stand for a text.
+///
+/// # Errors
+/// When a spec has the wrong form.
+pub(crate) fn loose_field_specs(field: &Field<'_>) -> Result<Vec<FieldSpec>, Error> {
+    field_specs_by(field, text)
+}
+
+fn field_specs_by(
+    field: &Field<'_>,
+    part: impl Fn(&Fields<'_>, &str) -> Result<String, Error>,
+) -> Result<Vec<FieldSpec>, Error> {
     field
         .list()?
         .iter()
         .map(|item| {
             let fields = item.mapping(&["group", "version", "kind", "path", "create"])?;
             Ok(FieldSpec {
-                gvk: gvk(&fields)?,
+                gvk: Gvk {
+                    group: part(&fields, "group")?.into(),
+                    version: part(&fields, "version")?.into(),
+                    kind: part(&fields, "kind")?.into(),
+                },
                 path: text(&fields, "path")?.into(),
                 create: flag(&fields, "create")?,
             })

@@ -9,7 +9,7 @@ mod file;
 
 pub(crate) use arguments::{
     FieldOptions, GeneratorArguments, Image, Label, Patch, Replacement, ReplacementEntry, Replica,
-    Selector, SortOptions, Source, TargetSelector, Variable, field_specs, gvk,
+    Selector, SortOptions, Source, TargetSelector, Variable, field_specs, gvk, loose_field_specs,
 };
 pub(crate) use field::{Field, Located, node_of};
 pub(crate) use file::{Kind, Kustomization, NAMES};

@@ -2,7 +2,7 @@
 //! Enters: a value, a patch, the schema.
 //! Leaves: the merged value, or `None` where the patch deletes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -164,9 +164,10 @@ impl Merge<'_> {
             Source::Patch(Value::Object(new)) => Some(new),
             Source::Patch(_) | Source::Absent | Source::Same => None,
         };
+        let mut marks = Vec::new();
         for (key, value) in old {
-            if scalar::is_twice(&key) {
-                result.insert(key, value);
+            if let Some((tag, name)) = scalar::key_mark(&key) {
+                marks.push((tag, name.to_owned(), key, value));
                 continue;
             }
             let source = if same {
@@ -178,11 +179,32 @@ impl Merge<'_> {
             };
             self.field(&mut result, key, Some(value), source, place)?;
         }
-        for (key, value) in new.into_iter().flatten() {
-            if scalar::is_twice(&key) {
-                continue;
+        for (tag, name, mark, last) in marks {
+            let is_left = result.contains_key(&name);
+            // What a patch brings in loses its nulls, and then the key stands there once.
+            if tag == Tag::Twice && same && !is_left && !scalar::is_null(&last) {
+                result.insert(name, last);
+            } else if tag == Tag::Twice || is_left {
+                result.insert(mark, last);
             }
-            self.field(&mut result, key, None, Source::Patch(value), place)?;
+        }
+        let mut marks = Vec::new();
+        let mut fresh = BTreeSet::new();
+        for (key, value) in new.into_iter().flatten() {
+            match scalar::key_mark(&key) {
+                // It says something only of a key that the patch brings in, and those are merged before they are marked.
+                Some((Tag::Untext, name)) => marks.push((name.to_owned(), key, value)),
+                Some(_) => {}
+                None => {
+                    fresh.insert(key.clone());
+                    self.field(&mut result, key, None, Source::Patch(value), place)?;
+                }
+            }
+        }
+        for (name, mark, value) in marks {
+            if fresh.contains(&name) && result.contains_key(&name) {
+                result.insert(mark, value);
+            }
         }
         Ok(Some(Value::Object(result)))
     }

@@ -35,6 +35,9 @@ pub(super) fn set(
             written.print().trim().to_owned()
         }
         None => {
+            if is_json(&text) {
+                scalar::fill_blanks(&mut document);
+            }
             scalar::settle(&mut document).ok()?;
             if is_json(&text) {
                 crate::generate::go_json(&document, text.contains('\n') && text.contains("  "))

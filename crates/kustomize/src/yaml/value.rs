@@ -29,6 +29,8 @@ pub(crate) enum Spelled {
     Folded,
     /// As a key of a patch that stood in the mapping before.
     Twice,
+    /// As a key of a patch that is a number or boolean.
+    Untext,
     /// As text that begins with a null character, which other values of the caller may begin with too.
     Text,
 }
@@ -284,7 +286,15 @@ impl Build for Values {
                 return Ok(());
             }
             Name::Other(text) => {
-                self.defect(at, ErrorKind::NonTextKey(text.clone()));
+                match self.hold {
+                    // It counts only where the mapping that is patched has no such key.
+                    Some(hold) if self.dialect == Dialect::Patches => {
+                        if let Value::String(untext) = hold(Spelled::Untext, &text) {
+                            mapping.map.insert(untext, Value::Null);
+                        }
+                    }
+                    Some(_) | None => self.defect(at, ErrorKind::NonTextKey(text.clone())),
+                }
                 text
             }
         };
@@ -298,6 +308,9 @@ impl Build for Values {
                     // A patch is merged key by key; what stands twice matters only where a whole mapping is taken over.
                     Some(hold) if self.dialect == Dialect::Patches => {
                         if let Value::String(twice) = hold(Spelled::Twice, &key) {
+                            let is_third = mapping.map.contains_key(&twice);
+                            // A third one is never all that is left.
+                            let value = if is_third { Value::Null } else { value };
                             mapping.map.insert(twice, value);
                         }
                     }
