@@ -2,7 +2,7 @@
 //! Enters: a value, a patch, the schema.
 //! Leaves: the merged value, or `None` where the patch deletes it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -188,22 +188,23 @@ impl Merge<'_> {
                 result.insert(mark, last);
             }
         }
-        let mut marks = Vec::new();
-        let mut fresh = BTreeSet::new();
-        for (key, value) in new.into_iter().flatten() {
-            match scalar::key_mark(&key) {
-                // It says something only of a key that the patch brings in, and those are merged before they are marked.
-                Some((Tag::Untext, name)) => marks.push((name.to_owned(), key, value)),
-                Some(_) => {}
-                None => {
-                    fresh.insert(key.clone());
-                    self.field(&mut result, key, None, Source::Patch(value), place)?;
-                }
+        let new = new.unwrap_or_default();
+        // A key that is no text counts only where the object has no such key.
+        let untext = |key: &String| match scalar::key_mark(key) {
+            Some((Tag::Untext, name)) if new.contains_key(name) => {
+                Some((name.to_owned(), key.clone()))
+            }
+            Some(_) | None => None,
+        };
+        let marks: Vec<(String, String)> = new.keys().filter_map(untext).collect();
+        for (key, value) in new {
+            if scalar::key_mark(&key).is_none() {
+                self.field(&mut result, key, None, Source::Patch(value), place)?;
             }
         }
-        for (name, mark, value) in marks {
-            if fresh.contains(&name) && result.contains_key(&name) {
-                result.insert(mark, value);
+        for (name, mark) in marks {
+            if result.contains_key(&name) {
+                result.insert(mark, Value::Null);
             }
         }
         Ok(Some(Value::Object(result)))
