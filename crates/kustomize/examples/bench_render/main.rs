@@ -152,6 +152,35 @@ fn small(
     Ok(())
 }
 
+/// From how many objects on the whole process is how much faster: what a process takes to begin counts for less and less.
+fn whole(
+    programs: &Programs,
+    root: &Path,
+    runs: usize,
+    report: &mut Report,
+) -> Result<(), Box<dyn Error>> {
+    for count in [10, 30, 100] {
+        let directory = on_disk(&trees::objects(count), &root.join(format!("whole-{count}")))?;
+        side_by_side(programs, &directory, 1)?;
+        let [mut ours, mut theirs] = [f64::INFINITY; 2];
+        for _ in 0..runs {
+            ours = ours.min(seconds(&programs.plimsoll, &directory)?);
+            theirs = theirs.min(seconds(&programs.kustomize, &directory)?);
+        }
+        report.row(
+            &format!("{count} objects, whole process"),
+            milliseconds(ours),
+            milliseconds(theirs),
+            format!("{:.1} times", theirs / ours),
+        );
+        report.json.insert(
+            format!("whole_{count}"),
+            json!({"plimsoll_seconds": ours, "kustomize_seconds": theirs, "ratio": theirs / ours, "runs": runs}),
+        );
+    }
+    Ok(())
+}
+
 fn definitions(
     programs: &Programs,
     root: &Path,
@@ -397,6 +426,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     report.json.insert("machine".to_owned(), machine(&programs));
     let runs = if quick { 10 } else { 40 };
     let measured = small(&programs, &root, runs, &mut report)
+        .and_then(|()| whole(&programs, &root, runs, &mut report))
         .and_then(|()| many(&programs, &root, quick, &mut report))
         .and_then(|()| overlays(&programs, &root, quick, &mut report))
         .and_then(|()| definitions(&programs, &root, if quick { 2 } else { 5 }, &mut report));
