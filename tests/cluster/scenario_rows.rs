@@ -974,6 +974,10 @@ fn custom() -> Vec<Row> {
             .good(widget(1))
             .bad(widget(2))
             .stage(Stage::ClusterAdmin);
+        if said.is_some() {
+            // What says nothing yet is taken as it is, and who speaks for it here may come a second late.
+            row = row.soak("20s");
+        }
         row.stages
             .extend(said.map(|(said, mended)| Stage::Widget(said, mended)));
         row

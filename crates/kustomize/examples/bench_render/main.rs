@@ -159,7 +159,7 @@ fn whole(
     runs: usize,
     report: &mut Report,
 ) -> Result<(), Box<dyn Error>> {
-    for count in [10, 30, 100] {
+    for count in [12, 32, 100] {
         let directory = on_disk(&trees::objects(count), &root.join(format!("whole-{count}")))?;
         side_by_side(programs, &directory, 1)?;
         let [mut ours, mut theirs] = [f64::INFINITY; 2];
