@@ -33,6 +33,9 @@ pub(crate) fn text(data: &[u8]) {
         let mut once = String::new();
         if emit(&document.value, &mut once).is_err()
             || once.contains(['\u{85}', '\u{2028}', '\u{2029}'])
+            // Upstream prints the text without quotes, and reads the sign behind `0o` as that of a number.
+            || once.contains("0o-")
+            || once.contains("0o+")
         {
             continue;
         }
