@@ -97,8 +97,8 @@ impl<'a> Loader<'a> {
         objects: &mut Objects,
         patch: &LoadedPatch,
     ) -> Result<(), Error> {
-        self.built_in_is_used |= matches!(patch.content, PatchContent::Merge(_));
-        transform::apply_patch(objects, patch, &self.schema)
+        self.built_in_is_used |= transform::apply_patch(objects, patch, &self.schema)?;
+        Ok(())
     }
 
     /// Applies entries of `patchesStrategicMerge`.

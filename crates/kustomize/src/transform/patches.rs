@@ -37,7 +37,7 @@ impl LoadedPatch {
     }
 }
 
-/// Applies one entry of `patches`.
+/// Applies one entry of `patches`, and says whether the schema was asked.
 ///
 /// # Errors
 /// When a patch without target matches nothing, or cannot be applied.
@@ -45,12 +45,12 @@ pub(crate) fn apply_patch(
     objects: &mut Objects,
     patch: &LoadedPatch,
     schema: &Schema,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     match (&patch.content, &patch.target) {
         (PatchContent::Merge(patches), Some(target)) => {
             let [one] = patches.as_slice() else {
                 if patches.is_empty() {
-                    return Ok(());
+                    return Ok(false);
                 }
                 return Err(patch.error(
                     Error::new(
@@ -62,6 +62,7 @@ pub(crate) fn apply_patch(
             };
             let selected = select::select(objects, target).map_err(|error| patch.error(error))?;
             let prepared = prepare(one);
+            let is_merged = !selected.is_empty();
             for index in selected {
                 objects.all_mut()[index].inherit_defect(one);
                 let mut prepared = prepared.clone();
@@ -91,7 +92,8 @@ pub(crate) fn apply_patch(
                     fields.insert("apiVersion".to_owned(), nothing);
                 }
             }
-            finish(objects).map_err(|error| patch.error(error))
+            finish(objects).map_err(|error| patch.error(error))?;
+            Ok(is_merged)
         }
         (PatchContent::Merge(patches), None) => {
             for one in patches {
@@ -112,14 +114,16 @@ pub(crate) fn apply_patch(
                 )
                 .map_err(|error| patch.error(error))?;
             }
-            finish(objects).map_err(|error| patch.error(error))
+            finish(objects).map_err(|error| patch.error(error))?;
+            Ok(!patches.is_empty())
         }
         (PatchContent::Json(_), None) => Err(patch.error(Error::new(
             ErrorKind::Patch,
             "apply a JSON patch: it has no target",
         ))),
         (PatchContent::Json(json), Some(target)) => {
-            apply_json(objects, json, target, true, schema).map_err(|error| patch.error(error))
+            apply_json(objects, json, target, true, schema).map_err(|error| patch.error(error))?;
+            Ok(false)
         }
     }
 }
