@@ -20,7 +20,8 @@ build: ## build the binary: target/release/plimsoll
 
 image-root: ## lay out the root of the container image without Docker, and say how large it is
 	PLIMSOLL_PIE=1 $(CARGO) build --release --locked --bin plimsoll
-	target=$${CARGO_TARGET_DIR:-target}; rm -rf $$target/image-root; deploy/image/root.sh $$target/release/plimsoll $$target/image-root; \
+	target=$${CARGO_TARGET_DIR:-target} && rm -rf $$target/image-root && \
+		deploy/image/root.sh $$target/release/plimsoll $$target/image-root && \
 		cd $$target/image-root && find . -type f -size +100k -printf '%s %p\n' && \
 		tar -cf - . | wc -c | awk '{printf "%.1f MB as a layer\n", $$1 / 1e6}' && \
 		tar -czf - . | wc -c | awk '{printf "%.1f MB as it is pulled\n", $$1 / 1e6}'

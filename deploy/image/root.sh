@@ -13,7 +13,8 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 mkdir "$root"
 install -D -m 0755 "$binary" "$root/usr/local/bin/plimsoll"
 # Names and paths are those that the binary asks for; a link is copied as what it leads to.
-ldd "$binary" | awk '$2 == "=>" {print $3} $1 ~ /^\// {print $1}' | while read -r library; do
+linked=$(ldd "$binary")
+echo "$linked" | awk '$2 == "=>" {print $3} $1 ~ /^\// {print $1}' | while read -r library; do
 	install -D -m 0755 "$library" "$root$library"
 done
 install -D -m 0644 "$certificates" "$root$certificates"

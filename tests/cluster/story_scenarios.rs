@@ -63,7 +63,8 @@ impl Reel {
                 }
             }
         });
-        wait.recv().await.unwrap();
+        let listed = tokio::time::timeout(LONGEST, wait.recv()).await;
+        listed.unwrap().unwrap();
         reel
     }
 

@@ -955,7 +955,8 @@ impl Film {
                 });
             }
         });
-        wait.recv().await.unwrap();
+        let listed = tokio::time::timeout(SOON, wait.recv()).await;
+        listed.unwrap().unwrap();
         Self {
             frames,
             _watching: watching,

@@ -285,16 +285,14 @@ impl<'a> Loader<'a> {
             }
             "PrefixTransformer" | "SuffixTransformer" | "PrefixSuffixTransformer" => {
                 let settings = read(&["prefix", "suffix", "fieldSpecs"])?;
-                if settings.get("fieldSpecs").is_none() {
+                let Some(specs) = settings.get("fieldSpecs") else {
                     return Err(failed(
                         object,
                         format!("configure {}: it has no fieldSpecs", object.id.gvk.kind),
                     ));
-                }
+                };
                 // Upstream reads these as YAML, and those of the other kinds as JSON.
-                let specs = settings
-                    .get("fieldSpecs")
-                    .map_or(Ok(Vec::new()), loose_field_specs)?;
+                let specs = loose_field_specs(specs)?;
                 if object.id.gvk.kind != "SuffixTransformer" {
                     transform::prefix(objects, &settings.text("prefix")?, &specs, &schema)?;
                 }

@@ -106,6 +106,21 @@ fn side_by_side(
     Ok(best)
 }
 
+/// The least seconds of each program, one after another in each run.
+fn in_turns<const N: usize>(
+    programs: [&Path; N],
+    directory: &Path,
+    runs: usize,
+) -> std::io::Result<[f64; N]> {
+    let mut least = [f64::INFINITY; N];
+    for _ in 0..runs {
+        for (least, program) in least.iter_mut().zip(programs) {
+            *least = least.min(seconds(program, directory)?);
+        }
+    }
+    Ok(least)
+}
+
 fn small(
     programs: &Programs,
     root: &Path,
@@ -114,12 +129,11 @@ fn small(
 ) -> Result<(), Box<dyn Error>> {
     let directory = on_disk(&trees::small(), &root.join("small"))?;
     let [(_, our_peak), (_, their_peak)] = side_by_side(programs, &directory, runs)?;
-    let [mut ours, mut theirs, mut nothing] = [f64::INFINITY; 3];
-    for _ in 0..runs {
-        ours = ours.min(seconds(&programs.plimsoll, &directory)?);
-        theirs = theirs.min(seconds(&programs.kustomize, &directory)?);
-        nothing = nothing.min(seconds(Path::new(NOTHING), &directory)?);
-    }
+    let [ours, theirs, nothing] = in_turns(
+        [&programs.plimsoll, &programs.kustomize, Path::new(NOTHING)],
+        &directory,
+        runs,
+    )?;
     let ratio = theirs / ours;
     let beyond = (theirs - nothing) / (ours - nothing);
     report.row(
@@ -162,11 +176,7 @@ fn whole(
     for count in [12, 32, 100] {
         let directory = on_disk(&trees::objects(count), &root.join(format!("whole-{count}")))?;
         side_by_side(programs, &directory, 1)?;
-        let [mut ours, mut theirs] = [f64::INFINITY; 2];
-        for _ in 0..runs {
-            ours = ours.min(seconds(&programs.plimsoll, &directory)?);
-            theirs = theirs.min(seconds(&programs.kustomize, &directory)?);
-        }
+        let [ours, theirs] = in_turns([&programs.plimsoll, &programs.kustomize], &directory, runs)?;
         report.row(
             &format!("{count} objects, whole process"),
             milliseconds(ours),

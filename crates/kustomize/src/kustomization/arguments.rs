@@ -64,11 +64,7 @@ fn field_specs_by(
         .map(|item| {
             let fields = item.mapping(&["group", "version", "kind", "path", "create"])?;
             Ok(FieldSpec {
-                gvk: Gvk {
-                    group: part(&fields, "group")?.into(),
-                    version: part(&fields, "version")?.into(),
-                    kind: part(&fields, "kind")?.into(),
-                },
+                gvk: gvk_by(&fields, &part)?,
                 path: text(&fields, "path")?.into(),
                 create: flag(&fields, "create")?,
             })
@@ -81,10 +77,17 @@ fn field_specs_by(
 /// # Errors
 /// When one of the three is no text.
 pub(crate) fn gvk(fields: &Fields<'_>) -> Result<Gvk, Error> {
+    gvk_by(fields, exact_text)
+}
+
+fn gvk_by(
+    fields: &Fields<'_>,
+    part: impl Fn(&Fields<'_>, &str) -> Result<String, Error>,
+) -> Result<Gvk, Error> {
     Ok(Gvk {
-        group: exact_text(fields, "group")?.into(),
-        version: exact_text(fields, "version")?.into(),
-        kind: exact_text(fields, "kind")?.into(),
+        group: part(fields, "group")?.into(),
+        version: part(fields, "version")?.into(),
+        kind: part(fields, "kind")?.into(),
     })
 }
 
