@@ -6,6 +6,13 @@ GO ?= go
 # As devcluster/build.sh builds, so that its tests find everything compiled.
 export CGO_ENABLED = 0
 
+# Static where that can be built (.ci/setup installs what it takes); asked for after setup, so not with `:=`.
+STATIC = $(shell .ci/static)
+RELEASE = --release --locked $(addprefix --target ,$(STATIC))
+# Shell: where cargo puts everything, and where it puts what RELEASE builds.
+TARGET = $${CARGO_TARGET_DIR:-target}
+RELEASED = $(TARGET)/$(addsuffix /,$(STATIC))release
+
 .DEFAULT_GOAL := help
 .PHONY: help setup build image-root generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-rooms bench-fleet soak clean
 
@@ -15,14 +22,15 @@ help: ## list the verbs
 setup: ## check what is needed, and install what apt can give
 	@.ci/setup
 
-build: ## build the binary: target/release/plimsoll
-	$(CARGO) build --release --bin plimsoll
+build: setup ## build the binary: target/release/plimsoll
+	$(CARGO) rustc $(RELEASE) --bin plimsoll $(if $(STATIC),-- -C relocation-model=static)
+	$(if $(STATIC),install -D -m 0755 $(RELEASED)/plimsoll $(TARGET)/release/plimsoll)
 
-image-root: ## lay out the root of the container image without Docker, and say how large it is
-	PLIMSOLL_PIE=1 $(CARGO) build --release --locked --bin plimsoll
-	target=$${CARGO_TARGET_DIR:-target} && rm -rf $$target/image-root && \
-		deploy/image/root.sh $$target/release/plimsoll $$target/image-root && \
-		cd $$target/image-root && find . -type f -size +100k -printf '%s %p\n' && \
+image-root: setup ## lay out the root of the container image without Docker, and say how large it is
+	PLIMSOLL_PIE=1 $(CARGO) build $(RELEASE) --bin plimsoll
+	rm -rf $(TARGET)/image-root && \
+		deploy/image/root.sh $(RELEASED)/plimsoll $(TARGET)/image-root && \
+		cd $(TARGET)/image-root && find . -type f -size +100k -printf '%s %p\n' && \
 		tar -cf - . | wc -c | awk '{printf "%.1f MB as a layer\n", $$1 / 1e6}' && \
 		tar -czf - . | wc -c | awk '{printf "%.1f MB as it is pulled\n", $$1 / 1e6}'
 
@@ -34,10 +42,10 @@ devcluster: ## build the control plane of the demo and the tests (minutes when c
 	devcluster/build.sh
 
 demo: build devcluster ## play the story on a real control plane; KEEP=1 leaves it running
-	$(CARGO) run --release --example demo -- $(if $(KEEP),--keep)
+	$(CARGO) run $(RELEASE) --example demo -- $(if $(KEEP),--keep)
 
 bench-fleet: build devcluster ## fleets of Applications beside a plain loop; ARGUMENTS="--applications 500 --json file"
-	$(CARGO) run --release --example bench -- $(ARGUMENTS)
+	$(CARGO) run $(RELEASE) --example bench -- $(ARGUMENTS)
 
 test: lint test-oracle test-devcluster test-rust ## everything
 
@@ -77,9 +85,9 @@ bench-rooms: ## render, digest, plan and records alone
 
 bench-render: build ## the renderer beside the real kustomize: time, memory, growth (QUICK=1 for a minute)
 	$(CARGO) build --release --locked --package plimsoll-kustomize --example bench_render
-	target=$${CARGO_TARGET_DIR:-target}; $$target/release/examples/bench_render $(if $(QUICK),--quick) \
-		--kustomize "$$(ORACLE_OUTPUT=$$target/oracle/kustomize crates/kustomize/oracle/build.sh)" \
-		--plimsoll $$target/release/plimsoll --json $$target/bench/render.json
+	$(TARGET)/release/examples/bench_render $(if $(QUICK),--quick) \
+		--kustomize "$$(ORACLE_OUTPUT=$(TARGET)/oracle/kustomize crates/kustomize/oracle/build.sh)" \
+		--plimsoll $(TARGET)/release/plimsoll --json $(TARGET)/bench/render.json
 
 soak: devcluster ## an hour of fuzzing (SECONDS=3600), the model and 10,000 objects for 5 minutes (MODEL=300), the laws at length
 	seed=$${PROPTEST_RNG_SEED:-$$(date +%s)}; echo "seed of the laws of the rollout: $$seed (PROPTEST_RNG_SEED)"; \

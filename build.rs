@@ -7,6 +7,7 @@
 //! What a system does to start a program can take longer than to build a small tree (docs/design/0004-where-the-program-lies.md):
 //! one that may lie anywhere has 54,000 addresses written into it, and each shared library is found, mapped and asks the processor
 //! what it can. What a person runs is linked to one address, as Go's programs are, and needs glibc alone; the image may lie anywhere.
+//! Where it is built for musl it needs nothing at all, and none of this (docs/design/0008-a-program-that-needs-nothing.md).
 
 #![expect(
     clippy::disallowed_methods,

@@ -95,6 +95,10 @@ pub(crate) struct Arguments {
     /// Seconds of one commit a second to an Application chosen at random; adds the part `soak`
     #[arg(long, value_name = "SECONDS")]
     pub(crate) soak: Option<u64>,
+    /// Updates of one object of each Application before the part `soak`, so that what is kept of earlier ones (good
+    /// sets, ten ReplicaSets of each Deployment) is all there
+    #[arg(long, value_name = "UPDATES", default_value_t = 0)]
+    pub(crate) warm_up: u32,
     /// Seed of what is chosen at random [default: the time]
     #[arg(long)]
     pub(crate) seed: Option<u64>,

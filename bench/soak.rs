@@ -27,6 +27,7 @@ impl Bench<'_> {
             length.as_secs()
         ));
         let mut random = fastrand::Rng::with_seed(seed);
+        self.warm_up().await?;
         self.fleet.until_quiet(self.patience()).await?;
         let before = self.begin()?;
         let mut memory: Vec<(f64, f64)> = Vec::new();
@@ -84,6 +85,33 @@ impl Bench<'_> {
             slope(settled) * 3600.0
         ));
         self.report.add(part);
+        Ok(())
+    }
+}
+
+impl Bench<'_> {
+    /// Updates one object of each, again and again, until everything that is kept of earlier sets is there.
+    async fn warm_up(&mut self) -> Result<()> {
+        let count = self.arguments.applications;
+        for update in 1..=self.arguments.warm_up {
+            self.fleet.until_quiet(self.patience()).await?;
+            let version = Version {
+                deployment: 20 + update,
+                all: 2,
+            };
+            self.fleet
+                .write(0..count, self.arguments.objects, version)?;
+            let commit = self.fleet.commit()?;
+            self.fleet.push().await?;
+            self.fleet
+                .until_ready(&commit, count, self.patience())
+                .await?;
+            say(&format!(
+                "    update {update} of {}, {:.1} MiB",
+                self.arguments.warm_up,
+                self.used("controller").resident
+            ));
+        }
         Ok(())
     }
 }

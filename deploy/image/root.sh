@@ -1,5 +1,5 @@
 #!/bin/sh
-# Lays out the root of the container image: the binary, what it is linked with, root certificates, and one user.
+# Lays out the root of the container image: the binary, what it is linked with if anything, root certificates, and one user.
 # The Dockerfile runs it in the stage that compiles; `make image-root` runs it here, and says how large the image is.
 #
 # Usage: deploy/image/root.sh BINARY DIRECTORY
@@ -13,7 +13,13 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 mkdir "$root"
 install -D -m 0755 "$binary" "$root/usr/local/bin/plimsoll"
 # Names and paths are those that the binary asks for; a link is copied as what it leads to.
-linked=$(ldd "$binary")
+linked=$(ldd "$binary" 2>&1) || case $linked in
+*'not a dynamic executable'*) ;;
+*)
+	echo "$linked" >&2
+	exit 1
+	;;
+esac
 echo "$linked" | awk '$2 == "=>" {print $3} $1 ~ /^\// {print $1}' | while read -r library; do
 	install -D -m 0755 "$library" "$root$library"
 done

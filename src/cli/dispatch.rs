@@ -8,7 +8,7 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     Exit, Failure,
-    args::{BuildCli, Cli, Verb},
+    args::{BuildArgs, BuildCli, Cli, Verb},
     build, command, controller, crds, diff, get, history, output, render, report, rollback, tenant,
     tree, why,
 };
@@ -17,7 +17,10 @@ use super::{
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let is_build = arguments.get(1).is_some_and(|verb| verb == "build");
-    let parsed = if is_build {
+    let plain = is_build.then(|| BuildArgs::of_directory(&arguments[2..]));
+    let parsed = if let Some(args) = plain.flatten() {
+        Ok(Verb::Build(args))
+    } else if is_build {
         BuildCli::try_parse_from(arguments.into_iter().skip(1)).map(|cli| Verb::Build(cli.args))
     } else {
         Cli::try_parse_from(arguments).map(|cli| cli.verb)

@@ -12,8 +12,9 @@ use crate::{model::Now, rollout::State};
 /// Shortest time between two looks that nothing else wakes.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// Longest time between two looks at what is under way, if no watch and no window wakes us earlier: at first, and for
-/// what takes long. Of a fleet that waits for its rollouts each is looked at so often.
-const UNDER_WAY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
+/// what takes long. Of a fleet that waits for its rollouts each is looked at so often: at 5 s that were 22 looks at each of
+/// 5,000 Applications, and most of the controller's CPU.
+const UNDER_WAY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
 
 /// Returns how long to wait after a reconcile that began at `began`.
 pub(super) fn next(subject: &Subject, memory: &Memory, began: Duration, now: Now) -> Duration {
@@ -38,7 +39,7 @@ pub(super) fn next(subject: &Subject, memory: &Memory, began: Duration, now: Now
     let state = match memory.rollout.state {
         State::Watching { spent, .. } => {
             let left = subject.gates.timeout.saturating_sub(spent);
-            let pause = (spent / 4).clamp(UNDER_WAY.0, UNDER_WAY.1);
+            let pause = (spent / 8).clamp(UNDER_WAY.0, UNDER_WAY.1);
             Some(now.monotonic + pause.min(left.max(UNDER_WAY.0)))
         }
         State::Applying { .. } | State::Returning { .. } => Some(now.monotonic + UNDER_WAY.0),

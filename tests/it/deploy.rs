@@ -460,6 +460,13 @@ fn the_root_of_the_image_holds_what_the_binary_is_linked_with() {
 
     // What lies there already would come along.
     assert!(!image_root(binary, &directory).status.success());
+    let not_a_program = scratch.path().join("unreadable");
+    std::fs::create_dir(&not_a_program).unwrap();
+    let refused = image_root(
+        not_a_program.to_str().unwrap(),
+        &scratch.path().join("third"),
+    );
+    assert!(!refused.status.success());
     let nothing = image_root("/nonexistent", &scratch.path().join("other"));
     assert!(!nothing.status.success());
 }
