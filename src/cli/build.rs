@@ -62,7 +62,11 @@ fn build(args: &BuildArgs) -> Result<(), Failure> {
     };
     let built = if args.allow_remote.is_empty() {
         // Neither a runtime nor a cache: a small tree is built in less time than they take to start.
-        kustomize::build(&input::files(), &path, &options)
+        let files = input::files();
+        if !kustomize::is_repository(&path) {
+            files.remember_above(&path);
+        }
+        kustomize::build(&files, &path, &options)
     } else {
         build_with_remote(&path, options, &args.allow_remote)?
     };

@@ -18,13 +18,22 @@ use kustomize::{EntryKind, Files, FilesError};
 ///
 /// # Caveats
 /// Nothing is refused because of where it lies: it is for a person who renders what the person may read.
-/// Where a directory really is, is found out once: one value is for one build, not for a process that goes on.
+/// What stands at a path is found out once: one value is for one build, not for a process that goes on.
 #[derive(Debug)]
 pub struct LocalFiles {
     max_file_bytes: u64,
     max_files: usize,
-    /// The real paths of directories. The system looks at each part of a path to follow links, and a build asks for every file.
-    directories: Mutex<BTreeMap<String, String>>,
+    /// What was found. The system looks at each part of a path to follow links, and a build asks for every file, and for
+    /// some twice.
+    known: Mutex<BTreeMap<String, Found>>,
+}
+
+/// What stands at a path.
+#[derive(Clone, Debug)]
+struct Found {
+    real: String,
+    /// None where only the way through it was asked for.
+    kind: Option<EntryKind>,
 }
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -45,26 +54,60 @@ impl LocalFiles {
         Self {
             max_file_bytes,
             max_files,
-            directories: Mutex::new(BTreeMap::new()),
+            known: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Takes what is above a real path, as [`Self::absolute`] returns one, for the directories that they are.
+    pub fn remember_above(&self, real: &str) {
+        let mut known = self.lock();
+        let mut here = real;
+        while let Some((parent, _)) = here
+            .rsplit_once('/')
+            .filter(|(parent, _)| !parent.is_empty())
+        {
+            known.insert(parent.to_owned(), Found::directory(parent));
+            here = parent;
         }
     }
 
     /// Returns the real path of a directory, or `None` where there is nothing.
     fn directory(&self, path: &str) -> Result<Option<String>, FilesError> {
-        let known = self.known().get(path).cloned();
+        let known = self.lock().get(path).map(|found| found.real.clone());
         if known.is_some() {
             return Ok(known);
         }
         let real = follow(path)?;
         if let Some(real) = &real {
-            self.known().insert(path.to_owned(), real.clone());
+            let found = Found {
+                real: real.clone(),
+                kind: None,
+            };
+            self.lock().insert(path.to_owned(), found);
         }
         Ok(real)
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        let known = self.directories.lock();
-        known.unwrap_or_else(PoisonError::into_inner)
+    /// Looks at what stands at a path.
+    fn look(&self, path: &str) -> Result<Option<(String, EntryKind)>, FilesError> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or_default();
+        if matches!(name, "" | "." | "..") {
+            return end(path);
+        }
+        let Some(parent) = self.directory(if parent.is_empty() { "/" } else { parent })? else {
+            return Ok(None);
+        };
+        let real = format!("{}/{name}", parent.trim_end_matches('/'));
+        match fs::symlink_metadata(&real) {
+            Ok(found) if found.is_symlink() => end(path),
+            Ok(found) => Ok(Some((real, kind(path, found.file_type())?))),
+            Err(error) if is_nothing(&error) => Ok(None),
+            Err(error) => Err(explain(path, error)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Found>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the path of a directory as the tree has it, links followed: the form in which it is handed to a build.
@@ -80,26 +123,26 @@ impl LocalFiles {
 
 impl Files for LocalFiles {
     fn resolve(&self, path: &str) -> Result<Option<(String, EntryKind)>, FilesError> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or_default();
-        if matches!(name, "" | "." | "..") {
-            return end(path);
+        if let Some(Found {
+            real,
+            kind: Some(kind),
+        }) = self.lock().get(path)
+        {
+            return Ok(Some((real.clone(), *kind)));
         }
-        let Some(parent) = self.directory(if parent.is_empty() { "/" } else { parent })? else {
-            return Ok(None);
-        };
-        let real = format!("{}/{name}", parent.trim_end_matches('/'));
-        match fs::symlink_metadata(&real) {
-            Ok(found) if found.is_symlink() => end(path),
-            Ok(found) => {
-                let kind = kind(path, found.file_type())?;
-                if kind == EntryKind::Directory {
-                    self.known().insert(real.clone(), real.clone());
-                }
-                Ok(Some((real, kind)))
+        let found = self.look(path)?;
+        if let Some((real, kind)) = &found {
+            let mut known = self.lock();
+            if *kind == EntryKind::Directory && real != path {
+                known.insert(real.clone(), Found::directory(real));
             }
-            Err(error) if is_nothing(&error) => Ok(None),
-            Err(error) => Err(explain(path, error)),
+            let found = Found {
+                real: real.clone(),
+                kind: Some(*kind),
+            };
+            known.insert(path.to_owned(), found);
         }
+        Ok(found)
     }
 
     fn read(&self, path: &str) -> Result<Arc<[u8]>, FilesError> {
@@ -147,6 +190,15 @@ impl Files for LocalFiles {
         }
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+impl Found {
+    fn directory(real: &str) -> Self {
+        Self {
+            real: real.to_owned(),
+            kind: Some(EntryKind::Directory),
+        }
     }
 }
 

@@ -82,6 +82,13 @@ fn links_on_the_way_are_followed_and_the_way_is_remembered_as_it_is() {
     }
     assert!(files.resolve(&path("loop/file")).is_err());
     assert!(files.resolve("/dev/null").is_err());
+
+    let files = LocalFiles::new(1000, 10);
+    files.remember_above(&path("a/file"));
+    for (asked, kind) in [("a", EntryKind::Directory), ("a/file", EntryKind::File)] {
+        let expected = Some((path(asked), kind));
+        assert_eq!(files.resolve(&path(asked)).unwrap(), expected, "{asked}");
+    }
 }
 
 #[test]
