@@ -10,7 +10,7 @@ use kustomize::{Built, LoadRestrictions, Options, Reorder};
 
 use super::{
     Exit, Failure,
-    args::{BuildArgs, LoadRestrictorArg, ReorderArg},
+    build_args::{BuildArgs, LoadRestrictorArg, ReorderArg},
     input, output, settings,
 };
 use crate::{

@@ -8,9 +8,11 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     Exit, Failure,
-    args::{BuildArgs, BuildCli, Cli, Verb},
-    build, command, controller, crds, diff, get, history, output, render, report, rollback, tenant,
-    tree, why,
+    args::{Cli, Verb},
+    build,
+    build_args::{BuildArgs, BuildCli},
+    command, controller, crds, diff, get, history, output, render, report, rollback, tenant, tree,
+    why,
 };
 
 /// Runs the command line and returns its exit code.

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod build;
+pub mod build_args;
 mod command;
 mod controller;
 mod crds;
