@@ -144,7 +144,11 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("axum", &["src/server/"], "serve from the room server"),
     (
         "clap",
-        &["src/cli/args.rs", "src/cli/settings.rs"],
+        &[
+            "src/cli/args.rs",
+            "src/cli/build_args.rs",
+            "src/cli/settings.rs",
+        ],
         "declare it in cli/args.rs",
     ),
     ("clap_complete", &["src/cli/"], "declare it in cli/"),
