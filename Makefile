@@ -6,7 +6,7 @@ GO ?= go
 # As devcluster/build.sh builds, so that its tests find everything compiled.
 export CGO_ENABLED = 0
 
-# Static where that can be built (.ci/setup installs what it takes); asked for after setup, so not with `:=`.
+# Static where that can be built (.ci/static installs what it takes); asked for after that, so not with `:=`.
 STATIC = $(shell .ci/static)
 RELEASE = --release --locked $(addprefix --target ,$(STATIC))
 # Shell: where cargo puts everything, and where it puts what RELEASE builds.
@@ -14,7 +14,7 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 RELEASED = $(TARGET)/$(addsuffix /,$(STATIC))release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image-root generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-rooms bench-fleet soak clean
+.PHONY: help setup static build image-root generate devcluster demo test lint test-oracle generate-cases check-cases test-devcluster test-rust test-hermetic test-cluster bench bench-render bench-rooms bench-fleet soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,11 +22,14 @@ help: ## list the verbs
 setup: ## check what is needed, and install what apt can give
 	@.ci/setup
 
-build: setup ## build the binary: target/release/plimsoll
+static:
+	@.ci/static install >/dev/null
+
+build: static ## build the binary: target/release/plimsoll
 	$(CARGO) rustc $(RELEASE) --bin plimsoll $(if $(STATIC),-- -C relocation-model=static)
 	$(if $(STATIC),install -D -m 0755 $(RELEASED)/plimsoll $(TARGET)/release/plimsoll)
 
-image-root: setup ## lay out the root of the container image without Docker, and say how large it is
+image-root: static ## lay out the root of the container image without Docker, and say how large it is
 	PLIMSOLL_PIE=1 $(CARGO) build $(RELEASE) --bin plimsoll
 	rm -rf $(TARGET)/image-root && \
 		deploy/image/root.sh $(RELEASED)/plimsoll $(TARGET)/image-root && \
