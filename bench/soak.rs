@@ -87,9 +87,7 @@ impl Bench<'_> {
         self.report.add(part);
         Ok(())
     }
-}
 
-impl Bench<'_> {
     /// Updates one object of each, again and again, until everything that is kept of earlier sets is there.
     async fn warm_up(&mut self) -> Result<()> {
         let count = self.arguments.applications;

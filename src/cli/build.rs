@@ -42,10 +42,13 @@ fn build(args: &BuildArgs) -> Result<(), Failure> {
     }
     refuse_unsupported(args)?;
     warn_of_old_flags(args);
+    let files = input::files();
     let path = if kustomize::is_repository(directory) {
         directory.clone()
     } else {
-        input::absolute(Path::new(directory))?
+        let path = input::absolute(Path::new(directory))?;
+        files.remember_above(&path);
+        path
     };
     let options = Options {
         load_restrictions: match args.load_restrictor {
@@ -62,10 +65,6 @@ fn build(args: &BuildArgs) -> Result<(), Failure> {
     };
     let built = if args.allow_remote.is_empty() {
         // Neither a runtime nor a cache: a small tree is built in less time than they take to start.
-        let files = input::files();
-        if !kustomize::is_repository(&path) {
-            files.remember_above(&path);
-        }
         kustomize::build(&files, &path, &options)
     } else {
         build_with_remote(&path, options, &args.allow_remote)?

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
 
-/// `plimsoll build` by itself. To put together the arguments of every verb takes longer than to build a small tree.
+/// The verb by itself. To put together the arguments of every verb takes longer than to build a small tree.
 #[derive(Debug, Parser)]
 #[command(
     name = "plimsoll build",
@@ -16,10 +16,9 @@ use clap::{ArgAction, Args, Parser, ValueEnum};
     about = "Build a kustomization as `kustomize build` does",
     max_term_width = 100
 )]
-pub struct BuildCli {
-    /// Its arguments.
+struct BuildCli {
     #[command(flatten)]
-    pub args: BuildArgs,
+    args: BuildArgs,
 }
 
 /// Order of the objects.
@@ -111,9 +110,20 @@ pub struct BuildArgs {
 }
 
 impl BuildArgs {
+    /// Reads what stands behind the name of the program, the verb first.
+    ///
+    /// # Errors
+    /// When a flag is unknown or its value no good, and when help is asked for.
+    pub(super) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        match arguments.get(1..).and_then(Self::of_directory) {
+            Some(args) => Ok(args),
+            None => BuildCli::try_parse_from(arguments).map(|cli| cli.args),
+        }
+    }
+
     /// Returns the arguments of `build DIR`, or `None` where more is said. To put together what a parser knows of twenty
     /// flags and then to meet none is a tenth of all instructions of a small build.
-    pub(super) fn of_directory(arguments: &[OsString]) -> Option<Self> {
+    fn of_directory(arguments: &[OsString]) -> Option<Self> {
         let [directory] = arguments else {
             return None;
         };
@@ -136,8 +146,6 @@ fn switch(text: &str) -> Result<bool, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     #[test]

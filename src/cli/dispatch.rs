@@ -10,7 +10,7 @@ use super::{
     Exit, Failure,
     args::{Cli, Verb},
     build,
-    build_args::{BuildArgs, BuildCli},
+    build_args::BuildArgs,
     command, controller, crds, diff, get, history, output, render, report, rollback, tenant, tree,
     why,
 };
@@ -19,11 +19,8 @@ use super::{
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let is_build = arguments.get(1).is_some_and(|verb| verb == "build");
-    let plain = is_build.then(|| BuildArgs::of_directory(&arguments[2..]));
-    let parsed = if let Some(args) = plain.flatten() {
-        Ok(Verb::Build(args))
-    } else if is_build {
-        BuildCli::try_parse_from(arguments.into_iter().skip(1)).map(|cli| Verb::Build(cli.args))
+    let parsed = if is_build {
+        BuildArgs::read(&arguments[1..]).map(Verb::Build)
     } else {
         Cli::try_parse_from(arguments).map(|cli| cli.verb)
     };

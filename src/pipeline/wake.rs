@@ -39,8 +39,7 @@ pub(super) fn next(subject: &Subject, memory: &Memory, began: Duration, now: Now
     let state = match memory.rollout.state {
         State::Watching { spent, .. } => {
             let left = subject.gates.timeout.saturating_sub(spent);
-            let pause = (spent / 8).clamp(UNDER_WAY.0, UNDER_WAY.1);
-            Some(now.monotonic + pause.min(left.max(UNDER_WAY.0)))
+            Some(now.monotonic + between_looks(spent).min(left.max(UNDER_WAY.0)))
         }
         State::Applying { .. } | State::Returning { .. } => Some(now.monotonic + UNDER_WAY.0),
         State::Soaking { spent, .. } => {
@@ -57,6 +56,11 @@ pub(super) fn next(subject: &Subject, memory: &Memory, began: Duration, now: Now
         state,
     ];
     soonest(moments.into_iter().flatten(), began, now.monotonic, longest).max(SHORTEST)
+}
+
+/// Returns how long what has been watched for so long is left alone.
+fn between_looks(spent: Duration) -> Duration {
+    (spent / 8).clamp(UNDER_WAY.0, UNDER_WAY.1)
 }
 
 /// Returns the time until the first of these moments, at most `longest`. One that was there when the reconcile began
@@ -76,6 +80,14 @@ fn soonest(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_long_is_looked_at_less_often_and_never_seldom() {
+        for (spent, pause) in [(0, 2), (16, 2), (40, 5), (120, 15), (1800, 15)] {
+            let between = between_looks(Duration::from_secs(spent));
+            assert_eq!(between, Duration::from_secs(pause), "after {spent} s");
+        }
+    }
 
     #[test]
     fn a_moment_that_passed_meanwhile_is_looked_at_at_once_and_only_once() {

@@ -66,7 +66,10 @@ impl LocalFiles {
             .rsplit_once('/')
             .filter(|(parent, _)| !parent.is_empty())
         {
-            known.insert(parent.to_owned(), Found::directory(parent));
+            known.insert(
+                parent.to_owned(),
+                Found::new(parent, Some(EntryKind::Directory)),
+            );
             here = parent;
         }
     }
@@ -79,11 +82,7 @@ impl LocalFiles {
         }
         let real = follow(path)?;
         if let Some(real) = &real {
-            let found = Found {
-                real: real.clone(),
-                kind: None,
-            };
-            self.lock().insert(path.to_owned(), found);
+            self.lock().insert(path.to_owned(), Found::new(real, None));
         }
         Ok(real)
     }
@@ -134,13 +133,9 @@ impl Files for LocalFiles {
         if let Some((real, kind)) = &found {
             let mut known = self.lock();
             if *kind == EntryKind::Directory && real != path {
-                known.insert(real.clone(), Found::directory(real));
+                known.insert(real.clone(), Found::new(real, Some(*kind)));
             }
-            let found = Found {
-                real: real.clone(),
-                kind: Some(*kind),
-            };
-            known.insert(path.to_owned(), found);
+            known.insert(path.to_owned(), Found::new(real, Some(*kind)));
         }
         Ok(found)
     }
@@ -194,10 +189,10 @@ impl Files for LocalFiles {
 }
 
 impl Found {
-    fn directory(real: &str) -> Self {
+    fn new(real: &str, kind: Option<EntryKind>) -> Self {
         Self {
             real: real.to_owned(),
-            kind: Some(EntryKind::Directory),
+            kind,
         }
     }
 }

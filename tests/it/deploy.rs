@@ -460,13 +460,30 @@ fn the_root_of_the_image_holds_what_the_binary_is_linked_with() {
 
     // What lies there already would come along.
     assert!(!image_root(binary, &directory).status.success());
-    let not_a_program = scratch.path().join("unreadable");
-    std::fs::create_dir(&not_a_program).unwrap();
-    let refused = image_root(
-        not_a_program.to_str().unwrap(),
-        &scratch.path().join("third"),
-    );
+    let no_file = scratch.path().to_str().unwrap();
+    let refused = image_root(no_file, &scratch.path().join("third"));
     assert!(!refused.status.success());
     let nothing = image_root("/nonexistent", &scratch.path().join("other"));
     assert!(!nothing.status.success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_linked_with_nothing_has_nothing_beside_it_in_the_image() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("image");
+    // As of a static program, ldd says of a text that it is no dynamic executable.
+    let program = scratch.path().join("program");
+    std::fs::write(&program, "#!/bin/true\n").unwrap();
+    let laid_out = image_root(program.to_str().unwrap(), &directory);
+    assert!(laid_out.status.success(), "{laid_out:?}");
+    assert!(directory.join("usr/local/bin/plimsoll").is_file());
+    assert!(
+        directory
+            .join("etc/ssl/certs/ca-certificates.crt")
+            .is_file()
+    );
+    for libraries in ["lib", "lib64", "usr/lib"] {
+        assert!(!directory.join(libraries).exists(), "{libraries}");
+    }
 }
