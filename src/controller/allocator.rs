@@ -1,7 +1,7 @@
 //! How much memory the process holds beside what it needs.
 //!
 //! Enters: nothing.
-//! Leaves: two arenas instead of one for each thread; pages that are free again, given back.
+//! Leaves: two arenas instead of one for each thread; pages that are free again, given back; with musl, the allocator itself.
 //! Never: a wait on the way of a reconcile.
 
 /// Arenas of the system's allocator. Its own limit is eight a core, and each keeps what it once needed: 7 of 54 MiB
@@ -12,7 +12,8 @@ const ARENAS: libc::c_int = 2;
 /// musl's own allocator has one lock for all threads and keeps nothing at hand.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: super::first_memory::FirstMemory<tikv_jemallocator::Jemalloc> =
+    super::first_memory::FirstMemory::before(tikv_jemallocator::Jemalloc);
 
 /// The same two arenas; pages that were free for two seconds are given back whenever memory is asked for.
 #[cfg(target_env = "musl")]

@@ -6,6 +6,8 @@
 
 mod allocator;
 mod crowd;
+#[cfg(any(target_env = "musl", test))]
+mod first_memory;
 mod house;
 mod moves;
 mod queue;
