@@ -85,9 +85,11 @@ impl<A> FirstMemory<A> {
     }
 }
 
+// Never inlined: at every place that asks for memory it would be 2 MiB of code.
 // SAFETY: a piece of the room is aligned as asked, for the room is to a page, and goes to one caller until it is given back;
 // any other is the rest's, and goes back to it.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for FirstMemory<A> {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.take(layout) {
             Some(piece) => piece,
@@ -96,6 +98,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FirstMemory<A> {
         }
     }
 
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match self.take(layout) {
             Some(piece) => {
@@ -108,6 +111,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FirstMemory<A> {
         }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         match self.offset(piece) {
             Some(begin) => {
@@ -118,6 +122,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FirstMemory<A> {
         }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let Some(begin) = self.offset(piece) else {
             // SAFETY: the caller's own promise, and what is not of the room is of the rest.
