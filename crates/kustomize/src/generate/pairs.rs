@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::error::{Error, ErrorKind};
+use crate::yaml;
 
 /// A key and what stands for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,9 @@ fn failed(message: String) -> Error {
 /// # Errors
 /// When there is no `=`, or nothing before it.
 pub(crate) fn literal_pair(source: &str) -> Result<Pair, Error> {
+    // Upstream hands arguments to a generator as JSON. What it cannot read back cannot be printed either, which is said then.
+    let read_back = yaml::through_json(source).ok().flatten();
+    let source = read_back.as_deref().unwrap_or(source);
     match source.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok(Pair {
             key: key.to_owned(),
@@ -134,6 +138,7 @@ mod tests {
             ("a='b c'", Some(pair("a", "b c"))),
             ("a=\"", Some(pair("a", "\""))),
             ("a=", Some(pair("a", ""))),
+            ("a=b\u{85}c", Some(pair("a", "b c"))),
             ("=b", None),
             ("a", None),
         ] {

@@ -51,6 +51,7 @@ pub use read::{Document, locate, parse_nodes, parse_patches, parse_values};
 pub(crate) use read::{nodes_of_objects, parse_spelled};
 pub(crate) use refold::{is_lost_in_block, refolded};
 pub(crate) use spelling::{binary_text, is_text_in_settings};
+pub(crate) use style::through_json;
 pub(crate) use styled::{Styled, View, Written};
 pub use unprintable::{Unprintable, UnprintableKind};
 pub(crate) use value::{Spelled, plain};

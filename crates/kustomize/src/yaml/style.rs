@@ -98,7 +98,10 @@ pub(super) fn analyse(text: &str) -> Result<Text<'_>, UnprintableKind> {
 }
 
 /// What upstream makes of a text by reading it back from JSON, where that is not the same.
-fn through_json(text: &str) -> Result<Option<String>, UnprintableKind> {
+///
+/// # Errors
+/// When the text holds a character that upstream cannot read back.
+pub(crate) fn through_json(text: &str) -> Result<Option<String>, UnprintableKind> {
     if let Some(control) = text
         .chars()
         .find(|character| *character >= '\u{7F}' && !is_allowed(*character))
