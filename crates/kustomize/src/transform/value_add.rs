@@ -112,12 +112,40 @@ fn lookup<'a>(value: &'a mut Value, path: &[String]) -> Result<Option<&'a mut Va
     }
 }
 
-/// Inserts a part into a file path at a position; too large a position appends.
+/// Inserts a part into a file path at a position; too large a position appends. Two slashes have an empty part between them. Only
+/// what stands behind the slash at the begin is made shorter, so that a part with one of its own keeps it there.
 fn insert_part(path: &str, position: usize, part: &str) -> String {
-    let absolute = path.starts_with('/');
-    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let (root, below) = match path.strip_prefix('/') {
+        Some(below) => ("/", below),
+        None => ("", path),
+    };
+    let mut parts: Vec<&str> = below.split('/').collect();
     parts.insert(position.min(parts.len()), part);
-    format!("{}{}", if absolute { "/" } else { "" }, parts.join("/"))
+    parts.retain(|part| !part.is_empty());
+    if parts.is_empty() {
+        return root.to_owned();
+    }
+    format!("{root}{}", shortest(&parts.join("/")))
+}
+
+/// The shortest path that means the same by its text alone.
+fn shortest(path: &str) -> String {
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if !root.is_empty() => {}
+            part => parts.push(part),
+        }
+    }
+    if root.is_empty() && parts.is_empty() {
+        return ".".to_owned();
+    }
+    format!("{root}{}", parts.join("/"))
 }
 
 #[cfg(test)]
@@ -136,6 +164,24 @@ mod tests {
             ("a", 99, "a/P"),
         ] {
             assert_eq!(insert_part(path, position, "P"), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_inserted_may_be_a_path() {
+        for (path, position, part, expected) in [
+            ("x", 1, "/v", "x/v"),
+            ("x", 0, "/v", "/v/x"),
+            ("x", 1, "a//b/", "x/a/b"),
+            ("x", 1, "../v", "v"),
+            ("x", 0, "../v", "../v/x"),
+            ("/x", 1, "../../v", "/../v"),
+            ("x", 1, "..", "."),
+            ("/x", 0, "/v", "//v/x"),
+            ("x//y", 2, "v", "x/v/y"),
+            ("", 0, "", ""),
+        ] {
+            assert_eq!(insert_part(path, position, part), expected, "{part}");
         }
     }
 }
