@@ -8,8 +8,9 @@ fn main() -> ExitCode {
     plimsoll::cli::run(std::env::args_os()).into()
 }
 
-/// What OpenSSL asks the processor is a quarter of the time of a small build, and is asked before `main` for a library that
-/// only a fetch over SSH calls. The linker leads that call here (build.rs); OpenSSL calls once more when it is first used.
+/// What OpenSSL asks the processor takes a fifteenth of a small build (docs/design/0008-a-program-that-needs-nothing.md), and is
+/// asked before `main` for a library that only a fetch over SSH calls. The linker leads that call here (build.rs); OpenSSL calls
+/// once more when it is first used.
 #[cfg(all(target_env = "musl", target_arch = "x86_64"))]
 mod openssl {
     use std::sync::atomic::{AtomicBool, Ordering};
