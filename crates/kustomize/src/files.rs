@@ -246,6 +246,22 @@ pub(crate) fn join(directory: &str, path: &str) -> Option<String> {
     Some(format!("/{}", parts.join("/")))
 }
 
+/// The parts of the shortest relative path that means the same by its text alone: `..` goes up where it can, and stays where it
+/// cannot.
+pub(crate) fn shortest<'a>(parts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut short: Vec<&str> = Vec::new();
+    for part in parts {
+        match part {
+            "" | "." => {}
+            ".." if short.last().is_some_and(|last| *last != "..") => {
+                short.pop();
+            }
+            part => short.push(part),
+        }
+    }
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

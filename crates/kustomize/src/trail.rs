@@ -1,5 +1,6 @@
 //! Where an object came from and what changed it, as annotations: `buildMetadata`.
 
+use crate::files::shortest;
 use crate::object::Object;
 use crate::options::RemoteReference;
 use crate::remote;
@@ -148,17 +149,7 @@ impl Trail {
 
 /// Joins relative paths; `..` goes up where it can.
 fn join(left: &str, right: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in left.split('/').chain(right.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
+    shortest(left.split('/').chain(right.split('/'))).join("/")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::set_namespace_of;
 use crate::error::{Error, ErrorKind};
+use crate::files::shortest;
 use crate::kustomization::Selector;
 use crate::merge::Schema;
 use crate::objects::Objects;
@@ -121,31 +122,20 @@ fn insert_part(path: &str, position: usize, part: &str) -> String {
     };
     let mut parts: Vec<&str> = below.split('/').collect();
     parts.insert(position.min(parts.len()), part);
-    parts.retain(|part| !part.is_empty());
-    if parts.is_empty() {
+    let Some(first) = parts.iter().find(|part| !part.is_empty()) else {
         return root.to_owned();
+    };
+    let is_rooted = first.starts_with('/');
+    let short = shortest(parts.iter().flat_map(|part| part.split('/')));
+    if is_rooted {
+        // Nothing lies above a root.
+        let below: Vec<&str> = short.into_iter().skip_while(|part| *part == "..").collect();
+        format!("{root}/{}", below.join("/"))
+    } else if short.is_empty() {
+        format!("{root}.")
+    } else {
+        format!("{root}{}", short.join("/"))
     }
-    format!("{root}{}", shortest(&parts.join("/")))
-}
-
-/// The shortest path that means the same by its text alone.
-fn shortest(path: &str) -> String {
-    let root = if path.starts_with('/') { "/" } else { "" };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if !root.is_empty() => {}
-            part => parts.push(part),
-        }
-    }
-    if root.is_empty() && parts.is_empty() {
-        return ".".to_owned();
-    }
-    format!("{root}{}", parts.join("/"))
 }
 
 #[cfg(test)]
