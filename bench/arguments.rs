@@ -27,6 +27,9 @@ pub(crate) enum Kind {
     Large,
     /// Deployments with pods
     Pods,
+    /// A repository, a blob, a directory that are too large, a branch that is rewritten, a render that explodes, a flood
+    /// of webhooks: what it costs the others
+    BadInput,
     /// One commit a second
     Soak,
 }
@@ -37,7 +40,7 @@ impl Arguments {
         match kind {
             Kind::Soak => self.soak.is_some(),
             Kind::BadImage if self.stub => false,
-            Kind::Large | Kind::Pods => self.parts.contains(&kind),
+            Kind::Large | Kind::Pods | Kind::BadInput => self.parts.contains(&kind),
             Kind::Idle
             | Kind::One
             | Kind::All
@@ -80,7 +83,7 @@ pub(crate) struct Arguments {
     /// Seconds before a part counts as failed
     #[arg(long, default_value_t = 600)]
     pub(crate) patience_seconds: u64,
-    /// What is measured after the cold sync; none for all but the last three
+    /// What is measured after the cold sync; none for all but the last four
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) parts: Vec<Kind>,
     /// Measures the controller alone, against an API server in memory that does as little as it can

@@ -10,12 +10,12 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::{StreamExt as _, stream};
-use hmac::{Hmac, Mac as _};
 use kube::{
     Api, Client, Config,
     api::{DynamicObject, Patch, PatchParams},
@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments::Arguments,
     audit::{Audit, BENCH},
-    stub,
+    stub, webhook,
     workload::{self, Version},
 };
 
@@ -52,6 +52,7 @@ pub(crate) struct Fleet {
     kubeconfig: PathBuf,
     workers: Option<usize>,
     controller: Option<Child>,
+    versions: AtomicU32,
     /// None where it is in this process.
     control_plane: Option<Child>,
 }
@@ -93,6 +94,7 @@ impl Fleet {
             kubeconfig,
             workers: arguments.workers,
             controller: None,
+            versions: AtomicU32::new(0),
             control_plane: child,
         };
         if !arguments.stub {
@@ -205,8 +207,17 @@ impl Fleet {
 
     /// Creates Applications by number; each wants its own path of the one repository.
     pub(crate) async fn create(&self, numbers: impl Iterator<Item = usize>) -> Result<()> {
+        self.create_from(numbers, &self.repository).await
+    }
+
+    /// The same of another repository.
+    pub(crate) async fn create_from(
+        &self,
+        numbers: impl Iterator<Item = usize>,
+        repository: &Path,
+    ) -> Result<()> {
         let bodies: Vec<Value> = numbers
-            .map(|number| application(number, &self.repository))
+            .map(|number| application(number, repository))
             .collect();
         let sends: Vec<_> = bodies.iter().map(|body| self.create_one(body)).collect();
         stream::iter(sends)
@@ -224,6 +235,26 @@ impl Fleet {
             .await
             .context("create an Application")?;
         Ok(())
+    }
+
+    /// Returns a number that no version of an image had before.
+    pub(crate) fn unique(&self) -> u32 {
+        1_000_000 + self.versions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Deletes an Application; its objects stay.
+    pub(crate) async fn delete(&self, number: usize) -> Result<()> {
+        let name = workload::name(number);
+        self.applications()
+            .delete(&name, &kube::api::DeleteParams::default())
+            .await
+            .with_context(|| format!("delete the Application {name}"))?;
+        Ok(())
+    }
+
+    /// Returns where other repositories may be made.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Writes the files of Applications, in place of those before.
@@ -301,35 +332,17 @@ impl Fleet {
 
     /// Tells the controller of a push, as a server of git does.
     pub(crate) async fn push(&self) -> Result<()> {
-        let body = json!({"repository": self.url()}).to_string();
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes())?;
-        mac.update(body.as_bytes());
-        let signature = hex(&mac.finalize().into_bytes());
-        let stream = tokio::net::TcpStream::connect(&self.address).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
-        let request = http::Request::post("/webhook/generic")
-            .header("host", &self.address)
-            .header("content-type", "application/json")
-            .header("x-plimsoll-signature", format!("sha256={signature}"))
-            .body(http_body_util::Full::new(hyper::body::Bytes::from(body)))?;
-        let answer = sender.send_request(request);
-        tokio::pin!(answer);
-        // The connection is driven until the answer is there, however late that is.
-        let answer = tokio::select! {
-            answer = &mut answer => answer,
-            ended = connection => {
-                ended?;
-                answer.await
-            }
-        };
-        let status = answer?.status();
-        ensure!(status.is_success(), "the webhook answered {status}");
-        Ok(())
+        self.push_of(&self.repository).await
     }
 
-    fn url(&self) -> String {
-        format!("file://{}", self.repository.display())
+    /// The same for a repository that is not the fleet's.
+    pub(crate) async fn push_of(&self, repository: &Path) -> Result<()> {
+        webhook::push(&self.address, &url(repository), SECRET).await
+    }
+
+    /// Calls whose signatures are wrong; returns the answers, counted by their codes.
+    pub(crate) async fn flood(&self, rate: u32, length: Duration) -> Result<BTreeMap<u16, u64>> {
+        webhook::flood(&self.address, &url(&self.repository), rate, length).await
     }
 
     /// Waits until so many Applications are Ready at a commit, by a watch; returns when each was seen so, in order.
@@ -424,14 +437,8 @@ impl Drop for Fleet {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let digits = b"0123456789abcdef";
-        for at in [byte >> 4, byte & 15] {
-            text.push(char::from(digits[usize::from(at)]));
-        }
-        text
-    })
+fn url(repository: &Path) -> String {
+    format!("file://{}", repository.display())
 }
 
 fn application(number: usize, repository: &Path) -> Value {
@@ -440,7 +447,7 @@ fn application(number: usize, repository: &Path) -> Value {
         "metadata": {"name": workload::name(number), "namespace": NAMESPACE},
         "spec": {
             "source": {
-                "repo": format!("file://{}", repository.display()),
+                "repo": url(repository),
                 "ref": "live",
                 "path": format!("apps/{}", workload::name(number)),
             },

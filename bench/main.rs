@@ -8,6 +8,7 @@ mod arguments;
 mod audit;
 mod bare;
 mod fleet;
+mod hostile;
 mod larger;
 mod process;
 mod report;
@@ -15,6 +16,7 @@ mod run;
 mod soak;
 mod start;
 mod stub;
+mod webhook;
 mod workload;
 
 use std::process::ExitCode;

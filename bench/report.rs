@@ -36,6 +36,8 @@ pub(crate) struct Part {
     pub(crate) controller_memory: f64,
     pub(crate) controller_peak: f64,
     pub(crate) server_memory: f64,
+    /// From push to Ready of each commit to a neighbour of a bad input, the shortest first; empty in other parts.
+    pub(crate) neighbours_seconds: Vec<f64>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -172,6 +174,7 @@ impl Report {
                     "controllerMiB": part.controller_memory,
                     "controllerPeakMiB": part.controller_peak,
                     "apiServerMiB": part.server_memory,
+                    "neighboursSeconds": part.neighbours_seconds,
                     "notes": part.notes,
                 })
             })

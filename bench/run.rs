@@ -75,6 +75,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     if arguments.wants(Kind::Pods) {
         bench.pods().await?;
     }
+    if arguments.wants(Kind::BadInput) {
+        bench.bad_input().await?;
+    }
     if let Some(seconds) = arguments.soak {
         bench.soak(Duration::from_secs(seconds)).await?;
     }
@@ -178,6 +181,7 @@ impl Bench<'_> {
             controller_memory: controller.resident,
             controller_peak: controller.peak,
             server_memory: server.resident,
+            neighbours_seconds: Vec::new(),
             notes: Vec::new(),
         })
     }

@@ -18,6 +18,9 @@ use crate::{
 
 /// How often records in the cluster are counted.
 const TIDY: Duration = Duration::from_secs(600);
+/// When they are counted first. By then each Application has told of its own chain: what nobody told of is asked for one
+/// by one, and at a start that would be all of them, while everybody waits to be taken up.
+const FIRST: Duration = Duration::from_secs(15);
 /// How often it is looked whether a checkpoint is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// Records deleted at most in one go: a burst of deletes costs others their turn.
@@ -31,11 +34,11 @@ const ALL: u64 = 32;
 /// Keeps house until told to stop.
 pub(super) async fn run(inner: &Inner, keeper: &Keeper, cluster: &str, stop: CancellationToken) {
     let mut signer: Option<Signer> = None;
-    let mut tidied: Option<Duration> = None;
+    let mut due = (inner.clock)().monotonic + FIRST;
     loop {
         let now = (inner.clock)();
-        if tidied.is_none_or(|at| now.since(at) >= TIDY) {
-            tidied = Some(now.monotonic);
+        if now.monotonic >= due {
+            due = now.monotonic + TIDY;
             if let Err(error) = tidy(inner, keeper, now).await {
                 tracing::warn!(error = %text::chain(&error), "could not tidy the records");
             }

@@ -140,15 +140,19 @@ pub(super) async fn work(
     } = news_from;
     let share = ours.now();
     let slots = share.as_ref().map_or(Slots::NONE, |share| share.slots);
-    let mut kept = Kept::default();
-    if !slots.is_empty() {
-        kept.read(&context.keeper, slots, slots).await;
-    }
     let applications = Applications::new(&context.cluster, None);
     let (told, mut news) = mpsc::channel(NEWS);
     let followed = applications.clone();
     let follow = followed.run(told);
     tokio::pin!(follow);
+    let mut kept = Kept::default();
+    if !slots.is_empty() {
+        // The Applications are listed meanwhile, as far as the channel takes them: a start waits for the longer of both.
+        tokio::select! {
+            () = kept.read(&context.keeper, slots, slots) => {}
+            () = &mut follow => return true,
+        }
+    }
     let mut work = Work {
         entries: BTreeMap::new(),
         busy: BTreeSet::new(),
@@ -173,6 +177,8 @@ pub(super) async fn work(
     };
     work.tell_ended();
     let mut tidy = tokio::time::interval(TIDY);
+    // Nothing is gone for long when it begins, and everybody waits to be taken up.
+    tidy.reset();
     let mut rest = tokio::time::interval(REST);
     loop {
         work.start_due();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::{
-    story_support::{CONTROLLER, Place, SOON, config, deployment, shared},
-    support::{AuditEntry, AuditMark, audit_since, eventually},
+    story_support::{CONTROLLER, Controller, Place, SOON, Stage, config, deployment, shared},
+    support::{AuditEntry, AuditMark, audit_since, devcluster_of_its_own, eventually},
 };
 
 /// Requests of Plimsoll for this place, by what they are: as its account, or as itself in its namespace or about its
@@ -184,4 +184,54 @@ async fn a_commit_that_touches_one_of_many_costs_the_others_nothing() {
     let last: Vec<usize> = names.iter().map(|name| rendered(name)).collect();
     let more: Vec<usize> = last.iter().zip(&after).map(|(a, b)| a - b).collect();
     assert_eq!(more, [1; 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_asks_for_each_thing_once() {
+    let own = devcluster_of_its_own("start");
+    let stage = Stage::set(own.cluster()).await;
+    let controller = Controller::start(&stage.kubeconfig, &[]);
+    controller.until_leading().await;
+    let place = Place::on(&stage, "start").await;
+    let names = ["one", "two", "three"];
+    for name in names {
+        let path = format!("apps/{name}");
+        let file = format!("{path}/settings.yaml");
+        let commit = place
+            .repository
+            .commit(&[(&file, Some(&config(name, "one")))]);
+        let source = json!({"source": {"path": path}});
+        place.application(name, source).await;
+        place.until_good(name, &commit).await;
+    }
+    controller.terminate();
+    eventually(SOON, "the controller has ended", || async {
+        controller.ended()
+    })
+    .await;
+
+    let mark = own.cluster().audit_mark();
+    let controller = Controller::start(&stage.kubeconfig, &[]);
+    controller.until_leading().await;
+    let count = |verb: &str, resource: &str| {
+        let of = |entry: &&AuditEntry| {
+            entry.user == CONTROLLER && entry.verb == verb && entry.resource == resource
+        };
+        own.cluster().audit_since(mark).iter().filter(of).count()
+    };
+    eventually(SOON, "all are taken up", || async {
+        let (_, metrics) = controller.ask("/metrics").await;
+        let reconciles = metrics
+            .lines()
+            .filter(|line| line.starts_with("plimsoll_reconcile_total"))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let asked = count("get", "syncrecords");
+        (reconciles.sum::<f64>() >= 3.0 && asked >= names.len()).then_some(())
+    })
+    .await;
+    // The record after the newest one of each, which is not there; their stored sets in one list.
+    assert_eq!(count("get", "syncrecords"), names.len());
+    assert_eq!(count("list", "secrets"), 1);
+    assert_eq!(count("list", "syncrecords"), 0);
+    assert_eq!(count("list", "applications"), 1);
 }
