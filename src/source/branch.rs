@@ -185,8 +185,11 @@ impl BranchRound {
             left: self.net.settings.max_repository_bytes,
         };
         Outgoing::collect(&repository, [new], &haves)
-            .and_then(|outgoing| outgoing.send(|piece| pack.write_all(piece)))
-            .map_err(damaged)?
+            .and_then(|outgoing| outgoing.send(&self.net.over, |piece| pack.write_all(piece)))
+            .map_err(|error| match self.net.check_time(&self.address.display()) {
+                Ok(()) => damaged(error),
+                Err(late) => late,
+            })?
             .map_err(|_too_large| peer.too_large())?;
         peer.update(request, reference)
     }

@@ -21,6 +21,12 @@ use super::{Address, Error};
 use crate::model::Credentials;
 
 const LOCK: &str = "lock";
+const PACKING: &str = "packing";
+/// How packs are made of a repository on this machine. Files above 64 KiB are sent as they are: to look for differences
+/// among 2 GiB of them takes more than ten minutes of a core (measured) before the first byte that a limit could count.
+/// libgit2 1.9 reads this threshold from the key of the cache; the other key is git's own.
+const PACKING_CONFIG: &str =
+    "[core]\n\tbigFileThreshold = 65536\n[pack]\n\tdeltaCacheSize = 65536\n";
 
 /// A directory of this process alone, removed with the last one who holds it.
 pub(super) struct CacheDirectory {
@@ -69,6 +75,7 @@ impl CacheDirectory {
                 .mode(0o600)
                 .open(staged.join(LOCK))?;
             lock.lock()?;
+            fs::write(staged.join(PACKING), PACKING_CONFIG)?;
             fs::rename(&staged, &directory)?;
             Ok(lock)
         })();
@@ -78,6 +85,11 @@ impl CacheDirectory {
             salt,
             next: AtomicU64::new(0),
         }))
+    }
+
+    /// Returns the configuration of git for making packs.
+    pub(super) fn packing(&self) -> Arc<Path> {
+        self.directory.join(PACKING).into()
     }
 
     /// Returns the key of a mirror.

@@ -58,8 +58,10 @@ pub(super) fn compact(
         }
         let mut read = Ok(());
         let written = compacted.write_pack(net, |sink| {
-            match outgoing.send(|piece| sink.write_all(piece)) {
+            match outgoing.send(&net.over, |piece| sink.write_all(piece)) {
                 Ok(sent) => sent.map_err(|error| Error::from_io(store.url(), "copy", error)),
+                // It says nothing about what was read.
+                Err(_ended) if net.over.is_cancelled() => Err(net.time_over(store.url())),
                 Err(error) => {
                     read = Err(error);
                     Ok(())

@@ -7,6 +7,7 @@
 use std::{
     io::{self, Read},
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -21,6 +22,8 @@ use super::{Address, DisplaySafeUrl, Error, Settings, counts::Counters};
 pub(super) struct Net {
     pub(super) settings: Arc<Settings>,
     pub(super) counters: Arc<Counters>,
+    /// Configuration of git for making packs.
+    pub(super) packing: Arc<Path>,
     /// Cancelled when the time of the whole round is over, or everything ends.
     pub(super) over: CancellationToken,
     /// Cancelled when everything ends.

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use git2::{ErrorCode, Oid, Repository, RepositoryOpenFlags};
+use git2::{Config, ConfigLevel, ErrorCode, Oid, Repository, RepositoryOpenFlags};
 
 use super::{
     Address, DisplaySafeUrl, Error,
@@ -80,6 +80,13 @@ impl LocalPeer {
         Ok(advertisement)
     }
 
+    /// How packs are made is our decision, not that of whose repository it is.
+    fn settle(&self) -> Result<(), git2::Error> {
+        let mut config = Config::new()?;
+        config.add_file(&self.net.packing, ConfigLevel::App, false)?;
+        self.repository.set_config(&config)
+    }
+
     fn pass_on(&self, piece: &[u8], left: &mut u64, sink: &mut dyn Write) -> Result<(), Error> {
         self.net.check_time(&self.url)?;
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
@@ -110,9 +117,15 @@ impl Peer for LocalPeer {
         sink: &mut dyn Write,
     ) -> Result<(), Error> {
         let mut left = limit;
-        Outgoing::collect(&self.repository, wants.iter().copied(), haves)
-            .and_then(|outgoing| outgoing.send(|piece| self.pass_on(piece, &mut left, sink)))
-            .map_err(|error| unreadable(&self.url, error))?
+        self.settle()
+            .and_then(|()| Outgoing::collect(&self.repository, wants.iter().copied(), haves))
+            .and_then(|outgoing| {
+                outgoing.send(&self.net.over, |piece| self.pass_on(piece, &mut left, sink))
+            })
+            .map_err(|error| match self.net.check_time(&self.url) {
+                Ok(()) => unreadable(&self.url, error),
+                Err(late) => late,
+            })?
     }
 
     fn update(&mut self, _request: Vec<u8>, _reference: &str) -> Result<(), Error> {

@@ -67,10 +67,11 @@ impl Mirrors {
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let cache = CacheDirectory::open(&settings.cache)?;
         let (settings, counters) = (Arc::new(settings), Arc::<Counters>::default());
+        let packing = cache.packing();
         Ok(Self(Arc::new(Inner {
             cache,
             tls: tls::system()?,
-            threads: Threads::new(Arc::clone(&settings), Arc::clone(&counters)),
+            threads: Threads::new(Arc::clone(&settings), Arc::clone(&counters), packing),
             counters,
             permits: Arc::new(Semaphore::new(settings.concurrent_fetches.max(1))),
             slow_permits: Arc::new(Semaphore::new(

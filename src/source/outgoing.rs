@@ -5,6 +5,7 @@
 //! Never: a pack in memory as a whole.
 
 use git2::{ErrorCode, ObjectType, Oid, PackBuilder, Repository};
+use tokio_util::sync::CancellationToken;
 
 /// A pack of what leads to some objects and not to some commits.
 pub(super) struct Outgoing<'a>(PackBuilder<'a>);
@@ -49,14 +50,19 @@ impl<'a> Outgoing<'a> {
         self.0.object_count() == 0
     }
 
-    /// Hands the pack out piece by piece, until `send` fails.
+    /// Hands the pack out piece by piece, until `send` fails. What comes before the first piece, looking for
+    /// differences among everything that is sent, ends when the time is over as well.
     ///
     /// # Errors
-    /// What the repository says; inside, what `send` says.
+    /// What the repository says, that the time is over among it; inside, what `send` says.
     pub(super) fn send<E>(
         mut self,
+        over: &CancellationToken,
         mut send: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Result<(), E>, git2::Error> {
+        let over = over.clone();
+        self.0
+            .set_progress_callback(move |_, _, _| !over.is_cancelled())?;
         let mut passed = Ok(());
         let result = self.0.foreach(|piece| {
             passed = send(piece);

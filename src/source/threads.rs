@@ -5,6 +5,7 @@
 //! Never: a thread killed; what does not end when it is told to is counted for as long as it runs.
 
 use std::{
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -25,15 +26,21 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Threads {
     settings: Arc<Settings>,
     counters: Arc<Counters>,
+    packing: Arc<Path>,
     tasks: TaskTracker,
     ended: CancellationToken,
 }
 
 impl Threads {
-    pub(super) fn new(settings: Arc<Settings>, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        counters: Arc<Counters>,
+        packing: Arc<Path>,
+    ) -> Self {
         Self {
             settings,
             counters,
+            packing,
             tasks: TaskTracker::new(),
             ended: CancellationToken::new(),
         }
@@ -56,6 +63,7 @@ impl Threads {
         let net = Net {
             settings: Arc::clone(&self.settings),
             counters: Arc::clone(&self.counters),
+            packing: Arc::clone(&self.packing),
             over: over.clone(),
             ended: self.ended.clone(),
             tasks: self.tasks.clone(),
