@@ -178,7 +178,7 @@ async fn a_render_that_explodes(place: &Place, neighbour: &Neighbour<'_>) {
         place,
         "bomb",
         "RenderFailed",
-        &["deploy/bomb.yaml", "aliases"],
+        &["deploy/bomb.yaml", "aliases stand for", "at most"],
     )
     .await;
 }

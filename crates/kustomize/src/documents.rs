@@ -13,7 +13,7 @@ pub(crate) fn syntax(error: &yaml::Error, file: &str) -> Error {
         | yaml::ErrorKind::Depth(_)
         | yaml::ErrorKind::Documents(_)
         | yaml::ErrorKind::Nodes(_)
-        | yaml::ErrorKind::Aliases => ErrorKind::Limit,
+        | yaml::ErrorKind::Aliases { .. } => ErrorKind::Limit,
         _ => ErrorKind::Syntax,
     };
     let (line, column) = (error.line, error.column);

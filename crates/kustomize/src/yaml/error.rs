@@ -33,8 +33,13 @@ pub enum ErrorKind {
     Nodes(usize),
 
     /// Nearly all of a large text would come from aliases: made to grow, not to be read.
-    #[error("aliases make the text grow beyond measure")]
-    Aliases,
+    #[error("aliases stand for {aliased} nodes, and in a text of this size for {limit} at most")]
+    Aliases {
+        /// Nodes that aliases stand for, so far.
+        aliased: usize,
+        /// How many they may stand for, by the nodes so far.
+        limit: usize,
+    },
 
     /// A byte that is not UTF-8.
     #[error("the text is not UTF-8")]

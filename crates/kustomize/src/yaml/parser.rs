@@ -251,8 +251,12 @@ impl<'a, B: Build> Parser<'a, B> {
         self.count(nodes)?;
         self.aliased = self.aliased.saturating_add(nodes);
         self.aliases += 1;
-        if self.aliased > 1000 && self.aliased > most_aliased(self.nodes + self.aliases) {
-            return Err(self.fail(ErrorKind::Aliases));
+        let limit = most_aliased(self.nodes + self.aliases).max(1000);
+        if self.aliased > limit {
+            return Err(self.fail(ErrorKind::Aliases {
+                aliased: self.aliased,
+                limit,
+            }));
         }
         Ok(())
     }
