@@ -1,7 +1,7 @@
 //! The directory in which mirrors are kept.
 //!
 //! Enters: the path that an operator gave.
-//! Leaves: a directory of this process, and names in it.
+//! Leaves: a directory of this process, and names in it; a configuration of git for making packs.
 //! Never: a name made from an address or a credential; a mirror of another process.
 
 use std::{

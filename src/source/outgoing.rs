@@ -74,3 +74,36 @@ impl<'a> Outgoing<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CancellationToken, Outgoing, Repository};
+
+    #[test]
+    fn nothing_is_sent_when_the_time_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(directory.path()).unwrap();
+        let blob = repository.blob(b"kind: ConfigMap\n").unwrap();
+        let mut tree = repository.treebuilder(None).unwrap();
+        tree.insert("app.yaml", blob, 0o100_644).unwrap();
+        let tree = repository.find_tree(tree.write().unwrap()).unwrap();
+        let time = git2::Time::new(1_760_000_000, 0);
+        let person = git2::Signature::new("Ada Miller", "ada@shop.example", &time).unwrap();
+        let commit = repository
+            .commit(None, &person, &person, "Change", &tree, &[])
+            .unwrap();
+        let over = CancellationToken::new();
+        let send = || {
+            let mut bytes = 0;
+            let outgoing = Outgoing::collect(&repository, [commit], &[]).unwrap();
+            let sent = outgoing.send(&over, |piece| {
+                bytes += piece.len();
+                Ok::<_, std::convert::Infallible>(())
+            });
+            (sent.is_ok(), bytes > 0)
+        };
+        assert_eq!(send(), (true, true));
+        over.cancel();
+        assert_eq!(send(), (false, false));
+    }
+}

@@ -217,6 +217,40 @@ async fn a_repository_that_is_too_large_leaves_nothing_on_disk() {
     assert!(fixture.stores().is_empty());
 }
 
+/// Bytes of what is kept of a repository on this machine with this file and, perhaps, another that is nearly the same.
+async fn kept_bytes(text: &str, twice: bool) -> u64 {
+    let repository = Repository::new();
+    repository.commit("one.txt", text);
+    if twice {
+        repository.commit("two.txt", &(text.to_owned() + "."));
+    }
+    let fixture = Fixture::with(|settings| settings.allow_file = true);
+    let path = repository.path();
+    fixture.fetch(path.to_str().unwrap(), None).await.unwrap();
+    let packs = fixture.stores().remove(0).join("objects/pack");
+    let files = std::fs::read_dir(packs).unwrap();
+    files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum()
+}
+
+#[tokio::test]
+async fn no_time_goes_into_differences_of_large_files_on_this_machine() {
+    let (small, large) = (noise(5_000), noise(20_000));
+    assert!(small.len() < 65_536 && large.len() > 65_536);
+    let (one, two) = (
+        kept_bytes(&small, false).await,
+        kept_bytes(&small, true).await,
+    );
+    assert!(two < one + one / 4, "{one} {two}");
+    // The limit counts what is sent: it comes at once, and not after minutes of packing.
+    let (one, two) = (
+        kept_bytes(&large, false).await,
+        kept_bytes(&large, true).await,
+    );
+    assert!(two > one + one / 2, "{one} {two}");
+}
+
 #[tokio::test]
 async fn a_mirror_that_grew_beyond_the_limit_is_built_again_if_that_helps() {
     let repository = Repository::new();
