@@ -182,13 +182,13 @@ impl Bench<'_> {
             while start.elapsed() < FLOOD {
                 delays.push(self.neighbour(delays.len()).await?);
             }
-            Ok::<_, anyhow::Error>((delays, start.elapsed()))
+            Ok::<_, anyhow::Error>(delays)
         };
         let flood = async {
             let answers = self.fleet.flood(RATE, FLOOD).await?;
             Ok((answers, start.elapsed()))
         };
-        let ((delays, _), (answers, took)) = tokio::try_join!(commits, flood)?;
+        let (delays, (answers, took)) = tokio::try_join!(commits, flood)?;
         let mut part = self
             .end("beside calls with wrong signatures", before)
             .await?;

@@ -186,9 +186,9 @@ impl BranchRound {
         };
         Outgoing::collect(&repository, [new], &haves)
             .and_then(|outgoing| outgoing.send(&self.net.over, |piece| pack.write_all(piece)))
-            .map_err(|error| match self.net.check_time(&self.address.display()) {
-                Ok(()) => damaged(error),
-                Err(late) => late,
+            .map_err(|error| {
+                self.net
+                    .unless_late(&self.address.display(), damaged(error))
             })?
             .map_err(|_too_large| peer.too_large())?;
         peer.update(request, reference)

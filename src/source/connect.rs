@@ -69,6 +69,11 @@ impl Net {
         }
     }
 
+    /// Returns this error, or that the time is over where that is why it came.
+    pub(super) fn unless_late(&self, url: &DisplaySafeUrl, error: Error) -> Error {
+        self.check_time(url).err().unwrap_or(error)
+    }
+
     /// Returns the error for a round that did not end by itself.
     pub(super) fn time_over(&self, url: &DisplaySafeUrl) -> Error {
         if self.ended.is_cancelled() {

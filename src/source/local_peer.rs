@@ -122,9 +122,9 @@ impl Peer for LocalPeer {
             .and_then(|outgoing| {
                 outgoing.send(&self.net.over, |piece| self.pass_on(piece, &mut left, sink))
             })
-            .map_err(|error| match self.net.check_time(&self.url) {
-                Ok(()) => unreadable(&self.url, error),
-                Err(late) => late,
+            .map_err(|error| {
+                self.net
+                    .unless_late(&self.url, unreadable(&self.url, error))
             })?
     }
 
