@@ -10,15 +10,16 @@ use super::{
     Context, Error, Memory, Subject,
     credentials::credentials,
     memory::{Newest, Wanted},
+    rewind::{at_rest, descends_by_history, descends_by_what_is_there, went_back},
     sets::Held,
 };
 use crate::{
-    api::{Class, Reason, RewindPolicy},
+    api::{Class, Reason},
     model::{CommitInfo, Now, Revision, text},
     render::{self, Rendered},
     report::{FetchState, StageLabel},
     rollout::{Desired, Event, Failure, Rollout},
-    source::{RemoteBases, Retry, Snapshot},
+    source::{RemoteBases, Snapshot},
 };
 
 /// How old another Application's answer from the same repository may be to count as ours, the first time and after a
@@ -202,9 +203,10 @@ async fn adopt(
         tracing::debug!(revision = %snapshot.revision, "the commit is about other files");
         return Ok(None);
     }
-    if let Some(event) = went_back(context, subject, memory, snapshot).await? {
+    let descends = descends_by_what_is_there(context, subject, memory, snapshot).await?;
+    if descends == Some(false) {
         memory.wanted = None;
-        return Ok(Some(event));
+        return Ok(Some(went_back(memory, snapshot)));
     }
     let started = (context.clock)().monotonic;
     let rendered = render_snapshot(context, snapshot.clone(), spec.clone()).await?;
@@ -226,7 +228,18 @@ async fn adopt(
             ),
         ));
     }
-    let commit: CommitInfo = snapshot.commit.clone();
+    let mut revision = snapshot.revision.clone();
+    let mut commit: Option<CommitInfo> = Some(snapshot.commit.clone());
+    if descends.is_none() {
+        if let Some(running) = at_rest(memory, &revision, rendered.digest()) {
+            // A start on a branch that went on with other files: as when it is watched going on, nobody needs to be told.
+            revision = running;
+            commit = None;
+        } else if !descends_by_history(context, subject, memory, snapshot).await? {
+            memory.wanted = None;
+            return Ok(Some(went_back(memory, snapshot)));
+        }
+    }
     let mut read = rendered.read().clone();
     read.insert(format!("/{}", spec.path.trim_matches('/')));
     memory.wanted = Some(Wanted {
@@ -239,10 +252,10 @@ async fn adopt(
         read,
         desired: Desired {
             digest: rendered.digest().clone(),
-            revision: snapshot.revision.clone(),
+            revision,
         },
         rendered: Held::open(Arc::new(rendered)),
-        commit: Some(commit),
+        commit,
         tree: snapshot.tree.clone(),
         spec,
     });
@@ -281,63 +294,4 @@ pub(super) async fn render_snapshot(
             source,
         }),
     }
-}
-
-/// A revision that does not descend from the applied one is held, unless the spec allows it
-/// or a person pointed the Application at another reference.
-async fn went_back(
-    context: &Context,
-    subject: &Subject,
-    memory: &mut Memory,
-    snapshot: &Snapshot,
-) -> Result<Option<Event>, Error> {
-    let RewindPolicy::Hold = subject.spec.source.rewind else {
-        return Ok(None);
-    };
-    let Some(applied) = memory
-        .rollout
-        .applied
-        .as_ref()
-        .map(|set| set.revision.clone())
-    else {
-        return Ok(None);
-    };
-    let new = &snapshot.revision;
-    if applied.commit == new.commit || applied.reference != new.reference {
-        return Ok(None);
-    }
-    let credentials = memory
-        .credentials
-        .as_ref()
-        .map(|(_, known)| known.clone())
-        .unwrap_or_default();
-    let descends = match context
-        .mirrors
-        .is_ancestor(&subject.source(), &credentials, &applied, new)
-        .await
-    {
-        Ok(descends) => descends,
-        Err(error) if matches!(error.retry(), Retry::Backoff) => return Err(error.into()),
-        // The applied commit is not in the repository any more: history was rewritten.
-        Err(_) => false,
-    };
-    if descends {
-        return Ok(None);
-    }
-    let failure = Failure {
-        reason: Reason::RevisionWentBack,
-        class: Class::Change,
-        message: format!(
-            "{} moved to {}, which does not descend from {}; still running {}; nothing was changed; set spec.source.rewind to allow, or push a commit on top of it",
-            new.reference,
-            new.short(),
-            applied.short(),
-            applied
-        ),
-    };
-    Ok(Some(Event::Refused {
-        digest: None,
-        revision: new.clone(),
-        failure,
-    }))
 }

@@ -32,6 +32,7 @@ mod preview;
 mod prune;
 mod record;
 mod restore;
+mod rewind;
 mod sets;
 mod stop;
 mod stuck;

@@ -17,7 +17,7 @@ use super::{
     advertisement::Advertisement,
     connect::Net,
     outgoing::Outgoing,
-    peer::{self, Peer, Service},
+    peer::{self, Peer, Request, Service},
     receive_pack,
 };
 use crate::model::{Credentials, Secret};
@@ -153,7 +153,14 @@ impl BranchRound {
         let known = repository.refname_to_id(&self.branch.reference).ok();
         let haves: Vec<Oid> = known.into_iter().collect();
         let limit = self.net.settings.max_repository_bytes;
-        peer.pack(advertisement, &[tip], &haves, limit, &mut writer)?;
+        // What others keep is brought whole: its first commits are read.
+        let request = Request {
+            wants: &[tip],
+            haves: &haves,
+            shallow: &[],
+            tips_only: false,
+        };
+        peer.pack(advertisement, request, limit, &mut writer)?;
         writer.commit().map_err(damaged)?;
         Ok(())
     }

@@ -346,6 +346,14 @@ impl Error {
         }
     }
 
+    /// Says that it came of fetching all of history, where that is what is too large or takes too long.
+    pub(super) fn of_history(mut self) -> Self {
+        if let Self::TooLarge { what, .. } | Self::TimedOut { what, .. } = &mut self {
+            *what = "all of its history, which tells whether the branch was rewritten,";
+        }
+        self
+    }
+
     /// Returns the error that an `io::Error` carries, or says that the connection broke.
     pub(super) fn from_io(url: &DisplaySafeUrl, act: &'static str, error: io::Error) -> Self {
         match error.downcast::<Self>() {

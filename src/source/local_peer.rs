@@ -13,8 +13,9 @@ use super::{
     advertisement::Advertisement,
     connect::Net,
     error::Cause,
-    outgoing::Outgoing,
-    peer::{Peer, REPOSITORY},
+    outgoing::{self, Outgoing},
+    peer::{Peer, REPOSITORY, Request},
+    upload_pack,
 };
 
 /// A repository in a directory.
@@ -50,7 +51,10 @@ impl LocalPeer {
     }
 
     fn read(&self) -> Result<Advertisement, git2::Error> {
-        let mut advertisement = Advertisement::default();
+        let mut advertisement = Advertisement {
+            capabilities: [upload_pack::SHALLOW.to_owned()].into(),
+            ..Advertisement::default()
+        };
         for reference in self.repository.references()? {
             let reference = reference?;
             let resolved = reference.resolve()?;
@@ -87,12 +91,28 @@ impl LocalPeer {
         self.repository.set_config(&config)
     }
 
+    /// Returns what is to be sent, and the commits of it that may come without their parents.
+    fn collect(&self, request: Request<'_>) -> Result<(Outgoing<'_>, Vec<Oid>), git2::Error> {
+        let (wants, haves) = (request.wants, request.haves);
+        if request.tips_only {
+            return Outgoing::tips(&self.repository, wants.iter().copied());
+        }
+        // Here all that led to a have is known, and left out; where the other side cut it off it must know.
+        let cut = if request.shallow.is_empty() {
+            Vec::new()
+        } else {
+            outgoing::edge(&self.repository, wants, haves)?
+        };
+        let outgoing = Outgoing::collect(&self.repository, wants.iter().copied(), haves)?;
+        Ok((outgoing, cut))
+    }
+
     fn pass_on(&self, piece: &[u8], left: &mut u64, sink: &mut dyn Write) -> Result<(), Error> {
         self.net.check_time(&self.url)?;
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         *left = left.checked_sub(length).ok_or_else(|| self.too_large())?;
         sink.write_all(piece)
-            .map_err(|error| super::upload_pack::wire_error(&self.url, error))
+            .map_err(|error| upload_pack::wire_error(&self.url, error))
     }
 }
 
@@ -111,21 +131,22 @@ impl Peer for LocalPeer {
     fn pack(
         &mut self,
         _advertisement: &Advertisement,
-        wants: &[Oid],
-        haves: &[Oid],
+        request: Request<'_>,
         limit: u64,
         sink: &mut dyn Write,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Oid>, Error> {
         let mut left = limit;
-        self.settle()
-            .and_then(|()| Outgoing::collect(&self.repository, wants.iter().copied(), haves))
-            .and_then(|outgoing| {
-                outgoing.send(&self.net.over, |piece| self.pass_on(piece, &mut left, sink))
-            })
-            .map_err(|error| {
-                self.net
-                    .unless_late(&self.url, unreadable(&self.url, error))
-            })?
+        let mut send = || {
+            self.settle()?;
+            let (outgoing, cut) = self.collect(request)?;
+            let sent =
+                outgoing.send(&self.net.over, |piece| self.pass_on(piece, &mut left, sink))?;
+            Ok(sent.map(|()| cut))
+        };
+        send().map_err(|error| {
+            self.net
+                .unless_late(&self.url, unreadable(&self.url, error))
+        })?
     }
 
     fn update(&mut self, _request: Vec<u8>, _reference: &str) -> Result<(), Error> {

@@ -21,6 +21,9 @@ use crate::model::{Credentials, Now};
 /// How long a reference that nobody asks for any more is still fetched along with others.
 const REMEMBERED: Duration = Duration::from_hours(1);
 
+/// How long it is not tried again to fetch all of a history that is too large or takes too long.
+const NO_HISTORY: Duration = Duration::from_mins(10);
+
 /// An answer for each want.
 pub(super) type Answers = BTreeMap<Want, Result<Resolved, Error>>;
 
@@ -36,6 +39,8 @@ pub(super) struct Mirror {
     asked: Mutex<Asked>,
     /// What may be read, whatever a round is doing.
     kept: Mutex<Option<Kept>>,
+    /// Why all of history cannot be had, and since when.
+    no_history: Mutex<Option<(Duration, Error)>>,
 }
 
 /// Who asks, noted before waiting, so that the next round answers everybody who waits.
@@ -62,6 +67,28 @@ impl Mirror {
             last: Arc::default(),
             asked: Mutex::default(),
             kept: Mutex::default(),
+            no_history: Mutex::default(),
+        }
+    }
+
+    /// Returns why all of history cannot be had, if that was tried not long ago.
+    pub(super) fn no_history(&self, now: Duration) -> Option<Error> {
+        let noted = self
+            .no_history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (at, error) = noted.as_ref()?;
+        (now.saturating_sub(*at) < NO_HISTORY).then(|| error.clone())
+    }
+
+    /// Notes why all of history cannot be had, where to try again soon would cost much and bring nothing.
+    pub(super) fn note_no_history(&self, now: Duration, error: &Error) {
+        if matches!(error, Error::TooLarge { .. } | Error::TimedOut { .. }) {
+            let mut noted = self
+                .no_history
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *noted = Some((now, error.clone()));
         }
     }
 

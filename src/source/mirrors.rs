@@ -28,7 +28,6 @@ use super::{
     reference::Want,
     remote_file,
     round::{Done, Kept, Resolved, Round},
-    store::Store,
     threads::{Threads, blocking},
     tls,
 };
@@ -57,6 +56,15 @@ struct Inner {
     slow_permits: Arc<Semaphore>,
     mirrors: Mutex<BTreeMap<Key, Arc<Mirror>>>,
     uses: AtomicU64,
+}
+
+/// What a round begins with.
+#[derive(Clone, Copy, Debug)]
+enum On {
+    /// What the mirror has.
+    Kept,
+    /// Nothing, to fetch all of history.
+    Nothing,
 }
 
 impl Mirrors {
@@ -137,41 +145,55 @@ impl Mirrors {
         credentials: &Credentials,
         revision: &Revision,
     ) -> Result<Snapshot, Error> {
-        let (store, url) = self.known(spec, credentials, revision)?;
+        let mirror = self.known(spec, credentials, revision)?;
         let resolved = Resolved {
             reference: revision.reference.clone(),
-            commit: oid(&url, &revision.commit)?,
+            commit: oid(&mirror.address.display(), &revision.commit)?,
         };
-        let limits = self.0.settings.tree_limits();
-        blocking("read a commit", move || {
-            Snapshot::read(&store, &resolved, limits)
-        })
-        .await
+        self.snapshot(&mirror, resolved).await
+    }
+
+    /// Says whether `older` is `newer`, or an ancestor of it, without a word to the server; None where history is cut off
+    /// and what is there does not tell.
+    ///
+    /// # Errors
+    /// When `newer` is not in the mirror (any more), or the mirror is damaged.
+    pub async fn is_known_ancestor(
+        &self,
+        spec: &SourceSpec,
+        credentials: &Credentials,
+        older: &Revision,
+        newer: &Revision,
+    ) -> Result<Option<bool>, Error> {
+        let mirror = self.known(spec, credentials, newer)?;
+        let url = mirror.address.display();
+        let (older, newer) = (oid(&url, &older.commit)?, oid(&url, &newer.commit)?);
+        compare(&mirror, older, newer).await
     }
 
     /// Says whether `older` is `newer`, or an ancestor of it. A branch on which it is not was rewritten.
     ///
+    /// A mirror begins without history: where what it has does not tell, all of it is fetched, once.
+    ///
     /// # Errors
-    /// When `newer` is not in the mirror (any more), or the mirror is damaged.
+    /// When `newer` is not in the mirror (any more), the mirror is damaged, or history cannot be fetched.
     pub async fn is_ancestor(
         &self,
         spec: &SourceSpec,
         credentials: &Credentials,
         older: &Revision,
         newer: &Revision,
+        now: Now,
     ) -> Result<bool, Error> {
-        let (store, url) = self.known(spec, credentials, newer)?;
+        let mirror = self.known(spec, credentials, newer)?;
+        let url = mirror.address.display();
         let (older, newer) = (oid(&url, &older.commit)?, oid(&url, &newer.commit)?);
-        blocking("compare commits", move || {
-            if !store.has(newer)? {
-                return Err(Error::NotInMirror {
-                    url,
-                    commit: newer.to_string(),
-                });
-            }
-            store.is_ancestor(older, newer)
-        })
-        .await
+        if let Some(known) = compare(&mirror, older, newer).await? {
+            return Ok(known);
+        }
+        self.with_history(&mirror, older, newer, now).await?;
+        // With all of history there is an answer.
+        Ok(compare(&mirror, older, newer).await?.unwrap_or_default())
     }
 
     /// Ends all rounds and waits until they have ended, at most 10 s. Whoever waits for one is told so; what was
@@ -235,7 +257,7 @@ impl Mirrors {
         spec: &SourceSpec,
         credentials: &Credentials,
         revision: &Revision,
-    ) -> Result<(Arc<Store>, DisplaySafeUrl), Error> {
+    ) -> Result<Arc<Mirror>, Error> {
         let address = parse(spec)?;
         let url = address.display();
         let key = self.0.cache.key(&address, credentials);
@@ -246,13 +268,58 @@ impl Mirrors {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&key)
             .cloned();
-        match mirror.and_then(|mirror| mirror.kept()) {
-            Some(kept) => Ok((kept.store, url)),
-            None => Err(Error::NotInMirror {
-                url,
-                commit: revision.commit.clone(),
-            }),
+        mirror.ok_or_else(|| Error::NotInMirror {
+            url,
+            commit: revision.commit.clone(),
+        })
+    }
+
+    /// Fetches all that led to what the mirror has, in place of what it has; what cannot be fetched changes nothing.
+    async fn with_history(
+        &self,
+        mirror: &Arc<Mirror>,
+        older: Oid,
+        newer: Oid,
+        now: Now,
+    ) -> Result<(), Error> {
+        let mut last = Arc::clone(&mirror.last).lock_owned().await;
+        // Others waited for the same.
+        if compare(mirror, older, newer).await?.is_some() {
+            return Ok(());
         }
+        if let Some(error) = mirror.no_history(now.monotonic) {
+            return Err(error);
+        }
+        let this = self.clone();
+        let of = Arc::clone(mirror);
+        let task = self.0.threads.spawn(async move {
+            let permits = vec![
+                permit(&this.0.slow_permits).await?,
+                permit(&this.0.permits).await?,
+            ];
+            let (at, wants) = of.wanted();
+            let fetched = this
+                .run(&of, On::Nothing, wants, BTreeSet::new(), permits)
+                .await
+                .and_then(all_fit);
+            match fetched {
+                Ok(Done { kept, answers }) => {
+                    of.keep(Some(kept));
+                    *last = Some(Last {
+                        at,
+                        outcome: Ok(answers),
+                    });
+                    Ok(())
+                }
+                Err(error) => {
+                    count(&this.0.counters.failures);
+                    let error = error.of_history();
+                    of.note_no_history(now.monotonic, &error);
+                    Err(error)
+                }
+            }
+        });
+        join(task, "fetch the history of a repository").await?
     }
 
     async fn read_held(&self, kept: &Kept, commit: Oid) -> Result<Option<Snapshot>, Error> {
@@ -277,8 +344,7 @@ impl Mirrors {
     async fn snapshot(&self, mirror: &Mirror, resolved: Resolved) -> Result<Snapshot, Error> {
         let limits = self.0.settings.tree_limits();
         let Some(kept) = mirror.kept() else {
-            let (url, commit) = (mirror.address.display(), resolved.commit.to_string());
-            return Err(Error::NotInMirror { url, commit });
+            return Err(not_in_mirror(mirror, resolved.commit));
         };
         blocking("read a commit", move || {
             Snapshot::read(&kept.store, &resolved, limits)
@@ -304,7 +370,7 @@ impl Mirrors {
         let (at, wants) = mirror.wanted();
         let proven = last.as_ref().map(Last::answered).unwrap_or_default();
         let proven = wants.intersection(&proven).cloned().collect();
-        let result = self.run(&mirror, wants, proven, permits).await;
+        let result = self.run(&mirror, On::Kept, wants, proven, permits).await;
         let outcome = match result {
             Ok(Done { kept, answers }) => {
                 mirror.keep(Some(kept));
@@ -327,6 +393,7 @@ impl Mirrors {
     async fn run(
         &self,
         mirror: &Arc<Mirror>,
+        on: On,
         wants: BTreeSet<Want>,
         proven: BTreeSet<Want>,
         permits: Vec<OwnedSemaphorePermit>,
@@ -334,7 +401,12 @@ impl Mirrors {
         let inner = &self.0;
         let (address, credentials) = (mirror.address.clone(), mirror.credentials.clone());
         let (tls, cache) = (Arc::clone(&inner.tls), Arc::clone(&inner.cache));
-        let (key, kept) = (mirror.key, mirror.kept());
+        let key = mirror.key;
+        let whole = matches!(on, On::Nothing);
+        let kept = match on {
+            On::Kept => mirror.kept(),
+            On::Nothing => None,
+        };
         let ended = inner
             .threads
             .in_time(move |net| {
@@ -347,6 +419,7 @@ impl Mirrors {
                     credentials,
                     wants,
                     proven,
+                    whole,
                 };
                 let result = round.run(kept);
                 drop(permits);
@@ -355,7 +428,9 @@ impl Mirrors {
             .await;
         ended.unwrap_or_else(|| {
             // What an abandoned thread works on is not used any more.
-            mirror.keep(None);
+            if !whole {
+                mirror.keep(None);
+            }
             Err(Error::TimedOut {
                 url: mirror.address.display(),
                 what: "the whole fetch",
@@ -414,6 +489,41 @@ impl Mirrors {
                 tracing::error!(%error, "mirrors could not be given up");
             }
         }
+    }
+}
+
+/// Passes on what a round brought, unless something that is wanted did not fit.
+fn all_fit(done: Done) -> Result<Done, Error> {
+    let too_large = done
+        .answers
+        .values()
+        .filter_map(|answer| answer.as_ref().err())
+        .find(|error| matches!(error, Error::TooLarge { .. }));
+    match too_large {
+        Some(error) => Err(error.clone()),
+        None => Ok(done),
+    }
+}
+
+/// Says whether a commit is another, or an ancestor of it; None where what is kept does not tell.
+async fn compare(mirror: &Mirror, older: Oid, newer: Oid) -> Result<Option<bool>, Error> {
+    let not_there = not_in_mirror(mirror, newer);
+    let Some(Kept { store, .. }) = mirror.kept() else {
+        return Err(not_there);
+    };
+    blocking("compare commits", move || {
+        if !store.has(newer)? {
+            return Err(not_there);
+        }
+        store.is_ancestor(older, newer)
+    })
+    .await
+}
+
+fn not_in_mirror(mirror: &Mirror, commit: Oid) -> Error {
+    Error::NotInMirror {
+        url: mirror.address.display(),
+        commit: commit.to_string(),
     }
 }
 

@@ -4,7 +4,9 @@
 //! Leaves: the bytes of a pack, in pieces.
 //! Never: a pack in memory as a whole.
 
-use git2::{ErrorCode, ObjectType, Oid, PackBuilder, Repository};
+use std::collections::BTreeSet;
+
+use git2::{ErrorCode, ObjectType, Oid, PackBuilder, Repository, Revwalk};
 use tokio_util::sync::CancellationToken;
 
 /// A pack of what leads to some objects and not to some commits.
@@ -20,29 +22,26 @@ impl<'a> Outgoing<'a> {
         wants: impl IntoIterator<Item = Oid>,
         haves: &[Oid],
     ) -> Result<Self, git2::Error> {
-        let mut walk = repository.revwalk()?;
         let mut builder = repository.packbuilder()?;
-        for want in wants {
-            // A tag object is not on the way of a walk over commits.
-            let mut object = repository.find_object(want, None)?;
-            while let Some(tag) = object.as_tag() {
-                builder.insert_object(object.id(), None)?;
-                object = tag.target()?;
-            }
-            if object.kind() == Some(ObjectType::Commit) {
-                walk.push(object.id())?;
-            } else {
-                builder.insert_recursive(object.id(), None)?;
-            }
-        }
-        for &have in haves {
-            match walk.hide(have) {
-                Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        builder.insert_walk(&mut walk)?;
+        let commits = insert_wants(repository, &mut builder, wants)?;
+        builder.insert_walk(&mut walk(repository, &commits, haves)?)?;
         Ok(Self(builder))
+    }
+
+    /// Collects what `wants` hold, and nothing of what led to them. Returns the commits among them as well.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn tips(
+        repository: &'a Repository,
+        wants: impl IntoIterator<Item = Oid>,
+    ) -> Result<(Self, Vec<Oid>), git2::Error> {
+        let mut builder = repository.packbuilder()?;
+        let commits = insert_wants(repository, &mut builder, wants)?;
+        for &commit in &commits {
+            builder.insert_commit(commit)?;
+        }
+        Ok((Self(builder), commits))
     }
 
     /// Says whether there is nothing to send.
@@ -73,6 +72,77 @@ impl<'a> Outgoing<'a> {
             Ok(()) => result.map(Ok),
         }
     }
+}
+
+/// Inserts what is wanted and no commit. Returns the commits.
+fn insert_wants(
+    repository: &Repository,
+    builder: &mut PackBuilder<'_>,
+    wants: impl IntoIterator<Item = Oid>,
+) -> Result<Vec<Oid>, git2::Error> {
+    let mut commits = Vec::new();
+    for want in wants {
+        // A tag object is not on the way of a walk over commits.
+        let mut object = repository.find_object(want, None)?;
+        while let Some(tag) = object.as_tag() {
+            builder.insert_object(object.id(), None)?;
+            object = tag.target()?;
+        }
+        if object.kind() == Some(ObjectType::Commit) {
+            commits.push(object.id());
+        } else {
+            builder.insert_recursive(object.id(), None)?;
+        }
+    }
+    Ok(commits)
+}
+
+/// Returns a walk over what leads to `commits` and not to `haves`; a have that is not there is passed over.
+fn walk<'a>(
+    repository: &'a Repository,
+    commits: &[Oid],
+    haves: &[Oid],
+) -> Result<Revwalk<'a>, git2::Error> {
+    let mut walk = repository.revwalk()?;
+    for &commit in commits {
+        walk.push(commit)?;
+    }
+    for &have in haves {
+        match walk.hide(have) {
+            Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(walk)
+}
+
+/// Returns the commits of which [`Outgoing::collect`] does not send every parent.
+///
+/// # Errors
+/// When the repository cannot be read.
+pub(super) fn edge(
+    repository: &Repository,
+    wants: &[Oid],
+    haves: &[Oid],
+) -> Result<Vec<Oid>, git2::Error> {
+    let mut commits = Vec::new();
+    for &want in wants {
+        let object = repository.find_object(want, None)?;
+        commits.extend(object.peel_to_commit().ok().map(|commit| commit.id()));
+    }
+    let mut sent = BTreeSet::new();
+    for commit in walk(repository, &commits, haves)? {
+        sent.insert(commit?);
+    }
+    let mut edge = Vec::new();
+    for &commit in &sent {
+        let found = repository.find_commit(commit)?;
+        let mut parents = found.parent_ids();
+        if parents.any(|parent| !sent.contains(&parent)) {
+            edge.push(commit);
+        }
+    }
+    Ok(edge)
 }
 
 #[cfg(test)]

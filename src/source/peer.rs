@@ -50,20 +50,33 @@ impl Service {
     }
 }
 
+/// What a pack is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    /// What is not there.
+    pub(super) wants: &'a [Oid],
+    /// Commits that are there, with all that leads to them but what is behind `shallow`.
+    pub(super) haves: &'a [Oid],
+    /// Commits that are there without their parents.
+    pub(super) shallow: &'a [Oid],
+    /// Whether the wanted commits are to come without their parents.
+    pub(super) tips_only: bool,
+}
+
 /// A server, or a repository on this machine, that is asked once for its references and then, perhaps, for a pack.
 pub(super) trait Peer {
     /// Asks what there is.
     fn advertisement(&mut self) -> Result<Advertisement, Error>;
 
-    /// Fetches what leads to `wants` and not to `haves`, at most `limit` bytes, into `sink`.
+    /// Fetches what leads to the wants and not to the haves, at most `limit` bytes, into `sink`. Returns the commits that
+    /// may have come without their parents.
     fn pack(
         &mut self,
         advertisement: &Advertisement,
-        wants: &[Oid],
-        haves: &[Oid],
+        request: Request<'_>,
         limit: u64,
         sink: &mut dyn Write,
-    ) -> Result<(), Error>;
+    ) -> Result<Vec<Oid>, Error>;
 
     /// Sends a request that moves one reference, and hears whether it was moved.
     fn update(&mut self, request: Vec<u8>, reference: &str) -> Result<(), Error>;

@@ -19,10 +19,10 @@ use super::{
     compact::compact,
     connect::Net,
     counts::count,
-    peer::{self, Peer, Service},
+    peer::{self, Peer, Request, Service},
     reference::{self, Target, Want},
     store::Store,
-    upload_pack::MAX_HAVES,
+    upload_pack::{self, MAX_HAVES},
 };
 use crate::model::Credentials;
 
@@ -61,6 +61,8 @@ pub(super) struct Round {
     pub(super) wants: BTreeSet<Want>,
     /// Those of them that the last round could answer.
     pub(super) proven: BTreeSet<Want>,
+    /// Whether all that led to what is fetched is to be there as well.
+    pub(super) whole: bool,
 }
 
 impl Round {
@@ -157,23 +159,30 @@ impl Round {
         }
     }
 
-    fn attempt(&self, kept: Option<Kept>, wants: &BTreeSet<Want>) -> Result<Done, Error> {
+    fn open(&self) -> Result<Box<dyn Peer>, Error> {
         count(&self.net.counters.ls_remotes);
-        let mut peer = peer::open(
+        let (address, credentials) = (&self.address, &self.credentials);
+        peer::open(
             &self.net,
             &self.tls,
-            &self.address,
-            &self.credentials,
+            address,
+            credentials,
             Service::UploadPack,
-        )?;
+        )
+    }
+
+    fn attempt(&self, kept: Option<Kept>, wants: &BTreeSet<Want>) -> Result<Done, Error> {
+        let mut peer = self.open()?;
         let advertisement = peer.advertisement()?;
         let mut kept = self.start(kept)?;
+        let whole = self.whole || kept.lacks(wants, &advertisement)?;
+        if whole && !kept.store.shallow().is_empty() {
+            kept = self.start(None)?;
+        }
         kept.tips
             .retain(|name, _| advertisement.references.contains_key(name));
         let targets = self.targets(wants, &advertisement, &kept)?;
-        self.bring(peer.as_mut(), &advertisement, &mut kept, &targets)?;
-        // The connection is not needed for the rest.
-        drop(peer);
+        self.bring(peer, &advertisement, &mut kept, &targets, whole)?;
         let answers = self.answers(wants, &advertisement, &mut kept)?;
         if kept.store.measure()? > self.net.settings.max_packs {
             let tips = kept.tips.values().copied().collect();
@@ -217,34 +226,43 @@ impl Round {
         Ok(targets)
     }
 
+    /// Fetches what is missing. What is new to a mirror without history comes without its own, where the server can leave
+    /// it out; what follows a tip that is there comes with all that is between.
     fn bring(
         &self,
-        peer: &mut dyn Peer,
+        mut peer: Box<dyn Peer>,
         advertisement: &Advertisement,
         kept: &mut Kept,
         targets: &[Target],
+        whole: bool,
     ) -> Result<(), Error> {
-        let tips: BTreeSet<Oid> = targets.iter().map(|target| target.tip).collect();
-        let mut missing = Vec::new();
-        for tip in tips {
-            if !kept.store.has(tip)? {
-                missing.push(tip);
+        let is_empty = kept.store.bases().is_empty();
+        let leaves_out = !whole
+            && advertisement.can(upload_pack::SHALLOW)
+            && (is_empty || !kept.store.shallow().is_empty());
+        let (mut following, mut new) = (BTreeSet::new(), BTreeSet::new());
+        for target in targets {
+            if kept.store.has(target.tip)? {
+                continue;
+            }
+            if !leaves_out || kept.tips.contains_key(&target.whole) {
+                following.insert(target.tip);
+            } else {
+                new.insert(target.tip);
             }
         }
-        if !missing.is_empty() {
-            let settings = &self.net.settings;
-            let known: BTreeSet<Oid> = kept.tips.values().copied().collect();
-            let haves = kept.store.newest(&known, MAX_HAVES)?;
-            let limit = settings
-                .max_repository_bytes
-                .saturating_sub(kept.store.bytes());
-            count(&self.net.counters.fetches);
-            kept.store.write_pack(&self.net, |sink| {
-                peer.pack(advertisement, &missing, &haves, limit, sink)
-            })?;
-            if kept.store.bytes() > settings.max_repository_bytes {
-                return Err(peer.too_large());
+        new.retain(|tip| !following.contains(tip));
+        let mut is_used = false;
+        for (missing, tips_only) in [(following, false), (new, true)] {
+            if missing.is_empty() {
+                continue;
             }
+            if std::mem::replace(&mut is_used, true) {
+                // One connection carries one pack.
+                peer = self.open()?;
+                peer.advertisement()?;
+            }
+            self.bring_pack(peer.as_mut(), advertisement, kept, &missing, tips_only)?;
         }
         for target in targets {
             kept.tips.insert(target.whole.clone(), target.tip);
@@ -252,6 +270,42 @@ impl Round {
         if kept.store.bases().is_empty() {
             let tips = kept.tips.values().copied();
             kept.store.note_first(tips)?;
+        }
+        Ok(())
+    }
+
+    fn bring_pack(
+        &self,
+        peer: &mut dyn Peer,
+        advertisement: &Advertisement,
+        kept: &Kept,
+        missing: &BTreeSet<Oid>,
+        tips_only: bool,
+    ) -> Result<(), Error> {
+        let settings = &self.net.settings;
+        let known: BTreeSet<Oid> = kept.tips.values().copied().collect();
+        let haves = kept.store.newest(&known, MAX_HAVES)?;
+        let wants: Vec<Oid> = missing.iter().copied().collect();
+        let shallow: Vec<Oid> = kept.store.shallow().into_iter().collect();
+        let request = Request {
+            wants: &wants,
+            haves: &haves,
+            shallow: &shallow,
+            tips_only,
+        };
+        let limit = settings
+            .max_repository_bytes
+            .saturating_sub(kept.store.bytes());
+        count(&self.net.counters.fetches);
+        let mut cut = Vec::new();
+        kept.store.write_pack(&self.net, |sink| {
+            cut = peer.pack(advertisement, request, limit, sink)?;
+            Ok(())
+        })?;
+        // Before anything can fail: what came is there now.
+        kept.store.cut(&cut)?;
+        if kept.store.bytes() > settings.max_repository_bytes {
+            return Err(peer.too_large());
         }
         Ok(())
     }
@@ -309,6 +363,19 @@ impl Round {
 }
 
 impl Kept {
+    /// Says whether a commit is wanted that is no tip: where it is found, if it is, only all of history tells.
+    fn lacks(&self, wants: &BTreeSet<Want>, advertisement: &Advertisement) -> Result<bool, Error> {
+        for want in wants {
+            if let Want::Commit(commit) = want
+                && !advertisement.references.values().any(|tip| tip == commit)
+                && !(self.contained.contains(commit) && self.store.has(*commit)?)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Says whether a commit was asked for before and is still there, so that no server has to be asked.
     ///
     /// # Errors

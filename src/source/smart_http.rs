@@ -19,7 +19,7 @@ use super::{
     connect::{Limited, Net},
     http::{Answer, Ask, Body, Http},
     packet::{Packet, Packets},
-    peer::{Peer, REFERENCES, REPOSITORY, Service},
+    peer::{Peer, REFERENCES, REPOSITORY, Request, Service},
     receive_pack, upload_pack,
 };
 use crate::model::Credentials;
@@ -242,12 +242,11 @@ impl Peer for SmartHttp {
     fn pack(
         &mut self,
         advertisement: &Advertisement,
-        wants: &[Oid],
-        haves: &[Oid],
+        request: Request<'_>,
         limit: u64,
         sink: &mut dyn Write,
-    ) -> Result<(), Error> {
-        let (body, form) = upload_pack::request(advertisement, wants, haves);
+    ) -> Result<Vec<Oid>, Error> {
+        let (body, form) = upload_pack::request(advertisement, request);
         let stream = self.post(body, limit)?;
         upload_pack::receive(&self.address.display(), stream, form, sink)
     }

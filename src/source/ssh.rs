@@ -20,7 +20,7 @@ use super::{
     connect::{Limited, Net},
     known_hosts::{self, Verdict},
     packet::Packets,
-    peer::{Peer, REFERENCES, REPOSITORY, Service},
+    peer::{Peer, REFERENCES, REPOSITORY, Request, Service},
     receive_pack, upload_pack,
 };
 use crate::model::Credentials;
@@ -123,12 +123,12 @@ impl Ssh {
     }
 
     /// Sends a request and hands its answer, at most `limit` bytes, to `read`.
-    fn exchange(
+    fn exchange<T>(
         &mut self,
         request: &[u8],
         limit: u64,
-        read: impl FnOnce(&DisplaySafeUrl, Limited<Stream<'_>>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        read: impl FnOnce(&DisplaySafeUrl, Limited<Stream<'_>>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let said = self
             .channel
             .write_all(request)
@@ -196,12 +196,11 @@ impl Peer for Ssh {
     fn pack(
         &mut self,
         advertisement: &Advertisement,
-        wants: &[Oid],
-        haves: &[Oid],
+        request: Request<'_>,
         limit: u64,
         sink: &mut dyn Write,
-    ) -> Result<(), Error> {
-        let (body, form) = upload_pack::request(advertisement, wants, haves);
+    ) -> Result<Vec<Oid>, Error> {
+        let (body, form) = upload_pack::request(advertisement, request);
         self.exchange(&body, limit, |url, answer| {
             upload_pack::receive(url, answer, form, sink)
         })

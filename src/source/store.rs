@@ -15,7 +15,9 @@ use std::{
     },
 };
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, Sort};
+use git2::{
+    ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, RepositoryOpenFlags, Sort,
+};
 
 use super::{
     DisplaySafeUrl, Error,
@@ -31,8 +33,9 @@ const MAX_TAGS: usize = 10;
 pub(super) struct Store {
     directory: PathBuf,
     url: DisplaySafeUrl,
-    /// Handles that nobody uses at the moment; a handle serves one thread at a time.
-    idle: Mutex<Vec<Repository>>,
+    idle: Mutex<Idle>,
+    /// Commits that are there without their parents; a handle knows those of when it was opened.
+    shallow: Mutex<BTreeSet<Oid>>,
     damaged: AtomicBool,
     bytes: AtomicU64,
     bases: OnceLock<Vec<Base>>,
@@ -40,6 +43,14 @@ pub(super) struct Store {
     cache: Option<Arc<CacheDirectory>>,
     /// Trees that somebody reads, so that all Applications at one commit share what was decoded.
     pub(super) trees: Mutex<BTreeMap<Oid, Weak<TreeFiles>>>,
+}
+
+/// Handles that nobody uses at the moment; a handle serves one thread at a time.
+#[derive(Default)]
+struct Idle {
+    handles: Vec<Repository>,
+    /// How often all of them were given up.
+    generation: u64,
 }
 
 /// A pack that can stay as it is when later ones are put together: that of the first fetch, or one that was put together.
@@ -82,7 +93,11 @@ impl Store {
         Ok(Arc::new(Self {
             directory,
             url: url.clone(),
-            idle: Mutex::new(vec![repository]),
+            idle: Mutex::new(Idle {
+                handles: vec![repository],
+                generation: 0,
+            }),
+            shallow: Mutex::default(),
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             bases: OnceLock::new(),
@@ -97,6 +112,7 @@ impl Store {
             directory: repository.commondir().to_owned(),
             url,
             idle: Mutex::default(),
+            shallow: Mutex::default(),
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             bases: OnceLock::new(),
@@ -146,20 +162,24 @@ impl Store {
         &self,
         work: impl FnOnce(&Repository) -> Result<T, git2::Error>,
     ) -> Result<T, Error> {
-        let kept = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let (kept, generation) = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            (idle.handles.pop(), idle.generation)
+        };
         let repository = match kept {
             Some(repository) => Ok(repository),
-            None => Repository::open_bare(&self.directory),
+            // `open_bare` would not read where history is cut off.
+            None => Repository::open_ext(
+                &self.directory,
+                RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::BARE,
+                std::iter::empty::<&str>(),
+            ),
         };
         let result = repository.and_then(|repository| {
             let value = work(&repository)?;
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < MAX_IDLE {
-                idle.push(repository);
+            if idle.handles.len() < MAX_IDLE && idle.generation == generation {
+                idle.handles.push(repository);
             }
             Ok(value)
         });
@@ -206,16 +226,20 @@ impl Store {
         })
     }
 
-    /// Says whether `older` is `newer`, or an ancestor of it. All that leads to `newer` is there, so a commit that is not is none.
+    /// Says whether `older` is `newer`, or an ancestor of it; None where it was not found and history is cut off: it may
+    /// lie behind the cut.
     ///
     /// # Errors
     /// When the store is damaged.
-    pub(super) fn is_ancestor(&self, older: Oid, newer: Oid) -> Result<bool, Error> {
+    pub(super) fn is_ancestor(&self, older: Oid, newer: Oid) -> Result<Option<bool>, Error> {
+        let is_whole = self.shallow().is_empty();
         self.with(|repository| {
             if older == newer {
-                return Ok(true);
+                return Ok(Some(true));
             }
-            Ok(repository.odb()?.exists(older) && repository.graph_descendant_of(newer, older)?)
+            let found =
+                repository.odb()?.exists(older) && repository.graph_descendant_of(newer, older)?;
+            Ok((found || is_whole).then_some(found))
         })
     }
 
@@ -274,6 +298,56 @@ impl Store {
         })
     }
 
+    /// Returns the commits that are there without their parents; none where all that led to its tips is there.
+    pub(super) fn shallow(&self) -> BTreeSet<Oid> {
+        self.shallow
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes which of these commits are there without their parents: a walk ends at them.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the store is damaged.
+    pub(super) fn cut(&self, commits: &[Oid]) -> Result<(), Error> {
+        let cut = self.with(|repository| {
+            let odb = repository.odb()?;
+            let mut cut = BTreeSet::new();
+            for &commit in commits.iter().filter(|&&commit| odb.exists(commit)) {
+                let found = repository.find_commit(commit)?;
+                let mut parents = found.parent_ids();
+                if parents.any(|parent| !odb.exists(parent)) {
+                    cut.insert(commit);
+                }
+            }
+            Ok(cut)
+        })?;
+        let mut shallow = self.shallow.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shallow.len();
+        shallow.extend(cut);
+        if shallow.len() == before {
+            return Ok(());
+        }
+        let mut lines: Vec<String> = shallow.iter().map(ToString::to_string).collect();
+        lines.push(String::new());
+        // Under this name git's library looks for it when it opens a repository.
+        let (new, file) = (
+            self.directory.join("shallow.new"),
+            self.directory.join("shallow"),
+        );
+        fs::write(&new, lines.join("\n"))
+            .and_then(|()| fs::rename(&new, &file))
+            .map_err(|source| Error::Cache {
+                act: "note where history was cut off",
+                source: Arc::new(source),
+            })?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.handles.clear();
+        idle.generation += 1;
+        Ok(())
+    }
+
     /// Returns the directory of its packs.
     pub(super) fn packs(&self) -> PathBuf {
         self.directory.join("objects").join("pack")
@@ -285,6 +359,7 @@ impl Drop for Store {
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .handles
             .clear();
         if self.cache.is_some()
             && let Err(error) = fs::remove_dir_all(&self.directory)

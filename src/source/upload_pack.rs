@@ -12,6 +12,7 @@ use super::{
     DisplaySafeUrl, Error,
     advertisement::Advertisement,
     packet::{self, Packet, Packets},
+    peer::Request,
 };
 
 /// Commits that we say we have. Git's own client begins with 16 and ends at 256 without an answer.
@@ -21,16 +22,23 @@ pub(super) const MAX_HAVES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     side_band: bool,
+    /// Most commits that it may name as cut off, before anything else; None where none are named.
+    cuts: Option<usize>,
 }
 
-/// Returns the request for everything that leads to `wants` and not to `haves`, and the form of its answer.
+/// What a server says that can leave out history.
+pub(super) const SHALLOW: &str = "shallow";
+
+/// Returns the request for a pack, and the form of its answer.
 ///
 /// It says `done` at once: with all that we have in one piece there is nothing to negotiate, and one round trip suffices.
-pub(super) fn request(
-    advertisement: &Advertisement,
-    wants: &[Oid],
-    haves: &[Oid],
-) -> (Vec<u8>, Form) {
+pub(super) fn request(advertisement: &Advertisement, request: Request<'_>) -> (Vec<u8>, Form) {
+    let Request {
+        wants,
+        haves,
+        shallow,
+        tips_only,
+    } = request;
     let side_band = advertisement.can("side-band-64k");
     let acknowledge = ["multi_ack_detailed", "multi_ack"]
         .into_iter()
@@ -50,12 +58,20 @@ pub(super) fn request(
         };
         packet::write(&mut body, &format!("want {want}{capabilities}\n"));
     }
+    for cut in shallow {
+        packet::write(&mut body, &format!("shallow {cut}\n"));
+    }
+    if tips_only {
+        packet::write(&mut body, "deepen 1\n");
+    }
     body.extend(b"0000");
     for have in haves.iter().take(MAX_HAVES) {
         packet::write(&mut body, &format!("have {have}\n"));
     }
     packet::write(&mut body, "done\n");
-    (body, Form { side_band })
+    // At a depth of one each cut is at a commit that is wanted.
+    let cuts = tips_only.then_some(wants.len());
+    (body, Form { side_band, cuts })
 }
 
 /// What is wrong with an answer.
@@ -67,7 +83,7 @@ enum AnswerError {
     Malformed,
 }
 
-/// Reads the answer and writes the pack in it to `sink`.
+/// Reads the answer and writes the pack in it to `sink`. Returns the commits that came without their parents.
 ///
 /// # Errors
 /// When the answer is not one, ends too early, or the sink refuses it.
@@ -76,17 +92,49 @@ pub(super) fn receive(
     stream: impl Read,
     form: Form,
     sink: &mut dyn Write,
-) -> Result<(), Error> {
+) -> Result<Vec<Oid>, Error> {
     let mut packets = Packets::new(stream);
-    acknowledged(&mut packets)
-        .and_then(|()| {
+    let mut read = || {
+        let cut = match form.cuts {
+            Some(most) => cut_off(&mut packets, most)?,
+            None => Vec::new(),
+        };
+        acknowledged(&mut packets)?;
+        Ok(cut)
+    };
+    read()
+        .and_then(|cut| {
             if form.side_band {
-                copy_side_band(&mut packets, sink)
+                copy_side_band(&mut packets, sink)?;
             } else {
-                io::copy(&mut packets.into_inner(), sink).map(|_bytes| ())
+                io::copy(&mut packets.into_inner(), sink)?;
             }
+            Ok(cut)
         })
         .map_err(|error| wire_error(url, error))
+}
+
+/// Reads which commits come without their parents.
+fn cut_off<R: Read>(packets: &mut Packets<R>, most: usize) -> io::Result<Vec<Oid>> {
+    let mut cut = Vec::new();
+    loop {
+        let line = match packets.next()? {
+            Some(Packet::Flush) => return Ok(cut),
+            Some(Packet::Data(line)) => line,
+            None => return Err(io::ErrorKind::UnexpectedEof.into()),
+        };
+        if line.starts_with(b"ERR ") {
+            return Err(invalid(AnswerError::Refused));
+        }
+        let commit = line
+            .strip_prefix(b"shallow ")
+            .map(<[u8]>::trim_ascii_end)
+            .and_then(|hash| std::str::from_utf8(hash).ok())
+            .and_then(|hash| Oid::from_str(hash).ok())
+            .filter(|_| cut.len() < most);
+        // We never ask for more of what is cut off, so a server has nothing else to say here.
+        cut.push(commit.ok_or_else(|| invalid(AnswerError::Malformed))?);
+    }
 }
 
 /// Turns what broke while reading git's protocol into an error of this room.
@@ -137,15 +185,60 @@ mod tests {
     use super::*;
 
     fn answer(parts: &[&[u8]], side_band: bool) -> Result<Vec<u8>, Error> {
+        let form = Form {
+            side_band,
+            cuts: None,
+        };
+        whole_answer(parts, form).map(|(pack, _)| pack)
+    }
+
+    fn whole_answer(parts: &[&[u8]], form: Form) -> Result<(Vec<u8>, Vec<Oid>), Error> {
         let mut sink = Vec::new();
         let url = DisplaySafeUrl::redacted("https://host/shop");
-        receive(
-            &url,
-            parts.concat().as_slice(),
-            Form { side_band },
-            &mut sink,
-        )
-        .map(|()| sink)
+        let cut = receive(&url, parts.concat().as_slice(), form, &mut sink)?;
+        Ok((sink, cut))
+    }
+
+    fn plain<'a>(wants: &'a [Oid], haves: &'a [Oid]) -> Request<'a> {
+        Request {
+            wants,
+            haves,
+            shallow: &[],
+            tips_only: false,
+        }
+    }
+
+    #[test]
+    fn where_history_is_cut_off_is_read_before_the_pack() {
+        let oid = Oid::from_str(&"1".repeat(40)).unwrap();
+        let cut = format!("0034shallow {oid}");
+        let form = Form {
+            side_band: false,
+            cuts: Some(1),
+        };
+        let (cut, nak) = (cut.as_bytes(), b"0008NAK\n".as_slice());
+        let read = |parts: &[&[u8]]| whole_answer(parts, form);
+        assert_eq!(
+            read(&[cut, b"0000", nak, b"PACK"]).unwrap(),
+            (b"PACK".to_vec(), vec![oid])
+        );
+        assert_eq!(
+            read(&[b"0000", nak, b"PACK"]).unwrap(),
+            (b"PACK".to_vec(), vec![])
+        );
+        for parts in [
+            // More than was asked for.
+            vec![cut, cut, b"0000", nak, b"PACK"],
+            vec![b"0036unshallow 1111111111111111111111111111111111111111"],
+            vec![b"0013shallow canary\n"],
+            vec![b"0010ERR canary\n"],
+            vec![cut],
+            vec![nak, b"PACK"],
+        ] {
+            let error = read(&parts).unwrap_err();
+            assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        }
     }
 
     #[test]
@@ -183,13 +276,13 @@ mod tests {
     fn only_offered_capabilities_are_asked_for() {
         let oid = Oid::from_str(&"1".repeat(40)).unwrap();
         let mut advertisement = Advertisement::default();
-        let (body, form) = request(&advertisement, &[oid], &[]);
+        let (body, form) = request(&advertisement, plain(&[oid], &[]));
         assert_eq!(body, format!("0032want {oid}\n00000009done\n").into_bytes());
         assert!(!form.side_band);
         advertisement.capabilities = ["multi_ack", "side-band-64k", "thin-pack", "include-tag"]
             .map(str::to_owned)
             .into();
-        let (body, form) = request(&advertisement, &[oid, oid], &[oid]);
+        let (body, form) = request(&advertisement, plain(&[oid, oid], &[oid]));
         let text = String::from_utf8(body).unwrap();
         assert!(
             text.starts_with(&format!(
@@ -202,5 +295,19 @@ mod tests {
             "{text}"
         );
         assert!(form.side_band);
+        let (body, form) = request(
+            &advertisement,
+            Request {
+                shallow: &[oid],
+                tips_only: true,
+                ..plain(&[oid], &[])
+            },
+        );
+        let text = String::from_utf8(body).unwrap();
+        assert!(
+            text.ends_with(&format!("0035shallow {oid}\n000ddeepen 1\n00000009done\n")),
+            "{text}"
+        );
+        assert_eq!(form.cuts, Some(1));
     }
 }

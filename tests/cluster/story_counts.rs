@@ -194,6 +194,7 @@ async fn a_start_asks_for_each_thing_once() {
     controller.until_leading().await;
     let place = Place::on(&stage, "start").await;
     let names = ["one", "two", "three"];
+    let mut commits = Vec::new();
     for name in names {
         let path = format!("apps/{name}");
         let file = format!("{path}/settings.yaml");
@@ -203,6 +204,7 @@ async fn a_start_asks_for_each_thing_once() {
         let source = json!({"source": {"path": path}});
         place.application(name, source).await;
         place.until_good(name, &commit).await;
+        commits.push(commit);
     }
     controller.terminate();
     eventually(SOON, "the controller has ended", || async {
@@ -234,4 +236,13 @@ async fn a_start_asks_for_each_thing_once() {
     assert_eq!(count("list", "secrets"), 1);
     assert_eq!(count("list", "syncrecords"), 0);
     assert_eq!(count("list", "applications"), 1);
+    // The branch went on with the files of others, and nobody is told of that, nor is history asked for.
+    assert_eq!(count("update", "applications"), 0);
+    for (name, commit) in names.iter().zip(&commits) {
+        let application = place.get(name).await;
+        assert_eq!(
+            application["status"]["applied"]["revision"],
+            json!(format!("main@sha1:{commit}"))
+        );
+    }
 }

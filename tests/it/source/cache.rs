@@ -504,7 +504,7 @@ async fn many_packs_become_few() {
         assert!(
             fixture
                 .mirrors
-                .is_ancestor(&spec, &anonymous, &older.revision, &last.revision)
+                .is_ancestor(&spec, &anonymous, &older.revision, &last.revision, tick())
                 .await
                 .unwrap()
         );

@@ -9,6 +9,7 @@ mod broken_servers;
 mod cache;
 mod disk;
 mod files;
+mod history;
 mod http;
 mod http_server;
 mod references;

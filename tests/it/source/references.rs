@@ -8,7 +8,7 @@ use plimsoll::{
 
 use super::{
     http_server::HttpServer,
-    support::{Fixture, Repository, chain, read, spec},
+    support::{Fixture, Repository, chain, read, spec, tick},
 };
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn a_rewritten_branch_is_seen() {
     ] {
         let answer = fixture
             .mirrors
-            .is_ancestor(&spec, &anonymous, older, newer)
+            .is_ancestor(&spec, &anonymous, older, newer, tick())
             .await
             .unwrap();
         assert_eq!(answer, expected, "{older} {newer}");
@@ -250,13 +250,13 @@ async fn a_rewritten_branch_is_seen() {
     assert!(
         !fixture
             .mirrors
-            .is_ancestor(&spec, &anonymous, &never, &third)
+            .is_ancestor(&spec, &anonymous, &never, &third, tick())
             .await
             .unwrap()
     );
     let error = fixture
         .mirrors
-        .is_ancestor(&spec, &anonymous, &third, &never)
+        .is_ancestor(&spec, &anonymous, &third, &never, tick())
         .await
         .unwrap_err();
     assert!(matches!(error, Error::NotInMirror { .. }), "{error:?}");
