@@ -10,7 +10,7 @@ use super::{
     Context, Error, Memory, Subject,
     credentials::credentials,
     memory::{Newest, Wanted},
-    rewind::{at_rest, descends_by_history, descends_by_what_is_there, went_back},
+    rewind::{Descent, at_rest},
     sets::Held,
 };
 use crate::{
@@ -77,10 +77,10 @@ pub(super) async fn look(
             memory.looked = Some(looked);
             event.into_iter().collect()
         }
-        Err(error) if error.is_transient() => {
+        Err(error) if error.is_transient() || matches!(error, Error::Source(_)) => {
             memory.fetch_failures = memory.fetch_failures.saturating_add(1);
-            if matches!(error, Error::Render(_)) {
-                // A remote base belongs to what is fetched.
+            if matches!(error, Error::Render(_) | Error::Source(_)) {
+                // A remote base belongs to what is fetched, and so does the history that tells what may follow.
                 memory.fetch = Some(FetchState::Failed {
                     reason: error.reason(),
                     message: fetch_message(memory, &error),
@@ -203,10 +203,13 @@ async fn adopt(
         tracing::debug!(revision = %snapshot.revision, "the commit is about other files");
         return Ok(None);
     }
-    let descends = descends_by_what_is_there(context, subject, memory, snapshot).await?;
-    if descends == Some(false) {
-        memory.wanted = None;
-        return Ok(Some(went_back(memory, snapshot)));
+    let mut unknown = None;
+    if let Some(descent) = Descent::of(subject, memory, &snapshot.revision) {
+        match descent.known(context).await? {
+            Some(true) => {}
+            Some(false) => return Ok(Some(descent.went_back(memory))),
+            None => unknown = Some(descent),
+        }
     }
     let started = (context.clock)().monotonic;
     let rendered = render_snapshot(context, snapshot.clone(), spec.clone()).await?;
@@ -230,14 +233,13 @@ async fn adopt(
     }
     let mut revision = snapshot.revision.clone();
     let mut commit: Option<CommitInfo> = Some(snapshot.commit.clone());
-    if descends.is_none() {
+    if let Some(descent) = unknown {
         if let Some(running) = at_rest(memory, &revision, rendered.digest()) {
             // A start on a branch that went on with other files: as when it is watched going on, nobody needs to be told.
             revision = running;
             commit = None;
-        } else if !descends_by_history(context, subject, memory, snapshot).await? {
-            memory.wanted = None;
-            return Ok(Some(went_back(memory, snapshot)));
+        } else if !descent.by_history(context).await? {
+            return Ok(Some(descent.went_back(memory)));
         }
     }
     let mut read = rendered.read().clone();

@@ -30,7 +30,6 @@ pub(super) fn compact(
     tips: &BTreeSet<Oid>,
 ) -> Result<Arc<Store>, Error> {
     let compacted = Store::create(store.url(), cache, key)?;
-    let shallow: Vec<Oid> = store.shallow().into_iter().collect();
     let rounds: Vec<u64> = store.bases().iter().map(|base| base.rounds).collect();
     let (kept, rounds) = staying(&rounds, net.settings.max_packs / 2);
     let mut bases: Vec<_> = store.bases().iter().take(kept).cloned().collect();
@@ -71,7 +70,7 @@ pub(super) fn compact(
         });
         read.map(|()| written)
     })??;
-    compacted.cut(&shallow)?;
+    compacted.cut(store.shallow())?;
     let newest = compacted.new_base(&bases, tips.iter().copied(), rounds)?;
     bases.extend(newest);
     compacted.set_bases(bases);

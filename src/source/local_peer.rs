@@ -13,7 +13,7 @@ use super::{
     advertisement::Advertisement,
     connect::Net,
     error::Cause,
-    outgoing::{self, Outgoing},
+    outgoing::Outgoing,
     peer::{Peer, REPOSITORY, Request},
     upload_pack,
 };
@@ -93,18 +93,17 @@ impl LocalPeer {
 
     /// Returns what is to be sent, and the commits of it that may come without their parents.
     fn collect(&self, request: Request<'_>) -> Result<(Outgoing<'_>, Vec<Oid>), git2::Error> {
-        let (wants, haves) = (request.wants, request.haves);
+        let wants = request.wants.iter().copied();
         if request.tips_only {
-            return Outgoing::tips(&self.repository, wants.iter().copied());
-        }
-        // Here all that led to a have is known, and left out; where the other side cut it off it must know.
-        let cut = if request.shallow.is_empty() {
-            Vec::new()
+            Outgoing::tips(&self.repository, wants)
+        } else if request.shallow.is_empty() {
+            Ok((
+                Outgoing::collect(&self.repository, wants, request.haves)?,
+                Vec::new(),
+            ))
         } else {
-            outgoing::edge(&self.repository, wants, haves)?
-        };
-        let outgoing = Outgoing::collect(&self.repository, wants.iter().copied(), haves)?;
-        Ok((outgoing, cut))
+            Outgoing::following(&self.repository, wants, request.haves)
+        }
     }
 
     fn pass_on(&self, piece: &[u8], left: &mut u64, sink: &mut dyn Write) -> Result<(), Error> {

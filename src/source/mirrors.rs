@@ -58,15 +58,6 @@ struct Inner {
     uses: AtomicU64,
 }
 
-/// What a round begins with.
-#[derive(Clone, Copy, Debug)]
-enum On {
-    /// What the mirror has.
-    Kept,
-    /// Nothing, to fetch all of history.
-    Nothing,
-}
-
 impl Mirrors {
     /// Opens the cache and removes what dead processes left in it.
     ///
@@ -165,9 +156,7 @@ impl Mirrors {
         older: &Revision,
         newer: &Revision,
     ) -> Result<Option<bool>, Error> {
-        let mirror = self.known(spec, credentials, newer)?;
-        let url = mirror.address.display();
-        let (older, newer) = (oid(&url, &older.commit)?, oid(&url, &newer.commit)?);
+        let (mirror, older, newer) = self.pair(spec, credentials, older, newer)?;
         compare(&mirror, older, newer).await
     }
 
@@ -185,15 +174,14 @@ impl Mirrors {
         newer: &Revision,
         now: Now,
     ) -> Result<bool, Error> {
-        let mirror = self.known(spec, credentials, newer)?;
-        let url = mirror.address.display();
-        let (older, newer) = (oid(&url, &older.commit)?, oid(&url, &newer.commit)?);
+        let (mirror, older, newer) = self.pair(spec, credentials, older, newer)?;
         if let Some(known) = compare(&mirror, older, newer).await? {
             return Ok(known);
         }
         self.with_history(&mirror, older, newer, now).await?;
-        // With all of history there is an answer.
-        Ok(compare(&mirror, older, newer).await?.unwrap_or_default())
+        // With all of history there is an answer, unless the mirror was built anew since.
+        let known = compare(&mirror, older, newer).await?;
+        known.ok_or_else(|| not_in_mirror(&mirror, older))
     }
 
     /// Ends all rounds and waits until they have ended, at most 10 s. Whoever waits for one is told so; what was
@@ -274,6 +262,20 @@ impl Mirrors {
         })
     }
 
+    /// Returns the mirror that two revisions are compared in, and their commits.
+    fn pair(
+        &self,
+        spec: &SourceSpec,
+        credentials: &Credentials,
+        older: &Revision,
+        newer: &Revision,
+    ) -> Result<(Arc<Mirror>, Oid, Oid), Error> {
+        let mirror = self.known(spec, credentials, newer)?;
+        let url = mirror.address.display();
+        let (older, newer) = (oid(&url, &older.commit)?, oid(&url, &newer.commit)?);
+        Ok((mirror, older, newer))
+    }
+
     /// Fetches all that led to what the mirror has, in place of what it has; what cannot be fetched changes nothing.
     async fn with_history(
         &self,
@@ -299,7 +301,7 @@ impl Mirrors {
             ];
             let (at, wants) = of.wanted();
             let fetched = this
-                .run(&of, On::Nothing, wants, BTreeSet::new(), permits)
+                .run(&of, true, wants, BTreeSet::new(), permits)
                 .await
                 .and_then(all_fit);
             match fetched {
@@ -370,7 +372,7 @@ impl Mirrors {
         let (at, wants) = mirror.wanted();
         let proven = last.as_ref().map(Last::answered).unwrap_or_default();
         let proven = wants.intersection(&proven).cloned().collect();
-        let result = self.run(&mirror, On::Kept, wants, proven, permits).await;
+        let result = self.run(&mirror, false, wants, proven, permits).await;
         let outcome = match result {
             Ok(Done { kept, answers }) => {
                 mirror.keep(Some(kept));
@@ -390,10 +392,11 @@ impl Mirrors {
         outcome
     }
 
+    /// Runs a round on what is kept, or, for all of history, on nothing.
     async fn run(
         &self,
         mirror: &Arc<Mirror>,
-        on: On,
+        whole: bool,
         wants: BTreeSet<Want>,
         proven: BTreeSet<Want>,
         permits: Vec<OwnedSemaphorePermit>,
@@ -402,11 +405,7 @@ impl Mirrors {
         let (address, credentials) = (mirror.address.clone(), mirror.credentials.clone());
         let (tls, cache) = (Arc::clone(&inner.tls), Arc::clone(&inner.cache));
         let key = mirror.key;
-        let whole = matches!(on, On::Nothing);
-        let kept = match on {
-            On::Kept => mirror.kept(),
-            On::Nothing => None,
-        };
+        let kept = if whole { None } else { mirror.kept() };
         let ended = inner
             .threads
             .in_time(move |net| {

@@ -28,6 +28,38 @@ impl<'a> Outgoing<'a> {
         Ok(Self(builder))
     }
 
+    /// As [`Outgoing::collect`], for somebody who has cut off what led to some of the haves. Returns the commits that may
+    /// come without their parents as well.
+    ///
+    /// What is wanted and leads to a have is sent by itself: he need not have it.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn following(
+        repository: &'a Repository,
+        wants: impl IntoIterator<Item = Oid>,
+        haves: &[Oid],
+    ) -> Result<(Self, Vec<Oid>), git2::Error> {
+        let mut builder = repository.packbuilder()?;
+        let commits = insert_wants(repository, &mut builder, wants)?;
+        let sent: BTreeSet<Oid> = walk(repository, &commits, haves)?.collect::<Result<_, _>>()?;
+        builder.insert_walk(&mut walk(repository, &commits, haves)?)?;
+        let mut cut = Vec::new();
+        for commit in commits {
+            if !sent.contains(&commit) {
+                builder.insert_commit(commit)?;
+                cut.push(commit);
+            }
+        }
+        for &commit in &sent {
+            let found = repository.find_commit(commit)?;
+            if found.parent_ids().any(|parent| !sent.contains(&parent)) {
+                cut.push(commit);
+            }
+        }
+        Ok((Self(builder), cut))
+    }
+
     /// Collects what `wants` hold, and nothing of what led to them. Returns the commits among them as well.
     ///
     /// # Errors
@@ -114,35 +146,6 @@ fn walk<'a>(
         }
     }
     Ok(walk)
-}
-
-/// Returns the commits of which [`Outgoing::collect`] does not send every parent.
-///
-/// # Errors
-/// When the repository cannot be read.
-pub(super) fn edge(
-    repository: &Repository,
-    wants: &[Oid],
-    haves: &[Oid],
-) -> Result<Vec<Oid>, git2::Error> {
-    let mut commits = Vec::new();
-    for &want in wants {
-        let object = repository.find_object(want, None)?;
-        commits.extend(object.peel_to_commit().ok().map(|commit| commit.id()));
-    }
-    let mut sent = BTreeSet::new();
-    for commit in walk(repository, &commits, haves)? {
-        sent.insert(commit?);
-    }
-    let mut edge = Vec::new();
-    for &commit in &sent {
-        let found = repository.find_commit(commit)?;
-        let mut parents = found.parent_ids();
-        if parents.any(|parent| !sent.contains(&parent)) {
-            edge.push(commit);
-        }
-    }
-    Ok(edge)
 }
 
 #[cfg(test)]

@@ -161,12 +161,11 @@ impl Round {
 
     fn open(&self) -> Result<Box<dyn Peer>, Error> {
         count(&self.net.counters.ls_remotes);
-        let (address, credentials) = (&self.address, &self.credentials);
         peer::open(
             &self.net,
             &self.tls,
-            address,
-            credentials,
+            &self.address,
+            &self.credentials,
             Service::UploadPack,
         )
     }
@@ -176,7 +175,7 @@ impl Round {
         let advertisement = peer.advertisement()?;
         let mut kept = self.start(kept)?;
         let whole = self.whole || kept.lacks(wants, &advertisement)?;
-        if whole && !kept.store.shallow().is_empty() {
+        if whole && !kept.store.is_whole() {
             kept = self.start(None)?;
         }
         kept.tips
@@ -230,7 +229,7 @@ impl Round {
     /// it out; what follows a tip that is there comes with all that is between.
     fn bring(
         &self,
-        mut peer: Box<dyn Peer>,
+        peer: Box<dyn Peer>,
         advertisement: &Advertisement,
         kept: &mut Kept,
         targets: &[Target],
@@ -239,7 +238,7 @@ impl Round {
         let is_empty = kept.store.bases().is_empty();
         let leaves_out = !whole
             && advertisement.can(upload_pack::SHALLOW)
-            && (is_empty || !kept.store.shallow().is_empty());
+            && (is_empty || !kept.store.is_whole());
         let (mut following, mut new) = (BTreeSet::new(), BTreeSet::new());
         for target in targets {
             if kept.store.has(target.tip)? {
@@ -252,16 +251,20 @@ impl Round {
             }
         }
         new.retain(|tip| !following.contains(tip));
-        let mut is_used = false;
+        let mut connected = Some(peer);
         for (missing, tips_only) in [(following, false), (new, true)] {
             if missing.is_empty() {
                 continue;
             }
-            if std::mem::replace(&mut is_used, true) {
-                // One connection carries one pack.
-                peer = self.open()?;
-                peer.advertisement()?;
-            }
+            // One connection carries one pack.
+            let mut peer = match connected.take() {
+                Some(peer) => peer,
+                None => {
+                    let mut another = self.open()?;
+                    another.advertisement()?;
+                    another
+                }
+            };
             self.bring_pack(peer.as_mut(), advertisement, kept, &missing, tips_only)?;
         }
         for target in targets {
@@ -303,7 +306,7 @@ impl Round {
             Ok(())
         })?;
         // Before anything can fail: what came is there now.
-        kept.store.cut(&cut)?;
+        kept.store.cut(cut)?;
         if kept.store.bytes() > settings.max_repository_bytes {
             return Err(peer.too_large());
         }
@@ -368,7 +371,7 @@ impl Kept {
         for want in wants {
             if let Want::Commit(commit) = want
                 && !advertisement.references.values().any(|tip| tip == commit)
-                && !(self.contained.contains(commit) && self.store.has(*commit)?)
+                && !self.holds(*commit)?
             {
                 return Ok(true);
             }

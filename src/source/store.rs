@@ -232,7 +232,7 @@ impl Store {
     /// # Errors
     /// When the store is damaged.
     pub(super) fn is_ancestor(&self, older: Oid, newer: Oid) -> Result<Option<bool>, Error> {
-        let is_whole = self.shallow().is_empty();
+        let is_whole = self.is_whole();
         self.with(|repository| {
             if older == newer {
                 return Ok(Some(true));
@@ -298,6 +298,14 @@ impl Store {
         })
     }
 
+    /// Says whether all that led to its tips is there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.shallow
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
     /// Returns the commits that are there without their parents; none where all that led to its tips is there.
     pub(super) fn shallow(&self) -> BTreeSet<Oid> {
         self.shallow
@@ -310,11 +318,11 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written, or the store is damaged.
-    pub(super) fn cut(&self, commits: &[Oid]) -> Result<(), Error> {
+    pub(super) fn cut(&self, commits: impl IntoIterator<Item = Oid>) -> Result<(), Error> {
         let cut = self.with(|repository| {
             let odb = repository.odb()?;
             let mut cut = BTreeSet::new();
-            for &commit in commits.iter().filter(|&&commit| odb.exists(commit)) {
+            for commit in commits.into_iter().filter(|&commit| odb.exists(commit)) {
                 let found = repository.find_commit(commit)?;
                 let mut parents = found.parent_ids();
                 if parents.any(|parent| !odb.exists(parent)) {

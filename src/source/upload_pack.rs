@@ -94,24 +94,20 @@ pub(super) fn receive(
     sink: &mut dyn Write,
 ) -> Result<Vec<Oid>, Error> {
     let mut packets = Packets::new(stream);
-    let mut read = || {
+    let read = || {
         let cut = match form.cuts {
             Some(most) => cut_off(&mut packets, most)?,
             None => Vec::new(),
         };
         acknowledged(&mut packets)?;
+        if form.side_band {
+            copy_side_band(&mut packets, sink)?;
+        } else {
+            io::copy(&mut packets.into_inner(), sink)?;
+        }
         Ok(cut)
     };
-    read()
-        .and_then(|cut| {
-            if form.side_band {
-                copy_side_band(&mut packets, sink)?;
-            } else {
-                io::copy(&mut packets.into_inner(), sink)?;
-            }
-            Ok(cut)
-        })
-        .map_err(|error| wire_error(url, error))
+    read().map_err(|error| wire_error(url, error))
 }
 
 /// Reads which commits come without their parents.

@@ -200,6 +200,50 @@ async fn history_that_was_rewritten_is_held_until_a_person_allows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn history_that_cannot_be_read_is_said_and_what_runs_goes_on() {
+    let place = Place::new("history").await;
+    let one = config("settings", "one");
+    let base = place
+        .repository
+        .commit(&[("deploy/settings.yaml", Some(&one))]);
+    let two = place
+        .repository
+        .commit(&[("deploy/settings.yaml", Some(&config("settings", "two")))]);
+    place.application("shop", json!({})).await;
+    place.until_good("shop", &two).await;
+    // Only history holds this file, and nothing but history tells whether what comes now may follow.
+    let repository = git2::Repository::open_bare(place.repository.path()).unwrap();
+    let blob = git2::Oid::hash_object(git2::ObjectType::Blob, one.as_bytes()).unwrap();
+    let hash = blob.to_string();
+    let (directory, name) = hash.split_at(2);
+    let object = repository.path().join("objects").join(directory).join(name);
+    let away = object.with_extension("away");
+    std::fs::rename(&object, &away).unwrap();
+    let base = git2::Oid::from_str(&base).unwrap();
+    repository
+        .reference("refs/heads/main", base, true, "set back")
+        .unwrap();
+    let mark = place.mark();
+    let other = place
+        .push(
+            "shop",
+            &[("deploy/settings.yaml", Some(&config("settings", "other")))],
+        )
+        .await;
+    let seen = place
+        .until("shop", "history cannot be read", |seen| {
+            seen.is("Fetched", "False")
+        })
+        .await;
+    assert_eq!(seen.reason("Fetched"), "GitProtocol");
+    assert_eq!(seen.applied(), format!("main@sha1:{two}"));
+    assert_eq!(place.written_since(mark), [""; 0]);
+    std::fs::rename(&away, &object).unwrap();
+    let seen = place.until_held("shop", &other, "RevisionWentBack").await;
+    assert!(seen.is("Fetched", "True"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn namespaces_claims_and_definitions_with_instances_go_only_with_approval() {
     let place = Place::new("kept").await;
     place.bind_cluster_wide("deployer", "cluster-admin").await;

@@ -21,9 +21,13 @@ struct Way {
 
 impl Way {
     fn by_http(repository: &Repository) -> (Self, HttpServer) {
+        Self::by_http_with(repository, Fixture::new())
+    }
+
+    fn by_http_with(repository: &Repository, fixture: Fixture) -> (Self, HttpServer) {
         let server = HttpServer::plain(repository.root());
         let way = Self {
-            fixture: Fixture::new(),
+            fixture,
             url: server.url("shop"),
             credentials: Credentials::default(),
         };
@@ -147,7 +151,37 @@ async fn a_tip_is_fetched_without_what_led_to_it_by_path() {
     a_life(&repository, &Way::by_path(&repository)).await;
 }
 
-/// A branch that is written anew from before where the mirror began, and a commit that another branch is at.
+/// A branch that is set back to before where the mirror began.
+async fn a_way_back(repository: &Repository, way: &Way) {
+    for number in 0..3 {
+        repository.commit("deploy/app.yaml", &format!("number: {number}\n"));
+    }
+    let old = way.fetch("main").await;
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    let back = way.fetch("main").await;
+    assert_eq!(read(&back, "/deploy/app.yaml"), "number: 1\n");
+    assert_eq!(
+        (way.fetches(), way.fixture.mirrors.counts().rebuilds),
+        (2, 0)
+    );
+    assert!(!way.is_ancestor(&old, &back).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_branch_that_is_set_back_comes_though_history_is_cut_off_by_http() {
+    let repository = Repository::new();
+    let (way, server) = Way::by_http(&repository);
+    a_way_back(&repository, &way).await;
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_branch_that_is_set_back_comes_though_history_is_cut_off_by_path() {
+    let repository = Repository::new();
+    a_way_back(&repository, &Way::by_path(&repository)).await;
+}
+
+/// A branch that is written anew from before where the mirror began.
 async fn a_rewrite(repository: &Repository, way: &Way) {
     repository.commit("deploy/app.yaml", "number: 1\n");
     let old = way.fetch("main").await;
@@ -199,13 +233,8 @@ async fn packs_of_a_mirror_without_history_are_put_together() {
     for number in 0..3 {
         repository.commit("old", &format!("{number}"));
     }
-    let server = HttpServer::plain(repository.root());
     let fixture = Fixture::with(|settings| settings.max_packs = 3);
-    let way = Way {
-        fixture,
-        url: server.url("shop"),
-        credentials: Credentials::default(),
-    };
+    let (way, _server) = Way::by_http_with(&repository, fixture);
     let first = way.fetch("main").await;
     let mut last = first.clone();
     for number in 0..12 {
@@ -237,13 +266,8 @@ async fn a_history_that_is_too_large_keeps_nobody_from_its_tip() {
         std::fs::remove_file(repository.path().join("large")).unwrap();
         repository.commit_all("what was large is gone");
     }
-    let server = HttpServer::plain(repository.root());
     let fixture = Fixture::with(|settings| settings.max_repository_bytes = 50_000);
-    let way = Way {
-        fixture,
-        url: server.url("shop"),
-        credentials: Credentials::default(),
-    };
+    let (way, server) = Way::by_http_with(&repository, fixture);
     way.fetch("live").await;
     let tip = way.fetch("main").await;
     assert_eq!(read(&tip, "/deploy/app.yaml"), "kind: ConfigMap\n");
