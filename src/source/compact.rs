@@ -42,9 +42,15 @@ pub(super) fn compact(
         // Without its index a pack does not count.
         link(".pack")
             .and_then(|()| link(".idx"))
-            .map_err(|source| Error::Damaged {
-                url: store.url().clone(),
-                source: Arc::new(source),
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => Error::Damaged {
+                    url: store.url().clone(),
+                    source: Arc::new(source),
+                },
+                _ => Error::Cache {
+                    act: "link a pack",
+                    source: Arc::new(source),
+                },
             })?;
     }
     let haves = bases

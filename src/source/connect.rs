@@ -69,6 +69,29 @@ impl Net {
         }
     }
 
+    /// Returns the same for a part of the round, which ends after `limit` while the round goes on.
+    pub(super) fn part(&self, limit: Duration) -> Self {
+        let over = self.over.child_token();
+        let ends = over.clone();
+        self.tasks.spawn_on(
+            async move {
+                // Cancelled with the round, or by whoever has no more use for the part.
+                if ends
+                    .run_until_cancelled(tokio::time::sleep(limit))
+                    .await
+                    .is_some()
+                {
+                    ends.cancel();
+                }
+            },
+            &self.handle,
+        );
+        Self {
+            over,
+            ..self.clone()
+        }
+    }
+
     /// Returns this error, or that the time is over where that is why it came.
     pub(super) fn unless_late(&self, url: &DisplaySafeUrl, error: Error) -> Error {
         self.check_time(url).err().unwrap_or(error)

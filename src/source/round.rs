@@ -26,6 +26,9 @@ use super::{
 };
 use crate::model::Credentials;
 
+/// Part of a round's time that putting packs together may take: who waits for an answer waits for it as well.
+const PUTTING_TOGETHER_PART: u32 = 4;
+
 /// What a mirror holds.
 #[derive(Clone)]
 pub(super) struct Kept {
@@ -183,11 +186,33 @@ impl Round {
         let targets = self.targets(wants, &advertisement, &kept)?;
         self.bring(peer, &advertisement, &mut kept, &targets, whole)?;
         let answers = self.answers(wants, &advertisement, &mut kept)?;
-        if kept.store.measure()? > self.net.settings.max_packs {
-            let tips = kept.tips.values().copied().collect();
-            kept.store = compact(&self.net, &kept.store, &self.cache, &self.key, &tips)?;
-        }
+        self.put_together(&mut kept)?;
         Ok(Done { kept, answers })
+    }
+
+    /// Puts packs together where there are too many. What keeps that from being done keeps nobody from an answer: the
+    /// packs stay as they are until as many came again.
+    fn put_together(&self, kept: &mut Kept) -> Result<(), Error> {
+        let settings = &self.net.settings;
+        let packs = kept.store.measure()?;
+        if packs <= settings.max_packs.max(kept.store.may_have()) {
+            return Ok(());
+        }
+        let net = self
+            .net
+            .part(settings.total_timeout / PUTTING_TOGETHER_PART);
+        let tips = kept.tips.values().copied().collect();
+        let result = compact(&net, &kept.store, &self.cache, &self.key, &tips);
+        net.over.cancel();
+        match result {
+            Ok(store) => kept.store = store,
+            Err(error @ (Error::Damaged { .. } | Error::Stopped { .. })) => return Err(error),
+            Err(error) => {
+                tracing::warn!(url = %self.address, packs, %error, "packs could not be put together");
+                kept.store.put_off(packs.saturating_add(settings.max_packs));
+            }
+        }
+        Ok(())
     }
 
     /// What has to be there to answer all wants. A commit that is not at a tip needs every branch and every tag.

@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Store {
     damaged: AtomicBool,
     bytes: AtomicU64,
     bases: OnceLock<Vec<Base>>,
+    /// Packs that it may have before they are put together, where that failed before.
+    may_have: AtomicUsize,
     /// Keeps the directory above for as long as this one is read; None where the repository is not ours to remove.
     cache: Option<Arc<CacheDirectory>>,
     /// Trees that somebody reads, so that all Applications at one commit share what was decoded.
@@ -101,6 +103,7 @@ impl Store {
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             bases: OnceLock::new(),
+            may_have: AtomicUsize::new(0),
             cache: Some(Arc::clone(cache)),
             trees: Mutex::default(),
         }))
@@ -116,6 +119,7 @@ impl Store {
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             bases: OnceLock::new(),
+            may_have: AtomicUsize::new(0),
             cache: None,
             trees: Mutex::default(),
         })
@@ -143,6 +147,16 @@ impl Store {
     /// Notes the packs that can stay as they are; later ones change nothing.
     pub(super) fn set_bases(&self, bases: Vec<Base>) {
         self.bases.get_or_init(|| bases);
+    }
+
+    /// Returns the packs that it may have before they are put together, 0 unless that failed before.
+    pub(super) fn may_have(&self) -> usize {
+        self.may_have.load(Ordering::Relaxed)
+    }
+
+    /// Puts off that packs are put together until there are more of them than this.
+    pub(super) fn put_off(&self, packs: usize) {
+        self.may_have.store(packs, Ordering::Relaxed);
     }
 
     /// Remembers that it is damaged.

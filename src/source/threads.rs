@@ -115,3 +115,27 @@ fn flatten<T>(ended: Result<Result<T, Error>, JoinError>, act: &'static str) -> 
         source: Arc::new(source),
     })?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, Counters, Duration, Path, Settings, Threads};
+
+    #[tokio::test]
+    async fn a_part_of_a_round_ends_before_the_round_and_with_it() {
+        let settings = Arc::new(Settings::new("unused".into()));
+        let threads = Threads::new(settings, Arc::<Counters>::default(), Path::new("").into());
+        let ended = threads.in_time(|net| {
+            let short = net.part(Duration::from_millis(1));
+            let long = net.part(Duration::from_hours(1));
+            let deadline = Duration::from_mins(1);
+            net.handle
+                .block_on(tokio::time::timeout(deadline, short.over.cancelled()))
+                .unwrap();
+            let before = (long.over.is_cancelled(), net.over.is_cancelled());
+            net.over.cancel();
+            Ok((before, long.over.is_cancelled()))
+        });
+        assert_eq!(ended.await.unwrap().unwrap(), ((false, false), true));
+        threads.close().await;
+    }
+}

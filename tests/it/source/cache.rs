@@ -471,6 +471,40 @@ async fn servers_that_hang_leave_room_for_others() {
 }
 
 #[tokio::test]
+async fn packs_that_cannot_be_put_together_keep_nobody_from_an_answer() {
+    let repository = Repository::new();
+    let server = HttpServer::plain(repository.root());
+    let fixture = Fixture::with(|settings| settings.max_packs = 4);
+    let url = server.url("shop");
+    fixture.fetch(&url, None).await.unwrap();
+    let store = fixture.stores().remove(0);
+    let name = store.to_str().unwrap().strip_suffix("-0.git").unwrap();
+    // Where the next three mirrors would be made, something else is.
+    for number in 1..=3 {
+        fs::write(format!("{name}-{number}.git"), "in the way").unwrap();
+    }
+    let mut most = 0;
+    for number in 0..30 {
+        repository.commit("file", &format!("{number}"));
+        let snapshot = fixture.fetch(&url, None).await.unwrap();
+        assert_eq!(read(&snapshot, "/file"), number.to_string());
+        let mirror = fixture.stores().into_iter().find(|path| path.is_dir());
+        let packs = fs::read_dir(mirror.unwrap().join("objects/pack"))
+            .unwrap()
+            .count()
+            / 2;
+        most = most.max(packs);
+    }
+    // Tried with 5, 10 and 15, and done with 20.
+    assert_eq!(most, 19);
+    let counts = fixture.mirrors.counts();
+    assert_eq!(
+        (counts.fetches, counts.rebuilds, counts.failures),
+        (31, 0, 0)
+    );
+}
+
+#[tokio::test]
 async fn many_packs_become_few() {
     let repository = Repository::new();
     let server = HttpServer::plain(repository.root());
