@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     /// A repository, a blob, a directory that are too large, a branch that is rewritten, a render that explodes, a flood
     /// of webhooks: what it costs the others
     BadInput,
-    /// One commit a second
+    /// Commits, one a second or as many as `--rate` says
     Soak,
 }
 
@@ -98,6 +98,9 @@ pub(crate) struct Arguments {
     /// Seconds of one commit a second to an Application chosen at random; adds the part `soak`
     #[arg(long, value_name = "SECONDS")]
     pub(crate) soak: Option<u64>,
+    /// Commits in each second of the part `soak`: more of them show sooner what each leaves behind
+    #[arg(long, value_name = "COMMITS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) rate: u32,
     /// Updates of one object of each Application before the part `soak`, so that what is kept of earlier ones (good
     /// sets, ten ReplicaSets of each Deployment) is all there
     #[arg(long, value_name = "UPDATES", default_value_t = 0)]

@@ -1,4 +1,4 @@
-//! A long run: one commit a second, each to an Application chosen at random.
+//! A long run: one commit a second, or as many as are asked for, each to an Application chosen at random.
 //!
 //! Enters: for how long, and a seed.
 //! Leaves: resident memory every 30 s and its slope; how many commits became Ready.
@@ -10,20 +10,23 @@ use anyhow::{Result, ensure};
 
 use crate::{report::say, run::Bench, workload::Version};
 
-/// Between two commits.
-const APART: Duration = Duration::from_secs(1);
 /// Between two looks at the memory.
 const LOOK: Duration = Duration::from_secs(30);
 
 impl Bench<'_> {
-    /// Commits once a second to Applications chosen at random, and watches the memory.
+    /// Commits to Applications chosen at random, and watches the memory.
     pub(crate) async fn soak(&mut self, length: Duration) -> Result<()> {
         let seed = self.arguments.seed.unwrap_or_else(|| {
             let now = plimsoll::clock::now().wall.as_second();
             now.unsigned_abs()
         });
+        let rate = self.arguments.rate;
+        let title = match rate {
+            1 => "one commit a second".to_owned(),
+            _ => format!("{rate} commits a second"),
+        };
         say(&format!(
-            "one commit a second for {} s, seed {seed} (--seed)",
+            "{title} for {} s, seed {seed} (--seed)",
             length.as_secs()
         ));
         let mut random = fastrand::Rng::with_seed(seed);
@@ -54,7 +57,7 @@ impl Bench<'_> {
                 .write(number..=number, self.arguments.objects, version)?;
             last = (number, self.fleet.commit()?);
             self.fleet.push().await?;
-            let due = APART * commits;
+            let due = Duration::from_secs(1) * commits / rate;
             tokio::time::sleep(due.saturating_sub(before.start.elapsed())).await;
         }
         let ended = Instant::now();
@@ -68,7 +71,7 @@ impl Bench<'_> {
         let late = ended.elapsed();
         let resident = self.used("controller").resident;
         memory.push((before.start.elapsed().as_secs_f64(), resident));
-        let mut part = self.end("one commit a second", before).await?;
+        let mut part = self.end(&title, before).await?;
         part.seconds = length.as_secs_f64();
         ensure!(commits > 0, "no commit was made");
         part.notes.push(format!("{commits} commits, seed {seed}"));
