@@ -198,20 +198,28 @@ impl Round {
         if packs <= settings.max_packs.max(kept.store.may_have()) {
             return Ok(());
         }
-        let net = self
-            .net
-            .part(settings.total_timeout / PUTTING_TOGETHER_PART);
+        let limit = settings.total_timeout / PUTTING_TOGETHER_PART;
+        let net = self.net.part(limit);
         let tips = kept.tips.values().copied().collect();
         let result = compact(&net, &kept.store, &self.cache, &self.key, &tips);
+        let late = net.over.is_cancelled();
         net.over.cancel();
         match result {
-            Ok(store) => kept.store = store,
+            Ok(store) => {
+                kept.store = store;
+                return Ok(());
+            }
             Err(error @ (Error::Damaged { .. } | Error::Stopped { .. })) => return Err(error),
+            // Its error speaks of the whole round.
+            Err(_late) if late => {
+                let seconds = limit.as_secs();
+                tracing::warn!(url = %self.address, packs, seconds, "putting packs together took too long");
+            }
             Err(error) => {
                 tracing::warn!(url = %self.address, packs, %error, "packs could not be put together");
-                kept.store.put_off(packs.saturating_add(settings.max_packs));
             }
         }
+        kept.store.put_off(packs.saturating_add(settings.max_packs));
         Ok(())
     }
 
