@@ -92,11 +92,26 @@ impl Store {
                 act: "make a mirror",
                 source: Arc::new(source),
             })?;
-        Ok(Arc::new(Self {
+        let cache = Some(Arc::clone(cache));
+        Ok(Self::at(directory, url.clone(), vec![repository], cache))
+    }
+
+    /// Reads a repository that somebody else keeps.
+    pub(super) fn lent(url: DisplaySafeUrl, repository: &Repository) -> Arc<Self> {
+        Self::at(repository.commondir().to_owned(), url, Vec::new(), None)
+    }
+
+    fn at(
+        directory: PathBuf,
+        url: DisplaySafeUrl,
+        handles: Vec<Repository>,
+        cache: Option<Arc<CacheDirectory>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             directory,
-            url: url.clone(),
+            url,
             idle: Mutex::new(Idle {
-                handles: vec![repository],
+                handles,
                 generation: 0,
             }),
             shallow: Mutex::default(),
@@ -104,23 +119,7 @@ impl Store {
             bytes: AtomicU64::new(0),
             bases: OnceLock::new(),
             may_have: AtomicUsize::new(0),
-            cache: Some(Arc::clone(cache)),
-            trees: Mutex::default(),
-        }))
-    }
-
-    /// Reads a repository that somebody else keeps.
-    pub(super) fn lent(url: DisplaySafeUrl, repository: &Repository) -> Arc<Self> {
-        Arc::new(Self {
-            directory: repository.commondir().to_owned(),
-            url,
-            idle: Mutex::default(),
-            shallow: Mutex::default(),
-            damaged: AtomicBool::new(false),
-            bytes: AtomicU64::new(0),
-            bases: OnceLock::new(),
-            may_have: AtomicUsize::new(0),
-            cache: None,
+            cache,
             trees: Mutex::default(),
         })
     }

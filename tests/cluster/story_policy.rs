@@ -149,9 +149,8 @@ async fn a_fight_is_named_and_backed_off_from() {
     assert_eq!(live["data"]["key"], "theirs", "it is let be for now");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn history_that_was_rewritten_is_held_until_a_person_allows_it() {
-    let place = Place::new("rewind").await;
+/// Commits twice, and waits until the second is good. Returns both.
+async fn at_the_second(place: &Place) -> (String, String) {
     let one = place
         .repository
         .commit(&[("deploy/settings.yaml", Some(&config("settings", "one")))]);
@@ -160,6 +159,13 @@ async fn history_that_was_rewritten_is_held_until_a_person_allows_it() {
         .commit(&[("deploy/settings.yaml", Some(&config("settings", "two")))]);
     place.application("shop", json!({})).await;
     place.until_good("shop", &two).await;
+    (one, two)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_that_was_rewritten_is_held_until_a_person_allows_it() {
+    let place = Place::new("rewind").await;
+    let (one, _) = at_the_second(&place).await;
     // The branch is set back, and another commit put on that.
     let repository = git2::Repository::open_bare(place.repository.path()).unwrap();
     let old = git2::Oid::from_str(&one).unwrap();
@@ -202,17 +208,10 @@ async fn history_that_was_rewritten_is_held_until_a_person_allows_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn history_that_cannot_be_read_is_said_and_what_runs_goes_on() {
     let place = Place::new("history").await;
-    let one = config("settings", "one");
-    let base = place
-        .repository
-        .commit(&[("deploy/settings.yaml", Some(&one))]);
-    let two = place
-        .repository
-        .commit(&[("deploy/settings.yaml", Some(&config("settings", "two")))]);
-    place.application("shop", json!({})).await;
-    place.until_good("shop", &two).await;
+    let (base, two) = at_the_second(&place).await;
     // Only history holds this file, and nothing but history tells whether what comes now may follow.
     let repository = git2::Repository::open_bare(place.repository.path()).unwrap();
+    let one = config("settings", "one");
     let blob = git2::Oid::hash_object(git2::ObjectType::Blob, one.as_bytes()).unwrap();
     let hash = blob.to_string();
     let (directory, name) = hash.split_at(2);

@@ -470,6 +470,11 @@ async fn servers_that_hang_leave_room_for_others() {
     }
 }
 
+/// Packs of a mirror, each with its index.
+fn packs(store: &Path) -> usize {
+    fs::read_dir(store.join("objects/pack")).unwrap().count() / 2
+}
+
 #[tokio::test]
 async fn packs_that_cannot_be_put_together_keep_nobody_from_an_answer() {
     let repository = Repository::new();
@@ -489,11 +494,7 @@ async fn packs_that_cannot_be_put_together_keep_nobody_from_an_answer() {
         let snapshot = fixture.fetch(&url, None).await.unwrap();
         assert_eq!(read(&snapshot, "/file"), number.to_string());
         let mirror = fixture.stores().into_iter().find(|path| path.is_dir());
-        let packs = fs::read_dir(mirror.unwrap().join("objects/pack"))
-            .unwrap()
-            .count()
-            / 2;
-        most = most.max(packs);
+        most = most.max(packs(&mirror.unwrap()));
     }
     // Tried with 5, 10 and 15, and done with 20.
     assert_eq!(most, 19);
@@ -520,10 +521,7 @@ async fn many_packs_become_few() {
             .fetch(&url, Some(&format!("v{number}")))
             .await
             .unwrap();
-        let packs = fs::read_dir(fixture.stores().last().unwrap().join("objects/pack"))
-            .unwrap()
-            .count()
-            / 2;
+        let packs = packs(fixture.stores().last().unwrap());
         assert!(packs <= 4, "{packs}");
         if number == 20 {
             middle = last.clone();
