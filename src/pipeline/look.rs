@@ -189,6 +189,7 @@ async fn adopt(
         && wanted.spec == spec
     {
         wanted.desired.revision = snapshot.revision.clone();
+        wanted.lineage.clone_from(&snapshot.lineage);
         wanted.commit = Some(snapshot.commit.clone());
         return Ok(None);
     }
@@ -204,7 +205,7 @@ async fn adopt(
         return Ok(None);
     }
     let mut unknown = None;
-    if let Some(descent) = Descent::of(subject, memory, &snapshot.revision) {
+    if let Some(descent) = Descent::of(subject, memory, snapshot) {
         match descent.known(context).await? {
             Some(true) => {}
             Some(false) => return Ok(Some(descent.went_back(memory))),
@@ -233,11 +234,13 @@ async fn adopt(
     }
     let mut revision = snapshot.revision.clone();
     let mut commit: Option<CommitInfo> = Some(snapshot.commit.clone());
+    let mut lineage = snapshot.lineage.clone();
     if let Some(descent) = unknown {
         if let Some(running) = at_rest(memory, &revision, rendered.digest()) {
             // A start on a branch that went on with other files: as when it is watched going on, nobody needs to be told.
             revision = running;
             commit = None;
+            lineage = None;
         } else if !descent.by_history(context).await? {
             return Ok(Some(descent.went_back(memory)));
         }
@@ -256,6 +259,7 @@ async fn adopt(
             digest: rendered.digest().clone(),
             revision,
         },
+        lineage,
         rendered: Held::open(Arc::new(rendered)),
         commit,
         tree: snapshot.tree.clone(),

@@ -30,12 +30,15 @@ use crate::{
     render::RenderSpec,
     report::{FetchState, Health, Notice},
     rollout::{Desired, Failure, Pin, Rollout, State},
+    source::Lineage,
 };
 
 /// What git wants, rendered.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) desired: Desired,
+    /// Where its revision stands in what the reference has gone through; None where that is not known.
+    pub(super) lineage: Option<Lineage>,
     pub(super) rendered: Held,
     /// None where a pinned set is kept whose record does not tell.
     pub(super) commit: Option<CommitInfo>,

@@ -171,6 +171,7 @@ async fn find(
                     .as_ref()
                     .map_or(revision, |source| source.revision.clone()),
             },
+            lineage: None,
             rendered: Held::open(rendered),
             read: BTreeSet::new(),
             mark: None,
@@ -345,6 +346,7 @@ async fn again(
             digest,
             revision: source.revision,
         },
+        lineage: None,
         rendered: Held::open(Arc::new(rendered)),
         // A pinned set stays whatever is committed.
         read: BTreeSet::new(),

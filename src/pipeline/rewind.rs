@@ -9,6 +9,7 @@ use crate::{
     api::{Class, Reason, RewindPolicy},
     model::{Credentials, Digest, Revision, SourceSpec},
     rollout::{Event, Failure, State},
+    source::Snapshot,
 };
 
 /// Returns the revision of what runs, where the set that was rendered is the same and nothing is under way or refused.
@@ -22,6 +23,18 @@ pub(super) fn at_rest(memory: &Memory, new: &Revision, digest: &Digest) -> Optio
         .map(|set| set.revision.clone())
 }
 
+/// Says whether the mirror saw the reference go from what was applied to this, one checked step after another.
+fn was_seen(memory: &Memory, applied: &Revision, snapshot: &Snapshot) -> bool {
+    let running = memory
+        .wanted
+        .as_ref()
+        .filter(|wanted| wanted.desired.revision == *applied);
+    let older = running.and_then(|wanted| wanted.lineage.as_ref());
+    older
+        .zip(snapshot.lineage.as_ref())
+        .is_some_and(|(older, new)| new.follows(older))
+}
+
 /// What a revision must descend from.
 pub(super) struct Descent {
     applied: Revision,
@@ -31,15 +44,16 @@ pub(super) struct Descent {
 }
 
 impl Descent {
-    /// Returns what a revision must descend from; None where the spec allows any, or a person pointed the Application at
-    /// another reference.
-    pub(super) fn of(subject: &Subject, memory: &Memory, new: &Revision) -> Option<Self> {
+    /// Returns what a revision must descend from; None where the spec allows any, where a person pointed the Application at
+    /// another reference, or where the mirror saw that it does.
+    pub(super) fn of(subject: &Subject, memory: &Memory, snapshot: &Snapshot) -> Option<Self> {
+        let new = &snapshot.revision;
         let RewindPolicy::Hold = subject.spec.source.rewind else {
             return None;
         };
         let applied = memory.rollout.applied.as_ref()?.revision.clone();
         let other = applied.commit != new.commit && applied.reference == new.reference;
-        other.then(|| Self {
+        (other && !was_seen(memory, &applied, snapshot)).then(|| Self {
             applied,
             new: new.clone(),
             source: subject.source(),
@@ -53,6 +67,7 @@ impl Descent {
 
     /// Says whether it descends, as far as that can be said without a word to the server.
     pub(super) async fn known(&self, context: &Context) -> Result<Option<bool>, Error> {
+        tracing::debug!(revision = %self.new, "history is walked to what runs");
         Ok(context
             .mirrors
             .is_known_ancestor(&self.source, &self.credentials, &self.applied, &self.new)

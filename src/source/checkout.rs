@@ -29,6 +29,7 @@ pub fn checked_out(directory: &Path, revision: &Revision) -> Result<Option<Snaps
     let resolved = Resolved {
         reference: revision.reference.clone(),
         commit,
+        lineage: None,
     };
     let limits = Settings::new(directory.to_owned()).tree_limits();
     Snapshot::read(&store, &resolved, limits).map(Some)

@@ -140,6 +140,7 @@ impl Mirrors {
         let resolved = Resolved {
             reference: revision.reference.clone(),
             commit: oid(&mirror.address.display(), &revision.commit)?,
+            lineage: None,
         };
         self.snapshot(&mirror, resolved).await
     }
@@ -335,6 +336,7 @@ impl Mirrors {
                 &Resolved {
                     reference: String::new(),
                     commit,
+                    lineage: None,
                 },
                 limits,
             )
@@ -405,7 +407,9 @@ impl Mirrors {
         let (address, credentials) = (mirror.address.clone(), mirror.credentials.clone());
         let (tls, cache) = (Arc::clone(&inner.tls), Arc::clone(&inner.cache));
         let key = mirror.key;
-        let kept = if whole { None } else { mirror.kept() };
+        let kept = mirror.kept();
+        let lineages = kept.as_ref().map(|kept| kept.lineages.clone());
+        let kept = kept.filter(|_| !whole);
         let ended = inner
             .threads
             .in_time(move |net| {
@@ -419,6 +423,7 @@ impl Mirrors {
                     wants,
                     proven,
                     whole,
+                    lineages: lineages.unwrap_or_default(),
                 };
                 let result = round.run(kept);
                 drop(permits);

@@ -139,7 +139,13 @@ fn walk<'a>(
     for &commit in commits {
         walk.push(commit)?;
     }
-    for &have in haves {
+    // The trees of all that is hidden are read through: of commits that follow each other, that of the last is enough.
+    let parents: BTreeSet<Oid> = haves
+        .iter()
+        .filter_map(|&have| repository.find_commit(have).ok())
+        .flat_map(|commit| commit.parent_ids().collect::<Vec<_>>())
+        .collect();
+    for &have in haves.iter().filter(|have| !parents.contains(have)) {
         match walk.hide(have) {
             Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
             Ok(()) | Err(_) => {}

@@ -10,11 +10,14 @@ use git2::{ConfigLevel, opts};
 
 use super::Error;
 
-/// Bytes of decoded objects that git's library keeps for all repositories together. Its own default is 256 MiB; trees
-/// are decoded once for all Applications at a commit, so a little suffices.
-const OBJECT_CACHE_BYTES: isize = 8 << 20;
-/// Bytes of packs that are mapped at one time. The default is 8 GiB of address space.
-const MAPPED_BYTES: usize = 1 << 30;
+/// Bytes of decoded objects that git's library keeps for all repositories together, as it counts them: in memory they are
+/// about twice as many. Its own default is 256 MiB; trees are decoded once for all Applications at a commit, and each open
+/// handle keeps its own, so more of it is filled by history that nobody asks for again.
+const OBJECT_CACHE_BYTES: isize = 1 << 20;
+/// Bytes of packs that are mapped at one time, and of one piece of a pack: what was read stays resident while it is mapped.
+/// The defaults are 8 and 1 GiB of address space.
+const MAPPED_BYTES: usize = 16 << 20;
+const MAPPED_PIECE_BYTES: usize = 1 << 20;
 /// Packs that are open at one time; there is no default, and a container's limit of files is often 1,024.
 const OPEN_PACKS: usize = 256;
 
@@ -56,6 +59,7 @@ fn configure() -> Result<(), git2::Error> {
             opts::set_search_path(level, "")?;
         }
         opts::set_cache_max_size(OBJECT_CACHE_BYTES)?;
+        opts::set_mwindow_size(MAPPED_PIECE_BYTES)?;
         opts::set_mwindow_mapped_limit(MAPPED_BYTES)?;
         opts::set_mwindow_file_limit(OPEN_PACKS)?;
     }

@@ -13,7 +13,7 @@ use git2::Oid;
 use rustls::ClientConfig;
 
 use super::{
-    Address, Error,
+    Address, Error, Lineage,
     advertisement::Advertisement,
     cache::{CacheDirectory, Key},
     compact::compact,
@@ -28,6 +28,12 @@ use crate::model::Credentials;
 
 /// Part of a round's time that putting packs together may take: who waits for an answer waits for it as well.
 const PUTTING_TOGETHER_PART: u32 = 4;
+/// Newest commits among which the one is looked for that a reference was at before. More come at one time only after days,
+/// or where history was rewritten.
+const MAX_STEP: usize = 4096;
+
+/// The commit that each reference was found to be at last, by its whole name, and where that stands.
+pub(super) type Lineages = BTreeMap<String, (Oid, Lineage)>;
 
 /// What a mirror holds.
 #[derive(Clone)]
@@ -37,14 +43,17 @@ pub(super) struct Kept {
     tips: BTreeMap<String, Oid>,
     /// Commits that were asked for by their hash and found in a branch or a tag.
     contained: BTreeSet<Oid>,
+    pub(super) lineages: Lineages,
 }
 
 /// What a want was found to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Resolved {
     /// Name of the reference; empty where a commit was asked for.
     pub(super) reference: String,
     pub(super) commit: Oid,
+    /// Where it stands among the commits of the reference; None where it was asked for by its hash.
+    pub(super) lineage: Option<Lineage>,
 }
 
 /// What a round brought.
@@ -66,6 +75,8 @@ pub(super) struct Round {
     pub(super) proven: BTreeSet<Want>,
     /// Whether all that led to what is fetched is to be there as well.
     pub(super) whole: bool,
+    /// What references have gone through, for a mirror that is built anew.
+    pub(super) lineages: Lineages,
 }
 
 impl Round {
@@ -158,6 +169,7 @@ impl Round {
                 store: Store::create(&self.address.display(), &self.cache, &self.key)?,
                 tips: BTreeMap::new(),
                 contained: BTreeSet::new(),
+                lineages: self.lineages.clone(),
             }),
         }
     }
@@ -181,8 +193,9 @@ impl Round {
         if whole && !kept.store.is_whole() {
             kept = self.start(None)?;
         }
-        kept.tips
-            .retain(|name, _| advertisement.references.contains_key(name));
+        let is_there = |name: &String| advertisement.references.contains_key(name);
+        kept.tips.retain(|name, _| is_there(name));
+        kept.lineages.retain(|name, _| is_there(name));
         let targets = self.targets(wants, &advertisement, &kept)?;
         self.bring(peer, &advertisement, &mut kept, &targets, whole)?;
         let answers = self.answers(wants, &advertisement, &mut kept)?;
@@ -251,7 +264,7 @@ impl Round {
             }
             match all.clone().find(|target| target.tip == *commit) {
                 Some(target) => targets.push(target),
-                None if kept.store.contains(&self.net, &tips, *commit)? => {}
+                None if kept.store.contains(&self.net, &tips, *commit, usize::MAX)? => {}
                 None => targets.extend(all),
             }
         }
@@ -360,7 +373,7 @@ impl Round {
                     let tips: BTreeSet<Oid> = kept.tips.values().copied().collect();
                     let known = kept.contained.contains(commit);
                     if (known && kept.store.has(*commit)?)
-                        || kept.store.contains(&self.net, &tips, *commit)?
+                        || kept.store.contains(&self.net, &tips, *commit, usize::MAX)?
                     {
                         kept.contained.insert(*commit);
                         kept.store
@@ -368,6 +381,7 @@ impl Round {
                             .map(|commit| Resolved {
                                 reference: String::new(),
                                 commit,
+                                lineage: None,
                             })
                             .map_err(|kind| Error::NotACommit {
                                 url: url.clone(),
@@ -378,10 +392,11 @@ impl Round {
                         Err(want.gone(&url))
                     }
                 }
-                (_, Some(Target { name, tip, .. })) => match kept.store.peel(tip)? {
+                (_, Some(Target { name, whole, tip })) => match kept.store.peel(tip)? {
                     Ok(commit) => Ok(Resolved {
                         reference: name,
                         commit,
+                        lineage: Some(kept.take_up(&self.net, whole, commit)?),
                     }),
                     Err(kind) => Err(Error::NotACommit {
                         url: url.clone(),
@@ -399,6 +414,25 @@ impl Round {
 }
 
 impl Kept {
+    /// Notes that a reference is at a commit, and returns where that stands. A line that cannot be seen to go on within
+    /// [`MAX_STEP`] commits ends, and another begins: whoever must know more compares the two commits.
+    fn take_up(&mut self, net: &Net, whole: String, commit: Oid) -> Result<Lineage, Error> {
+        let lineage = match self.lineages.get(&whole) {
+            Some((known, lineage)) if *known == commit => return Ok(lineage.clone()),
+            Some((known, lineage)) => {
+                let tip = BTreeSet::from([commit]);
+                if self.store.contains(net, &tip, *known, MAX_STEP)? {
+                    lineage.next()
+                } else {
+                    Lineage::begin()
+                }
+            }
+            None => Lineage::begin(),
+        };
+        self.lineages.insert(whole, (commit, lineage.clone()));
+        Ok(lineage)
+    }
+
     /// Says whether a commit is wanted that is no tip: where it is found, if it is, only all of history tells.
     fn lacks(&self, wants: &BTreeSet<Want>, advertisement: &Advertisement) -> Result<bool, Error> {
         for want in wants {

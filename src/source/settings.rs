@@ -40,7 +40,8 @@ pub struct Settings {
     pub max_files: usize,
     /// Largest sum of all mirrors, bytes; the one used longest ago goes first. Default 4 GiB.
     pub max_cache_bytes: u64,
-    /// Packs of one mirror after which they are put together. Default 64: a lookup asks each pack in turn.
+    /// Packs of one mirror after which they are put together. Default 16: a lookup asks each pack in turn, and git's library
+    /// writes a message for each that does not have it; at 64 that was half of the CPU of a commit.
     pub max_packs: usize,
     /// Rounds with servers at one time. Default 8: each holds a thread and a few times `max_object_bytes` of memory at most.
     pub concurrent_fetches: usize,
@@ -65,7 +66,7 @@ impl Settings {
             max_file_bytes: 32 << 20,
             max_files: 50_000,
             max_cache_bytes: 4 << 30,
-            max_packs: 64,
+            max_packs: 16,
             concurrent_fetches: 8,
             egress: Egress::default(),
             allow_file: false,

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use kustomize::{EntryKind, Files, FilesError};
 
 use super::{
-    Error, Settings,
+    Error, Lineage, Settings,
     round::Resolved,
     store::Store,
     tree::{TreeFiles, TreeLimits},
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub tree: String,
     /// When the server was asked, on the monotonic clock of `now`, where an answer that was known already was taken.
     pub answered: Option<Duration>,
+    /// Where the commit stands among those that the reference was at; None where it was not read at its tip.
+    pub lineage: Option<Lineage>,
     files: Arc<TreeFiles>,
     store: Arc<Store>,
 }
@@ -115,6 +117,7 @@ impl Snapshot {
             commit,
             tree: files.root().to_string(),
             answered: None,
+            lineage: resolved.lineage.clone(),
             files,
             store: Arc::clone(store),
         })

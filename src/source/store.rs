@@ -15,9 +15,7 @@ use std::{
     },
 };
 
-use git2::{
-    ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, RepositoryOpenFlags, Sort,
-};
+use git2::{ObjectType, Oid, Repository, RepositoryInitOptions, RepositoryOpenFlags};
 
 use super::{
     DisplaySafeUrl, Error,
@@ -256,7 +254,7 @@ impl Store {
         })
     }
 
-    /// Says whether one of `tips` is `commit`, or descends from it.
+    /// Says whether `commit` is found among the newest `most` commits that lead to `tips`, which are part of them.
     ///
     /// # Errors
     /// When the time is over, or the store is damaged.
@@ -265,14 +263,16 @@ impl Store {
         net: &Net,
         tips: &BTreeSet<Oid>,
         commit: Oid,
+        most: usize,
     ) -> Result<bool, Error> {
         if !self.has(commit)? {
             return Ok(false);
         }
-        let mut found = false;
+        let (mut found, mut seen) = (false, 0);
         self.walk(tips, |oid| {
             found = oid == commit;
-            !found && !net.over.is_cancelled()
+            seen += 1;
+            !found && seen < most && !net.over.is_cancelled()
         })?;
         net.check_time(&self.url)?;
         Ok(found)
@@ -291,16 +291,25 @@ impl Store {
         Ok(newest)
     }
 
+    /// Visits what leads to `tips` by date, the newest first, until that is enough.
     fn walk(&self, tips: &BTreeSet<Oid>, mut visit: impl FnMut(Oid) -> bool) -> Result<(), Error> {
         self.with(|repository| {
-            let mut walk = repository.revwalk()?;
-            walk.set_sorting(Sort::TIME)?;
+            let mut starts = BTreeSet::new();
             for &tip in tips {
-                match walk.push(tip) {
-                    // A tag of something that is no commit leads nowhere.
-                    Err(error) if error.code() == ErrorCode::InvalidSpec => {}
-                    result => result?,
+                let mut object = repository.find_object(tip, None)?;
+                while let Some(tag) = object.as_tag() {
+                    object = tag.target()?;
                 }
+                // A tag of something that is no commit leads nowhere.
+                if let Some(commit) = object.as_commit() {
+                    starts.insert((commit.time().seconds(), commit.id()));
+                }
+            }
+            // Without an order git's library goes on by date from what was pushed last, and reads no more than it is asked
+            // for; to be told an order it reads all of history first.
+            let mut walk = repository.revwalk()?;
+            for (_, commit) in starts {
+                walk.push(commit)?;
             }
             for oid in walk {
                 if !visit(oid?) {

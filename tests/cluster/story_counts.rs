@@ -184,6 +184,14 @@ async fn a_commit_that_touches_one_of_many_costs_the_others_nothing() {
     let last: Vec<usize> = names.iter().map(|name| rendered(name)).collect();
     let more: Vec<usize> = last.iter().zip(&after).map(|(a, b)| a - b).collect();
     assert_eq!(more, [1; 5]);
+
+    // The mirror saw the branch go on; nobody walks over what came since its own last change.
+    let place_of = format!("{}/", place.namespace);
+    let logged = controller.logged();
+    let walks = logged
+        .lines()
+        .filter(|line| line.contains("history is walked") && line.contains(&place_of));
+    assert_eq!(walks.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

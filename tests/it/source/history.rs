@@ -89,6 +89,12 @@ impl Way {
     }
 }
 
+/// Says whether the mirror saw the reference go from one commit to the other.
+fn is_seen(older: &Snapshot, newer: &Snapshot) -> bool {
+    let (older, newer) = (older.lineage.as_ref(), newer.lineage.as_ref());
+    newer.unwrap().follows(older.unwrap())
+}
+
 /// Plays the life of a mirror: a tip, what follows it, another branch, a question about what came before, a rewritten branch.
 async fn a_life(repository: &Repository, way: &Way) {
     let elder = Way::by_path(repository);
@@ -107,6 +113,7 @@ async fn a_life(repository: &Repository, way: &Way) {
     assert_eq!((way.commits(&second), way.fetches()), (3, 2));
     assert!(way.is_ancestor(&first, &second).await.unwrap());
     assert_eq!(way.fetches(), 2, "what came since is there");
+    assert!(is_seen(&first, &second) && !is_seen(&second, &first));
 
     repository.git(&["checkout", "--quiet", "live"]);
     repository.commit("deploy/app.yaml", "live: 0\n");
@@ -117,6 +124,7 @@ async fn a_life(repository: &Repository, way: &Way) {
     let live = way.fetch("live").await;
     assert_eq!((way.commits(&live), way.fetches()), (2, 4));
     assert_eq!(read(&live, "/deploy/app.yaml"), "live: 2\n");
+    assert!(!is_seen(&first, &live), "seen at another reference");
 
     // What was there before the mirror is found in all of history, and what was not is not.
     assert!(way.is_ancestor(&long_ago, &second).await.unwrap());
@@ -164,6 +172,7 @@ async fn a_way_back(repository: &Repository, way: &Way) {
         (way.fetches(), way.fixture.mirrors.counts().rebuilds),
         (2, 0)
     );
+    assert!(!is_seen(&old, &back));
     assert!(!way.is_ancestor(&old, &back).await.unwrap());
 }
 
@@ -192,11 +201,13 @@ async fn a_rewrite(repository: &Repository, way: &Way) {
     let other = way.fetch("main").await;
     assert_eq!(read(&other, "/deploy/app.yaml"), "number: 3\n");
     for older in [&old, &newer] {
+        assert!(!is_seen(older, &other));
         assert!(!way.is_ancestor(older, &other).await.unwrap());
     }
     repository.commit("deploy/app.yaml", "number: 4\n");
     let last = way.fetch("main").await;
     assert!(way.is_ancestor(&other, &last).await.unwrap());
+    assert!(is_seen(&other, &last) && !is_seen(&newer, &last));
     assert_eq!(way.fixture.mirrors.counts().rebuilds, 0);
 }
 
@@ -228,6 +239,40 @@ async fn a_commit_at_the_tip_of_another_branch_is_still_an_ancestor() {
 }
 
 #[tokio::test]
+async fn a_branch_is_seen_to_go_on_through_merges_and_tags() {
+    let repository = Repository::new();
+    let (way, _server) = Way::by_http(&repository);
+    repository.git(&["tag", "-m", "a tag that moves", "stable"]);
+    let (first, tagged) = (way.fetch("main").await, way.fetch("stable").await);
+    repository.git(&["checkout", "--quiet", "-b", "feature"]);
+    repository.commit("feature", "1\n");
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.commit("other", "1\n");
+    repository.git(&["merge", "--quiet", "--no-edit", "feature"]);
+    repository.git(&["tag", "--force", "-m", "moved", "stable"]);
+    let (merged, moved) = (way.fetch("main").await, way.fetch("stable").await);
+    assert!(is_seen(&first, &merged) && is_seen(&tagged, &moved));
+    assert_eq!(merged.revision.commit, moved.revision.commit);
+    assert!(is_seen(&merged, &way.fetch("main").await), "nothing new");
+
+    let commit = way.fetch(&first.revision.commit).await;
+    assert!(commit.lineage.is_none(), "no reference was at it");
+}
+
+#[tokio::test]
+async fn a_step_that_is_too_long_to_walk_begins_another_line() {
+    let repository = Repository::new();
+    let (way, _server) = Way::by_http(&repository);
+    let first = way.fetch("main").await;
+    repository.commit_empty(5_000);
+    let last = way.fetch("main").await;
+    assert_eq!(way.commits(&last), 5_001);
+    assert!(!is_seen(&first, &last));
+    // Who must know has the two compared.
+    assert!(way.is_ancestor(&first, &last).await.unwrap());
+}
+
+#[tokio::test]
 async fn packs_of_a_mirror_without_history_are_put_together() {
     let repository = Repository::new();
     for number in 0..3 {
@@ -243,6 +288,7 @@ async fn packs_of_a_mirror_without_history_are_put_together() {
         assert_eq!(way.commits(&last), 2 + number);
     }
     assert!(way.is_ancestor(&first, &last).await.unwrap());
+    assert!(is_seen(&first, &last), "through other stores");
     let counts = way.fixture.mirrors.counts();
     assert_eq!(
         (counts.fetches, counts.rebuilds, counts.failures),

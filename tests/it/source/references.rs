@@ -157,6 +157,29 @@ async fn a_branch_that_takes_the_place_of_a_directory_of_branches_is_fetched() {
 }
 
 #[tokio::test]
+async fn a_commit_is_found_behind_tags_of_tags_and_beside_tags_of_files() {
+    let repository = Repository::new();
+    let old = repository.git(&["rev-parse", "HEAD"]);
+    repository.git(&["tag", "-m", "of a commit", "inner"]);
+    repository.git(&["checkout", "--quiet", "-b", "side"]);
+    let side = repository.commit("deploy/app.yaml", "kind: Secret\n");
+    repository.commit("deploy/app.yaml", "kind: Service\n");
+    repository.git(&["tag", "-m", "of a tag", "outer", "inner"]);
+    repository.git(&["tag", "-m", "of a file", "file", "HEAD:deploy/app.yaml"]);
+    repository.git(&["tag", "-m", "of a directory", "directory", "HEAD:deploy"]);
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.commit("deploy/app.yaml", "kind: Role\n");
+    let server = HttpServer::plain(repository.root());
+    let fixture = Fixture::new();
+    let url = server.url("shop");
+    for commit in [&side, &old] {
+        let snapshot = fixture.fetch(&url, Some(commit)).await.unwrap();
+        assert_eq!(&snapshot.revision.commit, commit);
+    }
+    assert_eq!(fixture.mirrors.counts().rebuilds, 0);
+}
+
+#[tokio::test]
 async fn a_commit_outside_of_branches_and_tags_is_refused() {
     let repository = Repository::new();
     repository.git(&["checkout", "--quiet", "-b", "fork"]);

@@ -56,21 +56,31 @@ impl Repository {
 
     /// Makes a tree of entries in the form of `git ls-tree -z`, whatever their names are; returns its hash.
     pub(super) fn make_tree(&self, entries: &str) -> String {
+        self.feed(&["mktree", "-z"], entries)
+    }
+
+    /// Makes many commits on `main` that change nothing.
+    pub(super) fn commit_empty(&self, count: usize) {
+        let one = "commit refs/heads/main\ncommitter Ann Author <ann@example.com> 1767323046 +0000\ndata 5\nempty\n";
+        let parent = format!("from {}\n", self.git(&["rev-parse", "main"]));
+        let commits = one.to_owned() + &parent + &one.repeat(count - 1);
+        self.feed(&["fast-import", "--quiet"], &commits);
+    }
+
+    /// Runs git in the repository on what it reads from its input, and returns what it prints.
+    fn feed(&self, arguments: &[&str], input: &str) -> String {
         let mut child = git_command()
             .current_dir(self.path())
-            .args(["mktree", "-z"])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(entries.as_bytes())
-            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success());
+        assert!(output.status.success(), "git {arguments:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
