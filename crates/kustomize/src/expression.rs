@@ -12,11 +12,14 @@ use regex::Regex;
 /// # Errors
 /// When it is malformed.
 pub(crate) fn compile(text: &str) -> Result<Regex, regex::Error> {
-    Regex::new(&translate(text))
+    Regex::new(&translate(text)?)
 }
 
 /// The same expression for this engine: what is only text in Go is escaped.
-fn translate(text: &str) -> String {
+///
+/// # Errors
+/// When something that is repeated is repeated again: `a**` means nothing there.
+fn translate(text: &str) -> Result<String, regex::Error> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
@@ -24,10 +27,42 @@ fn translate(text: &str) -> String {
             '\\' => escape(&mut rest, &mut result),
             '[' => class(&mut rest, &mut result),
             '{' if !is_repetition(&rest) => result.push_str("\\{"),
+            '*' | '+' | '?' | '{' => {
+                result.push(character);
+                while character == '{'
+                    && let Some(inner) = rest.next()
+                {
+                    result.push(inner);
+                    if inner == '}' {
+                        break;
+                    }
+                }
+                if rest.next_if_eq(&'?').is_some() {
+                    result.push('?');
+                }
+                let is_again = match rest.peek() {
+                    Some('*' | '+' | '?') => true,
+                    Some('{') => {
+                        let mut rest = rest.clone();
+                        rest.next();
+                        is_repetition(&rest)
+                    }
+                    _ => false,
+                };
+                if is_again {
+                    let message = format!("`{text}` repeats a repetition");
+                    return Err(regex::Error::Syntax(message));
+                }
+            }
+            // Of a group: `(?:`, `(?i)`, `(?P<name>`.
+            '(' if rest.peek() == Some(&'?') => {
+                rest.next();
+                result.push_str("(?");
+            }
             other => result.push(other),
         }
     }
-    result
+    Ok(result)
 }
 
 /// What follows a backslash; from `\Q` to `\E` everything is text.
@@ -139,6 +174,21 @@ mod tests {
             ("^a{,2}$", "a{,2}", "aa"),
             ("^a{01}$", "a{01}", "a"),
             (r"^\x{61}\pL\p{Greek}$", "abα", "ab"),
+        ]);
+    }
+
+    #[test]
+    fn what_is_repeated_is_not_repeated_again() {
+        for pattern in ["web-.**", "a+*", "a{2}{3}", "a*?*", "(a)???"] {
+            assert!(compile(pattern).is_err(), "{pattern}");
+        }
+        check(&[
+            ("^a*?b$", "aab", "a"),
+            ("^a{2}?$", "aa", "a"),
+            ("^(?:a*)*$", "aa", "b"),
+            ("^(?i)A+$", "aa", "b"),
+            (r"^a*\*$", "aa*", "aa"),
+            ("^a*{$", "aa{", "aa"),
         ]);
     }
 

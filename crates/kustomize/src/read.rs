@@ -38,10 +38,10 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn objects(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let mut documents = yaml::parse_spelled(content, false, &self.limits(), scalar::hold)
+        let mut parsed = yaml::parse_spelled(content, false, &self.limits(), scalar::hold)
             .map_err(|error| syntax(&error, file))?;
-        forgive_annotations(&mut documents, content);
-        self.checked(documents, content, file)
+        forgive_annotations(&mut parsed.documents, content);
+        self.checked(parsed, content, file)
     }
 
     /// Reads strategic merge patches.
@@ -49,24 +49,25 @@ impl Loader<'_> {
     /// # Errors
     /// When the text is malformed, or a document is no object.
     pub(crate) fn merge_patches(&self, content: &[u8], file: &str) -> Result<Vec<Object>, Error> {
-        let documents = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
+        let parsed = yaml::parse_spelled(content, true, &self.limits(), scalar::hold)
             .map_err(|error| syntax(&error, file))?;
-        self.checked(documents, content, file)
+        self.checked(parsed, content, file)
     }
 
     fn checked(
         &self,
-        documents: Vec<Document<Value>>,
+        parsed: yaml::ObjectFile,
         content: &[u8],
         file: &str,
     ) -> Result<Vec<Object>, Error> {
         let braces = lines_of_braces(content);
-        let documents = documents.into_iter().map(|document| Written {
+        let documents = parsed.documents.into_iter().map(|document| Written {
             braces: braces.contains(&document.line),
             document,
         });
         let mut documents: VecDeque<Written> = documents.collect();
-        if documents.len() == 1 {
+        // Behind a separator, if only of a comment, a list goes the way of lists among other objects.
+        if parsed.is_whole && documents.len() == 1 {
             documents = unwrap_list(documents);
         }
         let mut objects = Vec::with_capacity(documents.len());

@@ -17,7 +17,7 @@ pub(crate) fn hash(object: &Object) -> String {
         None => Value::String(String::new()),
         Some(Value::Null) => Value::String("null".to_owned()),
         Some(found) if scalar::is_scalar(found) => Value::String(scalar::text(found)),
-        Some(found) => found.clone(),
+        Some(found) => content_of(found),
     };
     let mut content = Map::new();
     match object.id.gvk.kind.as_ref() {
@@ -40,8 +40,28 @@ pub(crate) fn hash(object: &Object) -> String {
 
 fn insert_mapping(content: &mut Map<String, Value>, name: &str, value: &Value) {
     if let Some(found) = value.get(name).filter(|found| found.is_object()) {
-        content.insert(name.to_owned(), found.clone());
+        content.insert(name.to_owned(), content_of(found));
     }
+}
+
+/// A mapping as upstream reads it for the hash: every number is a float, so that of a large one the last digits do not count.
+/// A list is none, and is null there.
+fn content_of(value: &Value) -> Value {
+    fn floats(value: &Value) -> Value {
+        match value {
+            Value::Number(number) => number.as_f64().map_or_else(|| value.clone(), Value::from),
+            Value::Array(items) => items.iter().map(floats).collect(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(key, value)| (key.clone(), floats(value)))
+                .collect(),
+            Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
+        }
+    }
+    if value.is_array() {
+        return Value::Null;
+    }
+    floats(value)
 }
 
 /// The first ten hexadecimal digits, without those that could make words.

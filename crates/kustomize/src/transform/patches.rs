@@ -219,7 +219,10 @@ fn prepare(patch: &Object) -> Value {
 
 fn target_of(objects: &mut Objects, patch: &Object) -> Result<usize, Error> {
     let id = patch.original_id();
-    match objects.find_any(&id) {
+    let mut found = objects.find_any(&id).to_vec();
+    // What an earlier document of the same entry deleted is still in its place.
+    found.retain(|index| !objects.get(*index).value.is_null());
+    match found.as_slice() {
         [one] => Ok(*one),
         [] => Err(Error::new(ErrorKind::Patch, format!("apply a patch to {id}: there is no such object"))
             .at(&patch.origin.file, patch.origin.line, 0)

@@ -549,6 +549,16 @@ fn mark_created(found: &mut Found, from: usize, created: bool) {
     }
 }
 
+/// What a pattern is held against: the text, in quotes where it has some.
+fn printed(value: &Value) -> String {
+    let text = scalar::text(value);
+    if scalar::is_quoted(value) {
+        format!("\"{text}\"")
+    } else {
+        text
+    }
+}
+
 fn collect_matching(
     value: &mut Value,
     (key, pattern): (&str, &str),
@@ -568,11 +578,11 @@ fn collect_matching(
         for index in 0..count {
             let matches = value.get(index).is_some_and(|item| {
                 let text = if key.is_empty() {
-                    Some(scalar::text(item))
+                    Some(printed(item))
                 } else {
                     item.as_object()
                         .and_then(|fields| fields.get(key))
-                        .map(scalar::text)
+                        .map(printed)
                 };
                 text.is_some_and(|text| regex.is_match(text.trim()))
             });

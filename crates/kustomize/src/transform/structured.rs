@@ -166,8 +166,8 @@ fn parse(text: &str) -> Option<(Value, Option<Written>)> {
         return Some((value(&written.root), Some(written)));
     }
     let limits = yaml::Limits::default();
-    let documents = yaml::parse_spelled(text.as_bytes(), false, &limits, scalar::hold).ok()?;
-    let document = documents.into_iter().next()?;
+    let parsed = yaml::parse_spelled(text.as_bytes(), false, &limits, scalar::hold).ok()?;
+    let document = parsed.documents.into_iter().next()?;
     Some((document.value, None))
 }
 

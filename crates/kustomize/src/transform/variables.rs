@@ -9,7 +9,7 @@ use crate::config::{Create, FieldSpec, split_path_clever};
 use crate::error::{Error, ErrorKind};
 use crate::kustomization::Variable;
 use crate::objects::Objects;
-use crate::scalar;
+use crate::{scalar, yaml};
 
 /// The vars of an accumulation by name.
 #[derive(Debug, Clone, Default)]
@@ -133,7 +133,22 @@ pub(crate) fn resolve(
         .collect())
 }
 
-fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
+/// What stands for a var.
+struct Known {
+    /// Where the var is all that a text holds.
+    alone: Value,
+    /// Inside of a longer text.
+    within: String,
+}
+
+impl Known {
+    fn new(alone: Value) -> Self {
+        let within = scalar::text(&alone);
+        Self { alone, within }
+    }
+}
+
+fn value_of(objects: &Objects, variable: &Variable) -> Result<Known, Error> {
     let failed = |message: String| Err(Error::new(ErrorKind::Reference, message).field("vars"));
     let Some(object) = objects
         .iter()
@@ -172,7 +187,7 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
     }
     // A null, too, is its text.
     if scalar::is_folded(here) || scalar::is_null(here) {
-        return Ok(Value::String(scalar::text(here)));
+        return Ok(Known::new(Value::String(scalar::text(here))));
     }
     let meaning = scalar::meaning(here).into_owned();
     // Upstream reads the digits of a whole number as decimal ones, whatever they are.
@@ -180,7 +195,7 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
         Value::Number(number) if !number.is_f64() && !scalar::is_float_text(here) => {
             let text = scalar::text(here);
             match text.parse::<i64>() {
-                Ok(number) => Ok(Value::from(number)),
+                Ok(number) => Ok(Known::new(Value::from(number))),
                 Err(source) => Err(Error::new(
                     ErrorKind::Reference,
                     format!("read {text} for the var {}", variable.name),
@@ -190,7 +205,16 @@ fn value_of(objects: &Objects, variable: &Variable) -> Result<Value, Error> {
                 .hint("write the number in decimal digits")),
             }
         }
-        _ => Ok(meaning),
+        // Within a text upstream writes it as a float, whole or not.
+        Value::Number(number) => {
+            let within = number.as_f64().map(yaml::general_float);
+            let known = Known::new(meaning);
+            Ok(Known {
+                within: within.unwrap_or(known.within),
+                ..known
+            })
+        }
+        _ => Ok(Known::new(meaning)),
     }
 }
 
@@ -198,15 +222,20 @@ fn element(part: &str) -> Option<(&str, &str)> {
     part.strip_prefix('[')?.strip_suffix(']')?.split_once('=')
 }
 
-/// Splits a field path; `a[0]` is `a` and `0`.
+/// Splits a field path; `a[0]` and `a.[0]` are `a` and `0`.
 fn parts(path: &str) -> Vec<String> {
     let mut result = Vec::new();
     for part in split_path_clever(path, '.') {
-        match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+        match part
+            .strip_suffix(']')
+            .and_then(|part| part.rsplit_once('['))
+        {
             Some((name, index))
-                if !name.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) =>
+                if !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) =>
             {
-                result.push(name.to_owned());
+                if !name.is_empty() {
+                    result.push(name.to_owned());
+                }
                 result.push(index.to_owned());
             }
             _ => result.push(part),
@@ -217,7 +246,7 @@ fn parts(path: &str) -> Vec<String> {
 
 fn replace(
     field: &mut Value,
-    values: &BTreeMap<String, Value>,
+    values: &BTreeMap<String, Known>,
     used: &mut BTreeSet<String>,
 ) -> Result<(), Error> {
     let mut replace_one = |field: &mut Value| match scalar::free_text(field) {
@@ -251,7 +280,7 @@ fn replace(
 }
 
 /// Replaces `$(NAME)`; `$$` is a dollar sign. A text that is one var takes its type.
-fn expand(text: &str, values: &BTreeMap<String, Value>, used: &mut BTreeSet<String>) -> Value {
+fn expand(text: &str, values: &BTreeMap<String, Known>, used: &mut BTreeSet<String>) -> Value {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -267,15 +296,15 @@ fn expand(text: &str, values: &BTreeMap<String, Value>, used: &mut BTreeSet<Stri
             .strip_prefix('(')
             .and_then(|inner| inner.split_once(')'))
         {
-            let value = values
+            let known = values
                 .get(name)
-                .filter(|value| scalar::is_scalar(value) && !value.is_null());
-            if let Some(value) = value {
+                .filter(|known| scalar::is_scalar(&known.alone) && !known.alone.is_null());
+            if let Some(known) = known {
                 used.insert(name.to_owned());
                 if text.len() == name.len() + 3 {
-                    return value.clone();
+                    return known.alone.clone();
                 }
-                result.push_str(&plain(value));
+                result.push_str(&known.within);
             } else {
                 result.push_str("$(");
                 result.push_str(name);
@@ -291,16 +320,6 @@ fn expand(text: &str, values: &BTreeMap<String, Value>, used: &mut BTreeSet<Stri
     Value::String(result)
 }
 
-/// A value inside a longer text.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Number(number) if number.is_f64() => number
-            .as_f64()
-            .map_or_else(String::new, |float| float.to_string()),
-        other => scalar::text(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,7 +327,9 @@ mod tests {
 
     #[test]
     fn texts_expand() {
-        let values = BTreeMap::from([("A".to_owned(), json!("x")), ("N".to_owned(), json!(80))]);
+        let values = [("A", json!("x")), ("N", json!(80))];
+        let values = values.map(|(name, value)| (name.to_owned(), Known::new(value)));
+        let values = BTreeMap::from(values);
         for (text, expected) in [
             ("$(A)", json!("x")),
             ("$(N)", json!(80)),

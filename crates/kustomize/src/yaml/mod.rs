@@ -48,7 +48,7 @@ pub use limits::Limits;
 pub use node::{Node, NodeKind};
 pub(crate) use number::general_float;
 pub use read::{Document, locate, parse_nodes, parse_patches, parse_values};
-pub(crate) use read::{nodes_of_objects, parse_spelled};
+pub(crate) use read::{ObjectFile, nodes_of_objects, parse_spelled};
 pub(crate) use refold::{is_lost_in_block, refolded};
 pub(crate) use spelling::{binary_text, is_text_in_settings};
 pub(crate) use style::through_json;

@@ -59,7 +59,7 @@ pub fn parse_nodes(text: &[u8], limits: &Limits) -> Result<Vec<Document<Node>>, 
 /// # Errors
 /// When the text is not well-formed, or exceeds a limit.
 pub fn parse_values(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>, Error> {
-    parse_documents(text, Dialect::Objects, limits, None)
+    Ok(parse_documents(text, Dialect::Objects, limits, None)?.documents)
 }
 
 /// Reads strategic merge patches: as objects, but `{key: }` and `{key}` hold null, which deletes, and not empty text.
@@ -67,7 +67,15 @@ pub fn parse_values(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>
 /// # Errors
 /// When the text is not well-formed, or exceeds a limit.
 pub fn parse_patches(text: &[u8], limits: &Limits) -> Result<Vec<Document<Value>>, Error> {
-    parse_documents(text, Dialect::Patches, limits, None)
+    Ok(parse_documents(text, Dialect::Patches, limits, None)?.documents)
+}
+
+/// What a file of objects holds.
+pub(crate) struct ObjectFile {
+    /// Its documents, without those that hold nothing.
+    pub(crate) documents: Vec<Document<Value>>,
+    /// Whether no separator stands between two parts of the file, empty ones included.
+    pub(crate) is_whole: bool,
 }
 
 /// Reads a file of objects, or of patches, and leaves to the caller how a scalar is held whose value does not tell its text.
@@ -81,7 +89,7 @@ pub(crate) fn parse_spelled(
     is_patch: bool,
     limits: &Limits,
     hold: Hold,
-) -> Result<Vec<Document<Value>>, Error> {
+) -> Result<ObjectFile, Error> {
     let dialect = if is_patch {
         Dialect::Patches
     } else {
@@ -95,11 +103,13 @@ fn parse_documents(
     dialect: Dialect,
     limits: &Limits,
     hold: Option<Hold>,
-) -> Result<Vec<Document<Value>>, Error> {
+) -> Result<ObjectFile, Error> {
     let text = normalise(decode(text, limits)?);
     let mut documents = Vec::new();
     let mut nodes = 0;
-    for chunk in split(&text, limits)? {
+    let chunks = split(&text, limits)?;
+    let is_whole = chunks.len() == 1;
+    for chunk in chunks {
         let (document, used) = parse(chunk, Values::new(hold, dialect), dialect, limits, nodes)?;
         nodes = used;
         let Some((line, value, build)) = document else {
@@ -122,7 +132,10 @@ fn parse_documents(
             defects,
         });
     }
-    Ok(documents)
+    Ok(ObjectFile {
+        documents,
+        is_whole,
+    })
 }
 
 /// Whether a document is a null that the caller holds in its own way.

@@ -188,7 +188,9 @@ fn spellings_are_kept_where_they_are_not_printed() {
     let text = "a: 0644\nb: [1, 1.10, x, 1.5]\nc: {d/e: 2020-01-01, f: ~, g: null}\nh:\ni: True\nj: 1e3\nk: !!binary aGk=\nl: '007'\nm: +1\n\
                 n: &x {o: 0x1}\np: {<<: *x, q: true}\nr: *x\n---\ns: 1\n";
     let hold = |spelled, text: &str| serde_json::json!([format!("{spelled:?}"), text]);
-    let documents = parse_spelled(text.as_bytes(), false, &Limits::default(), hold).unwrap();
+    let documents = parse_spelled(text.as_bytes(), false, &Limits::default(), hold)
+        .unwrap()
+        .documents;
     let plain = |text: &str| serde_json::json!(["Plain", text]);
     assert_eq!(
         documents[0].value,
