@@ -72,6 +72,9 @@ impl Net {
     /// Returns the same for a part of the round, which ends after `limit` while the round goes on.
     pub(super) fn part(&self, limit: Duration) -> Self {
         let over = self.over.child_token();
+        if limit.is_zero() {
+            over.cancel();
+        }
         let ends = over.clone();
         self.tasks.spawn_on(
             async move {

@@ -26,8 +26,6 @@ use super::{
 };
 use crate::model::Credentials;
 
-/// Part of a round's time that putting packs together may take: who waits for an answer waits for it as well.
-const PUTTING_TOGETHER_PART: u32 = 4;
 /// Newest commits among which the one is looked for that a reference was at before. More come at one time only after days,
 /// or where history was rewritten.
 const MAX_STEP: usize = 4096;
@@ -199,19 +197,45 @@ impl Round {
         let targets = self.targets(wants, &advertisement, &kept)?;
         self.bring(peer, &advertisement, &mut kept, &targets, whole)?;
         let answers = self.answers(wants, &advertisement, &mut kept)?;
-        self.put_together(&mut kept)?;
-        Ok(Done { kept, answers })
+        let in_time = self.put_together(&mut kept)?;
+        let done = Done { kept, answers };
+        if in_time || done.kept.store.is_whole() {
+            return Ok(done);
+        }
+        Ok(self.begin_again(&done.kept, wants).unwrap_or(done))
     }
 
-    /// Puts packs together where there are too many. What keeps that from being done keeps nobody from an answer: the
-    /// packs stay as they are until as many came again.
-    fn put_together(&self, kept: &mut Kept) -> Result<(), Error> {
+    /// Builds a mirror without history anew, from its tips: what came since would take longer to put together than to
+    /// do without. What its references went through stays known.
+    fn begin_again(&self, kept: &Kept, wants: &BTreeSet<Want>) -> Option<Done> {
+        let again = self.start(None).and_then(|start| {
+            let start = Kept {
+                lineages: kept.lineages.clone(),
+                ..start
+            };
+            self.attempt(Some(start), wants)
+        });
+        match again {
+            Ok(done) => {
+                count(&self.net.counters.rebuilds);
+                Some(done)
+            }
+            Err(error) => {
+                tracing::warn!(url = %self.address, %error, "the mirror could not be built anew");
+                None
+            }
+        }
+    }
+
+    /// Puts packs together where there are too many, and says whether that was done in time. What keeps it from being done keeps
+    /// nobody from an answer: the packs stay as they are until there are twice as many.
+    fn put_together(&self, kept: &mut Kept) -> Result<bool, Error> {
         let settings = &self.net.settings;
         let packs = kept.store.measure()?;
         if packs <= settings.max_packs.max(kept.store.may_have()) {
-            return Ok(());
+            return Ok(true);
         }
-        let limit = settings.total_timeout / PUTTING_TOGETHER_PART;
+        let limit = settings.put_together_timeout;
         let net = self.net.part(limit);
         let tips = kept.tips.values().copied().collect();
         let result = compact(&net, &kept.store, &self.cache, &self.key, &tips);
@@ -220,7 +244,7 @@ impl Round {
         match result {
             Ok(store) => {
                 kept.store = store;
-                return Ok(());
+                return Ok(true);
             }
             Err(error @ (Error::Damaged { .. } | Error::Stopped { .. })) => return Err(error),
             // Its error speaks of the whole round.
@@ -232,8 +256,8 @@ impl Round {
                 tracing::warn!(url = %self.address, packs, %error, "packs could not be put together");
             }
         }
-        kept.store.put_off(packs.saturating_add(settings.max_packs));
-        Ok(())
+        kept.store.put_off(packs.saturating_mul(2));
+        Ok(!late)
     }
 
     /// What has to be there to answer all wants. A commit that is not at a tip needs every branch and every tag.

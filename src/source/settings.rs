@@ -43,6 +43,9 @@ pub struct Settings {
     /// Packs of one mirror after which they are put together. Default 16: a lookup asks each pack in turn, and git's library
     /// writes a message for each that does not have it; at 64 that was half of the CPU of a commit.
     pub max_packs: usize,
+    /// Time to put packs together, seconds. Default 15: who waits for an answer waits for that as well. A mirror without history that needs
+    /// longer is built anew, from its tips.
+    pub put_together_timeout: Duration,
     /// Rounds with servers at one time. Default 8: each holds a thread and a few times `max_object_bytes` of memory at most.
     pub concurrent_fetches: usize,
     /// Which hosts may be connected to. Default: every one whose addresses are not forbidden.
@@ -67,6 +70,7 @@ impl Settings {
             max_files: 50_000,
             max_cache_bytes: 4 << 30,
             max_packs: 16,
+            put_together_timeout: Duration::from_secs(15),
             concurrent_fetches: 8,
             egress: Egress::default(),
             allow_file: false,
