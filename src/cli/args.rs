@@ -474,6 +474,9 @@ pub struct ControllerArgs {
     /// Reconciles at once
     #[arg(long, value_name = "N", env = "PLIMSOLL_WORKERS", default_value_t = 16)]
     pub workers: usize,
+    /// Serve no metrics of single Applications: counts are of all together, for large fleets
+    #[arg(long, env = "PLIMSOLL_NO_APPLICATION_METRICS")]
+    pub no_application_metrics: bool,
     /// File with the secret that signs webhooks; without it none are taken
     #[arg(long, value_name = "FILE", env = "PLIMSOLL_WEBHOOK_SECRET_FILE")]
     pub webhook_secret_file: Option<PathBuf>,

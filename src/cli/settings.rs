@@ -13,6 +13,7 @@ use crate::{
     controller::ControllerSettings,
     model::Secret,
     pipeline::{ArchiveSettings, KeySource},
+    report::PerApplication,
     source,
     telemetry::LogFormat,
 };
@@ -101,6 +102,11 @@ pub(super) fn controller(args: &ControllerArgs) -> Result<ControllerSettings, ge
         listen: Some(args.listen),
         default_account: args.default_service_account.clone(),
         workers: args.workers,
+        per_application: if args.no_application_metrics {
+            PerApplication::Together
+        } else {
+            PerApplication::Each
+        },
         webhook_secret: args.webhook_secret_file.clone(),
         remote_hosts: args.allow_remote.clone(),
     })

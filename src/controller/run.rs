@@ -19,7 +19,7 @@ use crate::{
     cluster::{self, Cluster, ConnectSettings, Keeper, Lease, LeaseSettings, Share, Watches},
     model::{RepositoryName, text},
     pipeline::{Archive, ArchiveSettings, AuditBranch, Context, Lists, Upstream, Voice},
-    report::Metrics,
+    report::{Metrics, PerApplication},
     server::{self, Ready, Webhooks},
     source::{self, Mirrors},
 };
@@ -50,6 +50,8 @@ pub struct ControllerSettings {
     pub default_account: Option<String>,
     /// Reconciles at once.
     pub workers: usize,
+    /// Whether metrics tell Applications apart.
+    pub per_application: PerApplication,
     /// File with the secret of webhooks; None for no webhooks.
     pub webhook_secret: Option<PathBuf>,
     /// Where records are kept beside the cluster.
@@ -93,7 +95,7 @@ pub enum Error {
 )]
 pub async fn run(settings: ControllerSettings, stop: CancellationToken) -> Result<(), Error> {
     let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
+    let metrics = Metrics::register(&mut registry, settings.per_application);
     let ready = Ready::default();
     let (told, mut pushes) = mpsc::channel(PUSHES);
     let webhooks = webhooks(&settings, told);

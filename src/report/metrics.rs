@@ -89,9 +89,21 @@ struct VersionLabels {
     version: &'static str,
 }
 
+/// How much the series say of single Applications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PerApplication {
+    /// Each has series of its own: four and more.
+    #[default]
+    Each,
+    /// What is counted is counted for all together, under empty labels; whether one is Ready is not said.
+    /// For fleets whose series are more than their Prometheus takes.
+    Together,
+}
+
 /// Every metric of the controller. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    per_application: PerApplication,
     ready: Family<ApplicationLabels, Gauge>,
     syncs: Family<ResultLabels, Counter>,
     returns: Family<CauseLabels, Counter>,
@@ -114,9 +126,10 @@ pub struct Metrics {
 
 impl Metrics {
     /// Registers every metric under the prefix `plimsoll`.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub fn register(registry: &mut Registry, per_application: PerApplication) -> Self {
         let registry = registry.sub_registry_with_prefix("plimsoll");
         let metrics = Self {
+            per_application,
             ready: Family::default(),
             syncs: Family::default(),
             returns: Family::default(),
@@ -241,12 +254,16 @@ impl Metrics {
 
     /// Sets whether an Application is Ready; None for unknown.
     pub fn set_ready(&self, application: &ApplicationKey, ready: Option<bool>) {
+        if self.per_application == PerApplication::Together {
+            return;
+        }
         let value = match ready {
             Some(true) => 1,
             Some(false) => 0,
             None => -1,
         };
-        self.ready.get_or_create(&labels(application)).set(value);
+        let labels = self.labels(application);
+        self.ready.get_or_create(&labels).set(value);
     }
 
     /// Counts an attempt that ended; commands are none.
@@ -260,9 +277,13 @@ impl Metrics {
         else {
             return;
         };
+        let ApplicationLabels {
+            application,
+            namespace,
+        } = self.labels(application);
         let labels = ResultLabels {
-            application: application.name.clone(),
-            namespace: application.namespace.clone(),
+            application,
+            namespace,
             action: action.as_str(),
             result: ending.as_str(),
             trigger: trigger.as_str(),
@@ -272,9 +293,13 @@ impl Metrics {
 
     /// Counts a return.
     pub fn count_return(&self, application: &ApplicationKey, cause: &'static str) {
+        let ApplicationLabels {
+            application,
+            namespace,
+        } = self.labels(application);
         let labels = CauseLabels {
-            application: application.name.clone(),
-            namespace: application.namespace.clone(),
+            application,
+            namespace,
             cause,
         };
         self.returns.get_or_create(&labels).inc();
@@ -282,7 +307,8 @@ impl Metrics {
 
     /// Counts a drift repair.
     pub fn count_drift(&self, application: &ApplicationKey) {
-        self.drift.get_or_create(&labels(application)).inc();
+        let labels = self.labels(application);
+        self.drift.get_or_create(&labels).inc();
     }
 
     /// Counts a record.
@@ -350,8 +376,12 @@ impl Metrics {
 
     /// Removes the series of an Application that is gone.
     pub fn forget(&self, application: &ApplicationKey) {
-        self.ready.remove(&labels(application));
-        self.drift.remove(&labels(application));
+        if self.per_application == PerApplication::Together {
+            return;
+        }
+        let labels = self.labels(application);
+        self.ready.remove(&labels);
+        self.drift.remove(&labels);
         for action in Action::ALL {
             for result in Ending::RESULTS {
                 for trigger in Trigger::CAUSES {
@@ -373,11 +403,21 @@ impl Metrics {
             });
         }
     }
-}
 
-fn labels(application: &ApplicationKey) -> ApplicationLabels {
-    ApplicationLabels {
-        application: application.name.clone(),
-        namespace: application.namespace.clone(),
+    fn labels(&self, application: &ApplicationKey) -> ApplicationLabels {
+        match self.per_application {
+            PerApplication::Each => ApplicationLabels {
+                application: application.name.clone(),
+                namespace: application.namespace.clone(),
+            },
+            PerApplication::Together => ApplicationLabels {
+                application: String::new(),
+                namespace: String::new(),
+            },
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -11,6 +11,6 @@ mod notice;
 mod status;
 
 pub use facts::{Facts, FetchState, Health};
-pub use metrics::{Metrics, StageLabel};
+pub use metrics::{Metrics, PerApplication, StageLabel};
 pub use notice::{Notice, notices};
 pub use status::{blocked, status};
