@@ -2,7 +2,7 @@
 //!
 //! Enters: every record as it was written, the key that signs checkpoints.
 //! Leaves: lines in every sink, a bounded number of records in the cluster, what waits and why.
-//! Never: a record that leaves the cluster before a sink has it; a line put behind one that it does not follow.
+//! Never: a record that leaves the cluster before every sink has it, where there is one; a line put behind one that it does not follow.
 
 mod error;
 mod file;

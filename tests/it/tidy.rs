@@ -31,7 +31,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cluster", &["model", "api", "report"]),
     ("apply", &["model", "plan", "cluster"]),
     ("archive", &["model", "api", "history", "cluster"]),
-    ("notify", &["model", "report"]),
     // Wire.
     (
         "pipeline",
@@ -49,7 +48,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cluster",
             "apply",
             "archive",
-            "notify",
         ],
     ),
     ("telemetry", &["model"]),
