@@ -90,10 +90,9 @@ struct VersionLabels {
 }
 
 /// How much the series say of single Applications.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PerApplication {
     /// Each has series of its own: four and more.
-    #[default]
     Each,
     /// What is counted is counted for all together, under empty labels; whether one is Ready is not said.
     /// For fleets whose series are more than their Prometheus takes.

@@ -23,6 +23,8 @@ fn lines(per_application: PerApplication) -> Vec<String> {
     for name in ["shop", "shop-db"] {
         metrics.count_return(&key(name), "CrashLoop");
     }
+    metrics.count_drift(&key("shop"));
+    metrics.count_drift(&key("gone"));
     metrics.forget(&key("gone"));
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
@@ -39,6 +41,7 @@ fn each_application_has_series_that_go_with_it() {
         [
             r#"plimsoll_application_ready{application="shop",namespace="team"} 1"#,
             r#"plimsoll_application_ready{application="shop-db",namespace="team"} 1"#,
+            r#"plimsoll_drift_corrected_total{application="shop",namespace="team"} 1"#,
             r#"plimsoll_rollback_total{application="shop",namespace="team",cause="CrashLoop"} 1"#,
             r#"plimsoll_rollback_total{application="shop-db",namespace="team",cause="CrashLoop"} 1"#,
         ]
@@ -49,6 +52,9 @@ fn each_application_has_series_that_go_with_it() {
 fn where_they_are_counted_together_no_series_names_one() {
     assert_eq!(
         lines(PerApplication::Together),
-        [r#"plimsoll_rollback_total{application="",namespace="",cause="CrashLoop"} 2"#]
+        [
+            r#"plimsoll_rollback_total{application="",namespace="",cause="CrashLoop"} 2"#,
+            r#"plimsoll_drift_corrected_total{application="",namespace=""} 2"#,
+        ]
     );
 }

@@ -13,8 +13,25 @@ use super::{
     cache::{CacheDirectory, Key},
     connect::Net,
     outgoing::Outgoing,
-    store::Store,
+    store::{Base, Store},
 };
+
+/// What is put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pile {
+    /// How many of the first packs stay as they are.
+    pub(super) staying: usize,
+    /// Rounds that the new one holds.
+    pub(super) rounds: u64,
+}
+
+impl Pile {
+    /// Returns what of these packs is written anew, so that `most` packs stay at most, unless one of more than `most_rounds` rounds came of it.
+    pub(super) fn of(bases: &[Base], most: usize, most_rounds: u64) -> Self {
+        let rounds: Vec<u64> = bases.iter().map(|base| base.rounds).collect();
+        staying(&rounds, most, most_rounds)
+    }
+}
 
 /// Makes a store with the first packs of `store`, and one more with everything that leads to `tips` besides.
 ///
@@ -28,11 +45,10 @@ pub(super) fn compact(
     cache: &Arc<CacheDirectory>,
     key: &Key,
     tips: &BTreeSet<Oid>,
+    pile: Pile,
 ) -> Result<Arc<Store>, Error> {
     let compacted = Store::create(store.url(), cache, key)?;
-    let rounds: Vec<u64> = store.bases().iter().map(|base| base.rounds).collect();
-    let (kept, rounds) = staying(&rounds, net.settings.max_packs / 2);
-    let mut bases: Vec<_> = store.bases().iter().take(kept).cloned().collect();
+    let mut bases: Vec<_> = store.bases().iter().take(pile.staying).cloned().collect();
     for base in &bases {
         let link = |extension: &str| -> io::Result<()> {
             let mut name = base.name.clone();
@@ -77,7 +93,7 @@ pub(super) fn compact(
         read.map(|()| written)
     })??;
     compacted.cut(store.shallow())?;
-    let newest = compacted.new_base(&bases, tips.iter().copied(), rounds)?;
+    let newest = compacted.new_base(&bases, tips.iter().copied(), pile.rounds)?;
     bases.extend(newest);
     compacted.set_bases(bases);
     Ok(compacted)
@@ -87,17 +103,20 @@ pub(super) fn compact(
 ///
 /// The first always stays: it is the largest. A later one is written anew with what came since when that was as many rounds as it holds itself, as the
 /// digits of a binary number are carried. So an object is read and written again as often as the number of rounds has digits, and not
-/// in each of them; `most` packs stay at most.
-fn staying(rounds: &[u64], most: usize) -> (usize, u64) {
-    let mut staying = rounds.len();
-    let mut together = 1;
-    while let Some(last) = rounds.get(1..staying).and_then(<[u64]>::last)
-        && (*last <= together || staying > most)
+/// in each of them; `most` packs stay at most. No pack gets more than `most_rounds` rounds: what is full stays beside those.
+fn staying(packs: &[u64], most: usize, most_rounds: u64) -> Pile {
+    let is_full = |rounds: &&u64| **rounds > most_rounds / 2;
+    let most = most.saturating_add(packs.iter().filter(is_full).count());
+    let mut staying = packs.len();
+    let mut rounds = 1;
+    while let Some(last) = packs.get(1..staying).and_then(<[u64]>::last)
+        && (*last <= rounds || staying > most)
+        && last.saturating_add(rounds) <= most_rounds
     {
         staying -= 1;
-        together += last;
+        rounds += last;
     }
-    (staying, together)
+    Pile { staying, rounds }
 }
 
 #[cfg(test)]
@@ -108,10 +127,10 @@ mod tests {
     fn a_round_is_written_again_as_often_as_the_number_of_rounds_has_digits() {
         let (mut rounds, mut written) = (vec![0], 0);
         for round in 1..=1024_u64 {
-            let (kept, together) = staying(&rounds, 32);
-            rounds.truncate(kept);
-            rounds.push(together);
-            written += together;
+            let pile = staying(&rounds, 32, u64::MAX);
+            rounds.truncate(pile.staying);
+            rounds.push(pile.rounds);
+            written += pile.rounds;
             assert_eq!(rounds.iter().sum::<u64>(), round, "{rounds:?}");
             assert!(rounds.len() <= 12, "{rounds:?}");
         }
@@ -122,12 +141,30 @@ mod tests {
     fn no_more_stay_than_are_allowed_and_the_first_always_does() {
         let mut rounds = vec![0];
         for _ in 0..100 {
-            let (kept, together) = staying(&rounds, 2);
-            assert!((1..=2).contains(&kept), "{kept}");
-            rounds.truncate(kept);
-            rounds.push(together);
+            let pile = staying(&rounds, 2, u64::MAX);
+            assert!((1..=2).contains(&pile.staying), "{pile:?}");
+            rounds.truncate(pile.staying);
+            rounds.push(pile.rounds);
         }
-        assert_eq!(staying(&[0], 0), (1, 1));
-        assert_eq!(staying(&[], 2), (0, 1));
+        for (packs, staying, most) in [(vec![0], 1, 0), (vec![], 0, 2)] {
+            let pile = super::staying(&packs, most, u64::MAX);
+            assert_eq!((pile.staying, pile.rounds), (staying, 1));
+        }
+    }
+
+    #[test]
+    fn a_pack_that_would_take_too_long_is_not_written_again() {
+        let (mut rounds, mut written) = (vec![0], 0);
+        for round in 1..=1024_u64 {
+            let pile = staying(&rounds, 8, 64);
+            written += pile.rounds;
+            rounds.truncate(pile.staying);
+            rounds.push(pile.rounds);
+            assert!(pile.rounds <= 64, "{rounds:?}");
+            assert_eq!(rounds.iter().sum::<u64>(), round, "{rounds:?}");
+            let full = usize::try_from(round / 64).unwrap();
+            assert!(rounds.len() <= full + 8, "{rounds:?}");
+        }
+        assert!(written <= 1024 * 8, "{written}");
     }
 }

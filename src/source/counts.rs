@@ -17,7 +17,7 @@ pub struct Counts {
     pub received_bytes: u64,
     /// Rounds with a server that failed.
     pub failures: u64,
-    /// Mirrors that were thrown away and built again: damaged ones, and those whose packs took too long to put together.
+    /// Damaged mirrors that were thrown away and built again.
     pub rebuilds: u64,
     /// Mirrors that were thrown away because the cache was full or nobody asked for them.
     pub evictions: u64,

@@ -16,7 +16,7 @@ use super::{
     Address, Error, Lineage,
     advertisement::Advertisement,
     cache::{CacheDirectory, Key},
-    compact::compact,
+    compact::{Pile, compact},
     connect::Net,
     counts::count,
     peer::{self, Peer, Request, Service},
@@ -42,6 +42,8 @@ pub(super) struct Kept {
     /// Commits that were asked for by their hash and found in a branch or a tag.
     contained: BTreeSet<Oid>,
     pub(super) lineages: Lineages,
+    /// Rounds that are put together into one pack at most: half of what took too long before.
+    most_rounds: u64,
 }
 
 /// What a want was found to be.
@@ -168,6 +170,7 @@ impl Round {
                 tips: BTreeMap::new(),
                 contained: BTreeSet::new(),
                 lineages: self.lineages.clone(),
+                most_rounds: u64::MAX,
             }),
         }
     }
@@ -197,67 +200,47 @@ impl Round {
         let targets = self.targets(wants, &advertisement, &kept)?;
         self.bring(peer, &advertisement, &mut kept, &targets, whole)?;
         let answers = self.answers(wants, &advertisement, &mut kept)?;
-        let in_time = self.put_together(&mut kept)?;
-        let done = Done { kept, answers };
-        if in_time || done.kept.store.is_whole() {
-            return Ok(done);
-        }
-        Ok(self.begin_again(&done.kept, wants).unwrap_or(done))
+        self.put_together(&mut kept)?;
+        Ok(Done { kept, answers })
     }
 
-    /// Builds a mirror without history anew, from its tips: what came since would take longer to put together than to
-    /// do without. What its references went through stays known.
-    fn begin_again(&self, kept: &Kept, wants: &BTreeSet<Want>) -> Option<Done> {
-        let again = self.start(None).and_then(|start| {
-            let start = Kept {
-                lineages: kept.lineages.clone(),
-                ..start
-            };
-            self.attempt(Some(start), wants)
-        });
-        match again {
-            Ok(done) => {
-                count(&self.net.counters.rebuilds);
-                Some(done)
-            }
-            Err(error) => {
-                tracing::warn!(url = %self.address, %error, "the mirror could not be built anew");
-                None
-            }
-        }
-    }
-
-    /// Puts packs together where there are too many, and says whether that was done in time. What keeps it from being done keeps
-    /// nobody from an answer: the packs stay as they are until there are twice as many.
-    fn put_together(&self, kept: &mut Kept) -> Result<bool, Error> {
+    /// Puts packs together where there are too many. What keeps that from being done keeps nobody from an answer: the packs stay as
+    /// they are, and where it took too long fewer of them are put together from then on.
+    fn put_together(&self, kept: &mut Kept) -> Result<(), Error> {
         let settings = &self.net.settings;
         let packs = kept.store.measure()?;
         if packs <= settings.max_packs.max(kept.store.may_have()) {
-            return Ok(true);
+            return Ok(());
         }
         let limit = settings.put_together_timeout;
         let net = self.net.part(limit);
         let tips = kept.tips.values().copied().collect();
-        let result = compact(&net, &kept.store, &self.cache, &self.key, &tips);
+        let pile = Pile::of(kept.store.bases(), settings.max_packs / 2, kept.most_rounds);
+        let result = compact(&net, &kept.store, &self.cache, &self.key, &tips, pile);
         let late = net.over.is_cancelled();
         net.over.cancel();
         match result {
             Ok(store) => {
+                store.put_off(pile.staying.saturating_add(settings.max_packs / 2));
                 kept.store = store;
-                return Ok(true);
+                return Ok(());
             }
             Err(error @ (Error::Damaged { .. } | Error::Stopped { .. })) => return Err(error),
             // Its error speaks of the whole round.
             Err(_late) if late => {
                 let seconds = limit.as_secs();
-                tracing::warn!(url = %self.address, packs, seconds, "putting packs together took too long");
+                tracing::warn!(url = %self.address, packs, rounds = pile.rounds, seconds, "putting packs together took too long");
+                if pile.rounds > 1 {
+                    kept.most_rounds = pile.rounds / 2;
+                    return Ok(());
+                }
             }
             Err(error) => {
                 tracing::warn!(url = %self.address, packs, %error, "packs could not be put together");
             }
         }
-        kept.store.put_off(packs.saturating_mul(2));
-        Ok(!late)
+        kept.store.put_off(packs.saturating_add(settings.max_packs));
+        Ok(())
     }
 
     /// What has to be there to answer all wants. A commit that is not at a tip needs every branch and every tag.

@@ -43,8 +43,8 @@ pub struct Settings {
     /// Packs of one mirror after which they are put together. Default 16: a lookup asks each pack in turn, and git's library
     /// writes a message for each that does not have it; at 64 that was half of the CPU of a commit.
     pub max_packs: usize,
-    /// Time to put packs together, seconds. Default 15: who waits for an answer waits for that as well. A mirror without history that needs
-    /// longer is built anew, from its tips.
+    /// Time to put packs together, seconds. Default 15: who waits for an answer waits for that as well. Where it takes longer, half as much is put
+    /// together from then on.
     pub put_together_timeout: Duration,
     /// Rounds with servers at one time. Default 8: each holds a thread and a few times `max_object_bytes` of memory at most.
     pub concurrent_fetches: usize,

@@ -484,8 +484,8 @@ async fn packs_that_cannot_be_put_together_keep_nobody_from_an_answer() {
     fixture.fetch(&url, None).await.unwrap();
     let store = fixture.stores().remove(0);
     let name = store.to_str().unwrap().strip_suffix("-0.git").unwrap();
-    // Where the next two mirrors would be made, something else is.
-    for number in 1..=2 {
+    // Where the next three mirrors would be made, something else is.
+    for number in 1..=3 {
         fs::write(format!("{name}-{number}.git"), "in the way").unwrap();
     }
     let mut most = 0;
@@ -496,8 +496,8 @@ async fn packs_that_cannot_be_put_together_keep_nobody_from_an_answer() {
         let mirror = fixture.stores().into_iter().find(|path| path.is_dir());
         most = most.max(packs(&mirror.unwrap()));
     }
-    // Tried with 5 and 11, and done with 23.
-    assert_eq!(most, 22);
+    // Tried with 5, 10 and 15, and done with 20.
+    assert_eq!(most, 19);
     let counts = fixture.mirrors.counts();
     assert_eq!(
         (counts.fetches, counts.rebuilds, counts.failures),

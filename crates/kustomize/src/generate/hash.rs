@@ -39,7 +39,10 @@ pub(crate) fn hash(object: &Object) -> String {
 }
 
 fn insert_mapping(content: &mut Map<String, Value>, name: &str, value: &Value) {
-    if let Some(found) = value.get(name).filter(|found| found.is_object()) {
+    if let Some(found) = value
+        .get(name)
+        .filter(|found| found.is_object() || found.is_array())
+    {
         content.insert(name.to_owned(), content_of(found));
     }
 }
