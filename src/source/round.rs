@@ -26,6 +26,9 @@ use super::{
 };
 use crate::model::Credentials;
 
+/// Rounds that are put together into one pack at least, however long it takes: less would be as many packs as if none were. Where so few take
+/// too long, it is tried again with as many packs more.
+const FEWEST_ROUNDS: u64 = 64;
 /// Newest commits among which the one is looked for that a reference was at before. More come at one time only after days,
 /// or where history was rewritten.
 const MAX_STEP: usize = 4096;
@@ -42,7 +45,7 @@ pub(super) struct Kept {
     /// Commits that were asked for by their hash and found in a branch or a tag.
     contained: BTreeSet<Oid>,
     pub(super) lineages: Lineages,
-    /// Rounds that are put together into one pack at most: half of what took too long before.
+    /// Rounds that are put together into one pack at most: half of what took too long before, [`FEWEST_ROUNDS`] at least.
     most_rounds: u64,
 }
 
@@ -230,7 +233,7 @@ impl Round {
             Err(_late) if late => {
                 let seconds = limit.as_secs();
                 tracing::warn!(url = %self.address, packs, rounds = pile.rounds, seconds, "putting packs together took too long");
-                if pile.rounds > 1 {
+                if pile.rounds >= 2 * FEWEST_ROUNDS {
                     kept.most_rounds = pile.rounds / 2;
                     return Ok(());
                 }
