@@ -146,7 +146,7 @@ impl Store {
         self.bases.get_or_init(|| bases);
     }
 
-    /// Returns the packs that it may have before they are put together, 0 unless that failed before.
+    /// Returns the packs that it may have before they are put together: 0 until they were, or until that failed.
     pub(super) fn may_have(&self) -> usize {
         self.may_have.load(Ordering::Relaxed)
     }
